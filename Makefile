@@ -1,0 +1,69 @@
+# Everything runs in .venv, created on first use from PYTHON (any CPython 3.11 to 3.13) and brought up to
+# date whenever pyproject.toml changes. Nothing needs activating.
+PYTHON  ?= $(shell .ci/pythons --default)
+VENV    ?= .venv
+WORKERS ?= auto
+N       ?= 2000
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-versions fuzz conformance bench growth lint format clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Checks run on the CPU unless told otherwise; the demo and the benchmarks use what the machine has.
+test test-versions fuzz conformance: export JAX_PLATFORMS ?= cpu
+
+demo: $(VENV)/.stamp-examples ## train a small network on handwritten digits
+	@$(BIN)/python examples/digits.py
+
+test: lint ## lint, types, import contracts and the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-versions: ## the tests on the oldest and the newest supported Python and JAX
+	@WORKERS=$(WORKERS) .ci/test-versions
+
+fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
+	$(BIN)/python -m tests.fuzz --programs $(N)
+
+conformance: $(VENV)/.stamp-dev ## the public names against jax.numpy and jax.lax
+	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
+
+bench: $(VENV)/.stamp-bench ## the benchmarks
+	$(BIN)/python -m benchmarks
+
+growth: $(VENV)/.stamp-bench ## how compile time grows with program size
+	$(BIN)/python -m benchmarks growth
+
+lint: $(VENV)/.stamp-dev ## style, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.stamp-dev ## reformat and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove caches, builds and the test-versions environments
+	rm -rf .venvs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove the virtual environment
+	rm -rf $(VENV)
+
+# An environment left half made is worse than none.
+$(BIN)/python:
+	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "expected PYTHON to be CPython 3.11, 3.12 or 3.13, got $$python" >&2; exit 1; }; \
+	echo "creating $(VENV) with $$python"; \
+	$$python -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# .stamp-<extra>: the environment holds that extra as pyproject.toml now declares it.
+$(VENV)/.stamp-%: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[$*]'
+	@touch $@

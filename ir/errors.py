@@ -1,0 +1,93 @@
+"""Every exception that tracer raises on purpose, under one base class.
+
+A message has up to four parts: what was expected and what came, the op with its operand types,
+an excerpt of the IR where it helps, and the user's source line. Imports `ir.source` only.
+"""
+
+from __future__ import annotations
+
+
+from ir.source import Source, capture
+
+
+class TracerError(Exception):
+    """Base of all errors raised by tracer.
+
+    Args:
+      message: what was expected and what came.
+      source: the user's source location; where the error was raised by default.
+      note: an excerpt of the IR, or advice on what to write instead.
+    """
+
+    def __init__(self, message: str, *, source: Source | None = None, note: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.source = source
+        self.note = note
+        # Where it was raised: shown unless an equation's own source is known better.
+        self._raised = capture(2)
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.note:
+            parts.append(self.note)
+        where = self._raised if self.source is None else self.source
+        if where.line:
+            parts.append(f"at {where}")
+        return "\n".join(parts)
+
+
+class IRTypeError(TracerError, TypeError):
+    """Operands or attributes do not fit an op's type rule."""
+
+
+class ShapeError(TracerError, TypeError, ValueError):
+    """Shapes do not fit each other."""
+
+
+class ArgumentError(TracerError, ValueError):
+    """An argument of a public function has a wrong value."""
+
+
+class ArgumentTypeError(TracerError, TypeError):
+    """An argument of a public function has a wrong type."""
+
+
+class StaticIndexError(TracerError, IndexError):
+    """A static index lies outside its axis."""
+
+
+class ConcretizationError(TracerError, TypeError):
+    """A traced value was used where Python needs a concrete one (`if`, `float()`, iteration, …)."""
+
+
+class EscapedValueError(TracerError, RuntimeError):
+    """A traced value was used after its trace had ended."""
+
+
+class DifferentiationError(TracerError, TypeError):
+    """An op has no derivative rule of the kind that was asked for."""
+
+
+class BatchingError(TracerError, ValueError):
+    """`vmap` was given axes or sizes that do not fit."""
+
+
+class CustomRuleError(TracerError, TypeError):
+    """A custom derivative rule is missing or returned the wrong structure."""
+
+
+class EvaluationError(TracerError, RuntimeError):
+    """The reference evaluator cannot evaluate an op or got arguments that do not fit."""
+
+
+class LoweringError(TracerError, RuntimeError):
+    """An op cannot be lowered to XLA."""
+
+
+class VerificationError(TracerError, ValueError):
+    """A function breaks an invariant of the IR."""
+
+
+class ParseError(TracerError, ValueError):
+    """Text is not a function of the IR. The message holds line and column."""

@@ -1,0 +1,39 @@
+"""The op table. Importing this package declares every op; each is also a function that builds IR."""
+
+from ir.ops import (
+    calls,
+    contraction,
+    convert,
+    convolution,
+    cumulative,
+    decompositions,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    reduce,
+    scatter,
+    shape,
+    sorting,
+    special,
+    windows,
+)
+
+__all__ = [
+    "calls",
+    "contraction",
+    "convert",
+    "convolution",
+    "cumulative",
+    "decompositions",
+    "elementwise",
+    "fft",
+    "indexing",
+    "linalg",
+    "reduce",
+    "scatter",
+    "shape",
+    "sorting",
+    "special",
+    "windows",
+]

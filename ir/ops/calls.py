@@ -1,0 +1,298 @@
+"""Ops that hold a function: call, checkpoint, custom derivatives; and barriers that hold none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ir.core import Function, Opaque, Value
+from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
+from ir.op import Linear, current_builder, inline
+from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
+from ir.ops.shape import zeros
+from ir.types import TensorType
+
+
+def _results(out: Any) -> tuple[Any, ...]:
+    return out if isinstance(out, tuple) else (out,)
+
+
+def _call_type(*types: TensorType, function: Function, **_: Any) -> tuple[TensorType, ...]:
+    if types != function.in_types:
+        raise IRTypeError(f"{function.name}: expected operands {function.in_types}, got {types}")
+    return function.out_types
+
+
+def _call_eval(*arrays: Any, function: Function, **_: Any) -> tuple[Any, ...]:
+    from ir.evaluate import evaluate
+
+    return evaluate(function, *arrays)
+
+
+def _call_flops(operands: Any, results: Any, *, function: Function, **_: Any) -> int:
+    from ir.cost import flops
+
+    return flops(function)
+
+
+def _body(function: Function, **_: Any) -> Function:
+    return function
+
+
+# call: no more than its body; transforms inline it ------------------------------------------------
+
+
+def _call_differentiate(operands: Any, tangents: Any, *, function: Function) -> Any:
+    from ir.transforms.jvp import push
+
+    return push(function, operands, tangents)
+
+
+def _call_batch(operands: Any, batched: Any, size: int, *, function: Function) -> Any:
+    from ir.transforms.batch import batch_into
+
+    return batch_into(function, operands, batched, size)
+
+
+def _call_transpose(cts: Any, operands: Any, *, function: Function, **attrs: Any) -> Any:
+    """Cotangents by a call of the transposed function; shared by call and checkpoint."""
+    from ir.transforms.linearize import transpose
+
+    is_linear = [isinstance(x, Linear) for x in operands]
+    back = transpose(function, is_linear, [ct is not None for ct in cts])
+    others = [x for x in operands if not isinstance(x, Linear)]
+    the_op = checkpoint if attrs else call
+    outs = iter(_results(the_op(*others, *[ct for ct in cts if ct is not None], function=back, **attrs)))
+    return tuple([next(outs) if linear else None for linear in is_linear])
+
+
+call = op(
+    "call",
+    attrs=("function",),
+    type=_call_type,
+    eval=_call_eval,
+    jvp=None,
+    differentiate=_call_differentiate,
+    transpose=_call_transpose,
+    batch=_call_batch,
+    flops=_call_flops,
+    inline=_body,
+)
+
+
+# checkpoint: its residuals are its operands, everything inside is recomputed ----------------------
+
+
+def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Function, barrier: bool) -> Any:
+    from ir.transforms.jvp import jvp
+    from ir.transforms.linearize import LinearBuilder
+
+    nonzero = [t is not None for t in tangents]
+    given = [t for t in tangents if t is not None]
+    split = isinstance(current_builder(), LinearBuilder)
+    # Into a linear builder the tangents go alone and recompute what they need of the primals;
+    # a plain JVP computes both at once and needs no second evaluation.
+    program, present = jvp(function, nonzero, instantiate=False, primals_out=not split)
+    if split:
+        results = _results(checkpoint(*operands, function=function, barrier=barrier))
+        outs = iter(
+            _results(checkpoint(*operands, *given, function=program, barrier=True)) if any(present) else ()
+        )
+    else:
+        both = _results(checkpoint(*operands, *given, function=program, barrier=barrier))
+        results, outs = both[: len(present)], iter(both[len(present) :])
+    return results, tuple([next(outs) if p else None for p in present])
+
+
+def _checkpoint_batch(operands: Any, batched: Any, size: int, *, function: Function, barrier: bool) -> Any:
+    from ir.transforms.batch import batch
+
+    body, flags = batch(function, batched, size)
+    return _results(checkpoint(*operands, function=body, barrier=barrier)), flags
+
+
+checkpoint = op(
+    "checkpoint",
+    attrs=("function", "barrier"),
+    type=_call_type,
+    eval=_call_eval,
+    jvp=None,
+    differentiate=_checkpoint_differentiate,
+    transpose=_call_transpose,
+    batch=_checkpoint_batch,
+    flops=_call_flops,
+)
+
+
+# Custom derivatives -------------------------------------------------------------------------------
+
+
+class Rule:
+    """A derivative rule in Python, traced to a function on demand and once for each use.
+
+    Args:
+      name: the user's name for it.
+      trace: operand types of the custom function -> the rule as a function.
+    """
+
+    def __init__(self, name: str, trace: Callable[[tuple[TensorType, ...]], Function]) -> None:
+        self.name = name
+        self._trace = trace
+        self._known: dict[tuple[TensorType, ...], Function] = {}
+
+    def function(self, types: Sequence[TensorType]) -> Function:
+        key = tuple(types)
+        if key not in self._known:
+            self._known[key] = self._trace(key)
+        return self._known[key]
+
+    def batched(self, size: int) -> Opaque:
+        """The rule over a leading batch axis of every operand and result."""
+        from ir.transforms.batch import batch
+
+        def trace(types: tuple[TensorType, ...]) -> Function:
+            inner = self.function([t.with_shape(t.shape[1:]) for t in types])
+            return batch(inner, [True] * len(inner.params), size, all_results=True)[0]
+
+        return Opaque(self.name, Rule(self.name, trace))
+
+
+def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function, **rules: Any) -> Any:
+    from ir.transforms.batch import batch
+
+    # All operands and results carry the batch, so that the rules see one layout; where an operand
+    # had none, the transpose of its broadcast sums the cotangents.
+    body, flags = batch(function, [True] * len(operands), size, all_results=True)
+    full = [materialize(v, b, size) for v, b in zip(operands, batched, strict=True)]
+    the_op = custom_jvp_call if "jvp" in rules else custom_vjp_call
+    lifted = {name: rule.obj.batched(size) for name, rule in rules.items()}
+    return _results(the_op(*full, function=body, **lifted)), flags
+
+
+def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
+    inexact = [(v, t) for v, t in zip(operands, tangents, strict=True) if v.type.dtype.is_inexact]
+    given = [zeros(v.type) if t is None else t for v, t in inexact]
+    program = jvp.obj.function([v.type for v in operands])
+    outs = inline(program, (*operands, *given))
+    count = len(function.results)
+    douts = iter(outs[count:])
+    return outs[:count], tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])
+
+
+custom_jvp_call = op(
+    "custom_jvp_call",
+    attrs=("function", "jvp"),
+    type=_call_type,
+    eval=_call_eval,
+    jvp=None,
+    differentiate=_custom_jvp_differentiate,
+    batch=_custom_batch,
+    flops=_call_flops,
+    inline=_body,
+)
+
+
+def _custom_vjp_differentiate(
+    operands: Any, tangents: Any, *, function: Function, fwd: Opaque, bwd: Opaque
+) -> Any:
+    types = tuple([v.type for v in operands])
+    outs = inline(fwd.obj.function(types), operands)
+    count = len(function.results)
+    results, residuals = outs[:count], outs[count:]
+    given = [t for t in tangents if t is not None]
+    wanted = tuple([t is not None for t in tangents])
+    out_types = tuple([t for t in function.out_types if t.dtype.is_inexact])
+    douts = iter(
+        _results(
+            custom_vjp_tangent(
+                *residuals, *given, bwd=bwd, in_types=types, wanted=wanted, out_types=out_types
+            )
+        )
+    )
+    return results, tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])
+
+
+custom_vjp_call = op(
+    "custom_vjp_call",
+    attrs=("function", "fwd", "bwd"),
+    type=_call_type,
+    eval=_call_eval,
+    jvp=None,
+    differentiate=_custom_vjp_differentiate,
+    batch=_custom_batch,
+    flops=_call_flops,
+    inline=_body,
+)
+
+
+def _tangent_transpose(
+    cts: Any, operands: Any, *, bwd: Opaque, in_types: Any, wanted: Any, out_types: Any
+) -> Any:
+    count = len(operands) - sum(wanted)
+    residuals = operands[:count]
+    if any(isinstance(r, Linear) for r in residuals):
+        raise CustomRuleError(f"the backward rule of {bwd.name} is not linear in its cotangent")
+    given = [zeros(t) if ct is None else ct for ct, t in zip(cts, out_types, strict=True)]
+    grads = inline(bwd.obj.function(in_types), (*residuals, *given))
+    of_operand = iter(grads)
+    per_operand = [next(of_operand) if t.dtype.is_inexact else None for t in in_types]
+    return (*[None] * count, *[g for g, w in zip(per_operand, wanted, strict=True) if w])
+
+
+def _no_forward_mode(*_: Any, bwd: Opaque, **__: Any) -> Any:
+    raise DifferentiationError(
+        f"{bwd.name} has a custom_vjp rule, which gives reverse-mode derivatives only; "
+        "forward mode (jvp, jacfwd, linearize) needs custom_jvp"
+    )
+
+
+# The linear map of a custom_vjp function: only its transpose is known.
+custom_vjp_tangent = op(
+    "custom_vjp_tangent",
+    attrs=("bwd", "in_types", "wanted", "out_types"),
+    type=lambda *types, bwd, in_types, wanted, out_types: out_types,
+    eval=_no_forward_mode,
+    jvp=None,
+    transpose=_tangent_transpose,
+    batch=lambda operands, batched, size, **attrs: _no_forward_mode(**attrs),
+)
+
+
+# Barriers -----------------------------------------------------------------------------------------
+
+stop_gradient = unary("stop_gradient", on=ANY, eval=lambda x: x, jvp=ZERO, weight=0)
+
+
+def _barrier_jvp(tangents: Any, operands: Any, results: Any) -> Any:
+    given = [t for t in tangents if t is not None]
+    outs = iter(_results(optimization_barrier(*given)))
+    return tuple([None if t is None else next(outs) for t in tangents])
+
+
+def _barrier_transpose(cts: Any, operands: Any) -> Any:
+    given = [ct for ct in cts if ct is not None]
+    outs = iter(_results(optimization_barrier(*given)))
+    return tuple([None if ct is None else next(outs) for ct in cts])
+
+
+# Identity that XLA may not look through: keeps recomputed values from being merged with the first.
+optimization_barrier = op(
+    "optimization_barrier",
+    type=lambda *types: types,
+    eval=lambda *arrays: arrays,
+    jvp=_barrier_jvp,
+    transpose=_barrier_transpose,
+    batch=lambda operands, batched, size: (_results(optimization_barrier(*operands)), batched),
+    flops=lambda operands, results: 0,
+)
+
+# `sharding` is an `Opaque` around a device sharding; batching leaves the new axis unconstrained.
+sharding_constraint = unary(
+    "sharding_constraint",
+    on=ANY,
+    eval=lambda x, *, sharding: x,
+    jvp=LINEAR,
+    transpose=lambda ct, x, *, sharding: sharding_constraint(ct, sharding=sharding),
+    attrs=("sharding",),
+    weight=0,
+)

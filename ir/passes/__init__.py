@@ -1,0 +1,1 @@
+"""Passes `Function -> Function`; each returns the same object where it changes nothing."""

@@ -1,0 +1,113 @@
+"""Where an equation comes from in the user's program.
+
+Recording must cost next to nothing, since every traced equation does it: a location is a code
+object with an instruction offset, and turns into file, line and function only when asked.
+Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FrameType
+
+# Modules whose frames are never the user's; a name is internal if its first part is listed.
+_INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
+_internal_names: dict[str, bool] = {}
+
+
+class Source:
+    """A source location, with those it was merged from.
+
+    Attributes:
+      others: further locations of a fused or merged equation.
+    """
+
+    __slots__ = ("_code", "_lasti", "_where", "others")
+
+    def __init__(self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = ()) -> None:
+        self._code = code
+        self._lasti = lasti
+        self._where: tuple[str, int, str] | None = None
+        self.others = others
+
+    @classmethod
+    def at(cls, file: str, line: int, function: str = "") -> Source:
+        """A location known by its text."""
+        made = cls(None, 0)
+        made._where = (file, line, function)
+        return made
+
+    def _resolve(self) -> tuple[str, int, str]:
+        if self._where is None:
+            if self._code is None:
+                self._where = ("<unknown>", 0, "")
+            else:
+                code = self._code
+                positions = list(code.co_positions())
+                line = positions[self._lasti // 2][0] if self._lasti >= 0 else None
+                self._where = (code.co_filename, line or code.co_firstlineno, code.co_qualname)
+        return self._where
+
+    @property
+    def file(self) -> str:
+        return self._resolve()[0]
+
+    @property
+    def line(self) -> int:
+        return self._resolve()[1]
+
+    @property
+    def function(self) -> str:
+        return self._resolve()[2]
+
+    def __str__(self) -> str:
+        file, line, function = self._resolve()
+        return f"{file}:{line} ({function})" if function else f"{file}:{line}"
+
+    def __repr__(self) -> str:
+        return f"Source({self})"
+
+    def all(self) -> tuple[Source, ...]:
+        """This location and all it was merged from, without repetition, in order."""
+        seen: dict[tuple[str, int, str], Source] = {}
+        stack = [self]
+        while stack:
+            item = stack.pop()
+            seen.setdefault(item._resolve(), item)
+            stack.extend(reversed(item.others))
+        return tuple(seen.values())
+
+
+UNKNOWN = Source(None, 0)
+
+
+def merge(first: Source, second: Source) -> Source:
+    """The location of an equation that stands for two."""
+    if first is second or second is UNKNOWN:
+        return first
+    if first is UNKNOWN:
+        return second
+    return Source(first._code, first._lasti, (*first.others, second)) if first._code else first
+
+
+def is_internal(module: str) -> bool:
+    """Whether frames of this module are never shown to a user as theirs."""
+    known = _internal_names.get(module)
+    if known is None:
+        known = _internal_names[module] = module.partition(".")[0] in _INTERNAL
+    return known
+
+
+def capture(depth: int = 1) -> Source:
+    """The innermost frame that is the user's, from `depth` calls above the caller."""
+    frame: FrameType | None = sys._getframe(depth)
+    names = _internal_names
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        known = names.get(name)
+        if known is None:
+            known = is_internal(name)
+        if not known:
+            return Source(frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return UNKNOWN

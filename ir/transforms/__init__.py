@@ -1,0 +1,23 @@
+"""Transforms `Function -> Function`: jvp, linearize, transpose, batch."""
+
+from ir.transforms.batch import batch
+from ir.transforms.jvp import jvp
+from ir.transforms.linearize import (
+    linearize,
+    split_linearize,
+    split_vjp,
+    transpose,
+    value_and_grad,
+    vjp,
+)
+
+__all__ = [
+    "batch",
+    "jvp",
+    "linearize",
+    "split_linearize",
+    "split_vjp",
+    "transpose",
+    "value_and_grad",
+    "vjp",
+]

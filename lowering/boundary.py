@@ -1,0 +1,91 @@
+"""Programs that JAX may differentiate from outside, with the custom rules they contain kept.
+
+Passes inline custom derivative calls, so `jax.grad` of the emitted program would differentiate the
+bodies instead of using the rules. A program with such calls is therefore wrapped in a custom rule of
+JAX, which emits our own derivative of the function as it was before the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+import ir
+from ir import transforms
+from lowering.emit import emit
+
+Optimize = Callable[[ir.Function], ir.Function]
+
+
+def _custom_rules(function: ir.Function) -> set[str]:
+    """Which kinds of custom derivative calls occur, nested functions included."""
+    found: set[str] = set()
+    stack = [function]
+    while stack:
+        for eqn in stack.pop().eqns:
+            if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
+                found.add(eqn.op.name)
+            stack.extend(ir.nested_functions(eqn))
+    return found
+
+
+def emit_differentiable(function: ir.Function, optimize: Optimize, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Emit `optimize(function)`, honouring its custom rules under JAX's own transforms."""
+    rules = _custom_rules(function)
+    if not rules:
+        return emit(optimize(function), operands)
+    if rules == {"custom_jvp_call"}:
+        return _with_jvp(function, optimize)(*operands)  # type: ignore[no-any-return]
+    return _with_vjp(function, optimize)(*operands)  # type: ignore[no-any-return]
+
+
+def _is_inexact(types: Sequence[ir.TensorType]) -> tuple[bool, ...]:
+    return tuple([t.dtype.is_inexact for t in types])
+
+
+def _float0(type_: ir.TensorType) -> Any:
+    return np.zeros(type_.shape, jax.dtypes.float0)
+
+
+def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
+    @jax.custom_jvp
+    def program(*operands: Any) -> tuple[Any, ...]:
+        return emit(optimize(function), operands)
+
+    @program.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        moved = _is_inexact(function.in_types)
+        pushed, _ = transforms.jvp(function, moved)
+        given = [t for t, m in zip(tangents, moved, strict=True) if m]
+        outs = emit_differentiable(pushed, optimize, (*primals, *given))
+        count = len(function.results)
+        rest = iter(outs[count:])
+        return outs[:count], tuple([next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types])
+
+    return program
+
+
+def _with_vjp(function: ir.Function, optimize: Optimize) -> Any:
+    moved, seeded = _is_inexact(function.in_types), _is_inexact(function.out_types)
+
+    @jax.custom_vjp
+    def program(*operands: Any) -> tuple[Any, ...]:
+        return emit(optimize(function), operands)
+
+    def fwd(*operands: Any) -> Any:
+        forward, _, _ = transforms.split_vjp(function, moved, seeded)
+        outs = emit_differentiable(forward, optimize, operands)
+        count = len(function.results)
+        return outs[:count], outs[count:]
+
+    def bwd(residuals: Any, cts: Any) -> Any:
+        _, backward, _ = transforms.split_vjp(function, moved, seeded)
+        given = [ct for ct, s in zip(cts, seeded, strict=True) if s]
+        outs = iter(emit_differentiable(backward, optimize, (*residuals, *given)))
+        return tuple([next(outs) if m else _float0(t) for m, t in zip(moved, function.in_types, strict=True)])
+
+    program.defvjp(fwd, bwd)
+    return program

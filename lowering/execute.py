@@ -1,0 +1,71 @@
+"""Running programs: compiled once for each structure, kept in a bounded cache. Thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+
+import ir
+from lowering.emit import emit
+
+# Programs kept; each holds one XLA executable for each set of argument placements.
+CACHE_SIZE = 1024
+
+
+class ProgramCache:
+    """The most recently used compiled programs, by key."""
+
+    def __init__(self, size: int = CACHE_SIZE) -> None:
+        self.size = size
+        self._held: OrderedDict[Hashable, Callable[..., Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """The program for `key`, made outside the lock when there is none."""
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None:
+                self._held.move_to_end(key)
+                return found
+        made = make()
+        with self._lock:
+            found = self._held.setdefault(key, made)
+            while len(self._held) > self.size:
+                self._held.popitem(last=False)
+            return found
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def clear(self) -> None:
+        """Forget every program."""
+        with self._lock:
+            self._held.clear()
+
+
+PROGRAMS = ProgramCache()
+
+
+def run(
+    key: tuple[Hashable, ...],
+    function: ir.Function,
+    prepare: Callable[[ir.Function], ir.Function],
+    operands: Sequence[Any],
+) -> tuple[Any, ...]:
+    """Results of the program `prepare(function)` at JAX operands.
+
+    Args:
+      key: what `prepare` does, so that (key, function) names the program.
+      function: what was traced; compared by structure.
+      prepare: transforms and optimises; called once for each new program.
+    """
+
+    def make() -> Callable[..., Any]:
+        program = prepare(function)
+        return jax.jit(lambda *xs: emit(program, xs))
+
+    return PROGRAMS.get((*key, function), make)(*operands)  # type: ignore[no-any-return]

@@ -1,0 +1,26 @@
+"""Lowering of `ir.ops.convert`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from ir.types import DType
+from lowering.emit import lowers
+
+
+@lowers("convert")
+def _convert(x: Any, *, dtype: DType) -> Any:
+    if np.issubdtype(x.dtype, np.complexfloating) and not dtype.is_complex:
+        x = lax.real(x)  # said here, JAX need not warn of it
+    return lax.convert_element_type(x, dtype.np)
+
+
+@lowers("bitcast_convert")
+def _bitcast_convert(x: Any, *, dtype: DType) -> Any:
+    return lax.bitcast_convert_type(x, dtype.np)
+
+
+lowers("reduce_precision")(lax.reduce_precision)

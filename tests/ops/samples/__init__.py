@@ -1,0 +1,10 @@
+"""Samples of every op, one file for each file of `ir.ops`; `SAMPLES` joins them."""
+
+from importlib import import_module
+
+from tests.ops.sample import Sample
+
+FAMILIES = ("elementwise", "logic", "convert", "special", "shape", "reduce", "cumulative", "sorting")
+SAMPLES: list[Sample] = [
+    s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES
+]

@@ -1,0 +1,205 @@
+"""Samples of `ir.ops.windows`."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from ir.op import build
+from ir.ops import elementwise as ew
+from ir.types import TensorType, dtype_named
+from tests.ops.sample import NUMBER, ORDERED, REAL, Draw, Sample
+
+Shape = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
+
+
+def _window(
+    size: Shape, strides: Shape = (), padding: Pairs = (), base: Shape = (), window: Shape = ()
+) -> dict[str, Any]:
+    ones = (1,) * len(size)
+    return {
+        "window_dimensions": size,
+        "window_strides": strides or ones,
+        "padding": padding or ((0, 0),) * len(size),
+        "base_dilation": base or ones,
+        "window_dilation": window or ones,
+    }
+
+
+# By label: the shape of the operand and the window.
+_CASES: dict[str, tuple[Shape, dict[str, Any]]] = {
+    "plain": ((5,), _window((2,))),
+    "pool": ((2, 4, 6, 1), _window((1, 2, 3, 1), (1, 2, 3, 1))),
+    "overlap": ((5, 6), _window((3, 2), (2, 1), ((1, 1), (0, 1)))),
+    "base-dilation": ((4, 3), _window((2, 3), (1, 2), ((0, 1), (1, 0)), base=(3, 2))),
+    "window-dilation": ((7, 5), _window((2, 3), (2, 1), ((1, 0), (0, 0)), window=(3, 2))),
+    "both-dilations": ((5,), _window((3,), (2,), ((1, 2),), base=(2,), window=(3,))),
+    "cropped": ((8,), _window((2,), (2,), ((-1, -2),))),
+    "one": ((1, 1), _window((1, 1))),
+    "empty": ((0, 3), _window((1, 2))),
+    "too-large": ((2,), _window((3,))),
+    "padding-only": ((2,), _window((2,), (2,), ((3, 2),))),
+    "scalar": ((), _window(())),
+}
+
+
+def _least(x: Any, *, largest: bool = False) -> Any:
+    if x.dtype == jnp.bool_:
+        return np.asarray(largest)
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        info = jnp.iinfo(x.dtype)
+        return np.asarray(info.max if largest else info.min, x.dtype)
+    return np.asarray(np.inf if largest else -np.inf, x.dtype)
+
+
+def _sum(x: Any, **window: Any) -> Any:
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, **window)
+
+
+def _max(x: Any, **window: Any) -> Any:
+    return lax.reduce_window(x, _least(x), lax.max, **window)
+
+
+def _min(x: Any, **window: Any) -> Any:
+    return lax.reduce_window(x, _least(x, largest=True), lax.min, **window)
+
+
+def _apart(d: Draw, shape: Shape) -> Any:
+    return d.array(*shape) if d.dtype == np.bool_ else d.distinct(*shape)
+
+
+def _special(d: Draw) -> Any:
+    if d.dtype.kind not in "fV":
+        return []
+    return [(np.array([np.nan, 1, np.inf, -np.inf, 0]).astype(d.dtype),)]
+
+
+def _reductions(op: str, function: Any, dtypes: tuple[str, ...]) -> list[Sample]:
+    return [
+        Sample(
+            op,
+            lambda d, shape=shape: (_apart(d, shape),),
+            lambda x, window=window: function(x, **window),
+            attrs=window,
+            label=label,
+            dtypes=dtypes,
+            special=_special if label == "plain" else None,
+        )
+        for label, (shape, window) in _CASES.items()
+    ]
+
+
+def _gathers(select: str, function: Any) -> list[Sample]:
+    """Without window dilation, for which there is no transpose."""
+    return [
+        Sample(
+            "select_and_gather_add",
+            lambda d, shape=shape: (d.array(*shape), _apart(d, shape)),
+            lambda t, x, window=window: jax.jvp(lambda x: function(x, **window), (x,), (t,))[1],
+            attrs={"select": select, **window},
+            label=f"{select}-{label}",
+            dtypes=REAL,
+        )
+        for label, (shape, window) in _CASES.items()
+        if "window-dilation" not in label and "both" not in label
+    ]
+
+
+def _scatters(select: str, function: Any) -> list[Sample]:
+    samples = []
+    for label, (shape, full) in _CASES.items():
+        if "dilation" in label or "cropped" in label:
+            continue
+        window = {name: v for name, v in full.items() if "dilation" not in name}
+        out = jax.eval_shape(
+            lambda x, w=window: function(x, **w), jax.ShapeDtypeStruct(shape, np.float32)
+        ).shape
+        samples.append(
+            Sample(
+                "select_and_scatter_add",
+                lambda d, shape=shape, out=out: (d.array(*out), _apart(d, shape)),
+                lambda ct, x, window=window: jax.vjp(lambda x: function(x, **window), x)[1](ct)[0],
+                attrs={"select": select, **window},
+                label=f"{select}-{label}",
+                dtypes=REAL,
+            )
+        )
+    return samples
+
+
+def _cropped_scatter() -> Sample:
+    return Sample(
+        "select_and_scatter_add",
+        lambda d: (d.array(3), d.distinct(8)),
+        lambda ct, x: jnp.pad(
+            jax.vjp(lambda x: _max(x, **_window((2,), (2,))), x[1:-2])[1](ct[:2])[0], (1, 2)
+        ),
+        attrs={"select": "ge", "window_dimensions": (2,), "window_strides": (2,), "padding": ((-1, -2),)},
+        label="cropped",
+        dtypes=REAL,
+    )
+
+
+# Any reduction: products, and the maximum with its position -------------------------------------------------
+
+
+def _product(name: str, label: str) -> Sample:
+    scalar = TensorType((), dtype_named(name))
+    shape, window = _CASES[label]
+    return Sample(
+        "reduce_window",
+        lambda d: (d.array(*shape), np.ones((), d.dtype)),
+        lambda x, init: (lax.reduce_window(x, init, lax.mul, **window),),
+        attrs={"function": build((scalar, scalar), ew.mul, "mul"), **window},
+        label=f"product-{label}-{name}",
+        dtypes=(name,),
+    )
+
+
+def _argmax(name: str, label: str) -> Sample:
+    value, index = TensorType((), dtype_named(name)), TensorType((), dtype_named("i32"))
+    shape, window = _CASES[label]
+
+    def body(x: Any, i: Any, y: Any, j: Any) -> Any:
+        keep = ew.ge(x, y)
+        return ew.select(keep, x, y), ew.select(keep, i, j)
+
+    def reference(x: Any, i: Any, low: Any, none: Any) -> Any:
+        def larger(a: Any, b: Any) -> Any:
+            keep = a[0] >= b[0]
+            return jnp.where(keep, a[0], b[0]), jnp.where(keep, a[1], b[1])
+
+        return lax.reduce_window((x, i), (low, none), larger, **window)
+
+    return Sample(
+        "reduce_window",
+        lambda d: (
+            d.distinct(*shape),
+            np.arange(np.prod(shape), dtype=np.int32).reshape(shape),
+            np.asarray(-np.inf, d.dtype),
+            np.int32(-1),
+        ),
+        reference,
+        attrs={"function": build((value, index) * 2, body, "larger"), **window},
+        label=f"argmax-{label}-{name}",
+        dtypes=(name,),
+    )
+
+
+_GENERAL = ("plain", "overlap", "base-dilation", "window-dilation", "cropped", "one", "empty", "padding-only")
+
+SAMPLES = [
+    *_reductions("reduce_window_sum", _sum, NUMBER),
+    *_reductions("reduce_window_max", _max, ORDERED),
+    *_reductions("reduce_window_min", _min, ORDERED),
+    *_gathers("ge", _max),
+    *_gathers("le", _min),
+    *_scatters("ge", _max),
+    *_scatters("le", _min),
+    _cropped_scatter(),
+    *(_product(name, label) for name in ("f32", "f64", "i32", "c64") for label in _GENERAL),
+    *(_argmax(name, label) for name in ("f32", "f64") for label in _GENERAL),
+]

@@ -1,0 +1,31 @@
+"""tracer: a graph-based tracing compiler for differentiable programming, targeting XLA."""
+
+from tracer import errors, nn, numpy
+from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
+from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
+from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from tracer.api.jit import jit, trace
+from tracer.api.vmap import vmap
+
+__all__ = [
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
+    "errors",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "linearize",
+    "nn",
+    "numpy",
+    "stop_gradient",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -1,0 +1,355 @@
+"""Custom derivative rules, `stop_gradient` and `checkpoint`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ir.core import Opaque
+from ir.errors import ArgumentTypeError, CustomRuleError
+from ir.ops import calls
+from ir.types import TensorType
+from tracer.api.arguments import flatten, function_name, leaf_names, leaf_type, tree_flatten, tree_unflatten
+from tracer.api.jit import closed
+from tracer.numpy.dispatch import convert, lift
+from tracer.state import state
+from tracer.trace import Traced, trace_flat
+from tracer.value import Tensor
+
+
+def _no_captures(traced: Traced, name: str, what: str) -> Any:
+    """The closed function; CustomRuleError where it uses a value of an enclosing trace."""
+    for x in traced.captures:
+        if isinstance(x, (Tensor, jax.core.Tracer)):
+            raise CustomRuleError(
+                f"{what} of {name} uses a traced value from outside ({x!r:.60}); pass it as an argument"
+            )
+    return closed(traced)
+
+
+class _Custom:
+    """What both kinds share: non-differentiable arguments and recording of the primal function."""
+
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        functools.update_wrapper(self, f)
+        self.f = f
+        self.nondiff = tuple(nondiff_argnums)
+        self._rules: dict[Any, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return function_name(self.f)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def _bind(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
+        """Positional arguments, keywords resolved by the signature."""
+        if not kwargs:
+            return tuple(args)
+        import inspect
+
+        bound = inspect.signature(self.f).bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise ArgumentTypeError(
+                f"{self.name}: custom rules take positional arguments only, got keyword-only {list(bound.kwargs)}"
+            )
+        return bound.args
+
+    def _split(self, args: tuple[Any, ...]) -> tuple[dict[int, Any], tuple[Any, ...]]:
+        nondiff = {n % len(args): args[n] for n in self.nondiff}
+        return nondiff, tuple([a for i, a in enumerate(args) if i not in nondiff])
+
+    def _merge(self, nondiff: dict[int, Any], diff: Sequence[Any]) -> list[Any]:
+        rest = iter(diff)
+        return [nondiff[i] if i in nondiff else next(rest) for i in range(len(nondiff) + len(diff))]
+
+    def _rule(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs."""
+        try:
+            if key not in self._rules:
+                self._rules[key] = make()
+            return self._rules[key]
+        except TypeError:  # an unhashable non-differentiable argument: no reuse
+            return make()
+
+    def _record(self, args: tuple[Any, ...]) -> tuple[Any, Any, dict[int, Any], Traced]:
+        nondiff, diff = self._split(args)
+        flat = flatten(diff, {}, self.f)
+
+        def call(*leaves: Any) -> Any:
+            inner, _ = tree_unflatten(flat.tree, leaves)
+            return self.f(*self._merge(nondiff, inner))
+
+        traced = trace_flat(call, flat.types, flat.weak, name=self.name)
+        return flat, diff, nondiff, traced
+
+
+class custom_jvp(_Custom):  # noqa: N801 (a decorator)
+    """A function with its own forward derivative; reverse mode follows by transposition.
+
+    `@f.defjvp` takes `rule(primals, tangents) -> (result, tangent)`; `f.defjvps(*rules)` one rule
+    an argument, `rule_i(tangent, result, *primals)` or None.
+    """
+
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        super().__init__(f, nondiff_argnums)
+        self.jvp: Callable[..., Any] | None = None
+
+    def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
+        """Set the rule."""
+        self.jvp = jvp
+        self._rules.clear()
+        return jvp
+
+    def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
+        """Set one rule an argument; None stands for a zero derivative."""
+
+        def jvp(primals: Any, tangents: Any) -> Any:
+            out = self(*primals)
+            total = jax.tree_util.tree_map(lambda x: lift(x) * 0, out)
+            for rule, tangent in zip(jvps, tangents, strict=True):
+                if rule is not None:
+                    term = rule(tangent, out, *primals)
+                    total = jax.tree_util.tree_map(lambda a, b: a + b, total, term)
+            return out, total
+
+        self.defjvp(jvp)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.jvp is None:
+            raise CustomRuleError(f"{self.name} has no rule: define one with defjvp")
+        args = self._bind(args, kwargs)
+        trace = state.trace
+        if trace is None:
+            return self.f(*args)
+        flat, _, nondiff, traced = self._record(args)
+        function = _no_captures(traced, self.name, "the body")
+        key = (flat.tree, flat.weak, tuple(nondiff.items()), traced.out_tree)
+        rule = self._rule(key, lambda: Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced))))
+        operands = tuple([trace.lift(x).value for x in flat.leaves])
+        outs = trace.emit(calls.custom_jvp_call, operands, {"function": function, "jvp": rule})
+        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
+        return tree_unflatten(traced.out_tree, leaves)
+
+    def _trace_rule(self, flat: Any, nondiff: dict[int, Any], primal: Traced) -> Any:
+        def trace_rule(types: tuple[TensorType, ...]) -> Any:
+            inexact = [t.dtype.is_inexact for t in types]
+
+            def rule(*leaves: Any) -> Any:
+                import numpy as np
+
+                primals, _ = tree_unflatten(flat.tree, leaves[: len(types)])
+                given = iter(leaves[len(types) :])
+                tangents, _ = tree_unflatten(
+                    flat.tree,
+                    [
+                        next(given) if i else np.zeros(t.shape, jax.dtypes.float0)
+                        for i, t in zip(inexact, types, strict=True)
+                    ],
+                )
+                assert self.jvp is not None
+                out = self.jvp(*nondiff.values(), tuple(primals), tuple(tangents))
+                if not isinstance(out, (tuple, list)) or len(out) != 2:
+                    raise CustomRuleError(
+                        f"the JVP rule of {self.name} must return (result, tangent), got {type(out).__name__}"
+                    )
+                return self._checked(out[0], out[1], primal)
+
+            all_types = (*types, *[t for t, i in zip(types, inexact, strict=True) if i])
+            traced = trace_flat(rule, all_types, [False] * len(all_types), name=f"jvp_of_{self.name}")
+            return _no_captures(traced, self.name, "the JVP rule")
+
+        return trace_rule
+
+    def _checked(self, out: Any, tangent: Any, primal: Traced) -> Any:
+        leaves, tree = tree_flatten(out)
+        tangents, tangent_tree = tree_flatten(tangent)
+        if tree != primal.out_tree or tangent_tree != tree:
+            raise CustomRuleError(
+                f"the JVP rule of {self.name} returned results of structure {tree} with tangents {tangent_tree}, "
+                f"expected {primal.out_tree} for both"
+            )
+        results, douts = [], []
+        for x, t, want in zip(leaves, tangents, primal.function.out_types, strict=True):
+            results.append(_as_type(x, want, f"the JVP rule of {self.name} returned a result"))
+            if want.dtype.is_inexact:
+                douts.append(_as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
+        return [*results, *douts]
+
+
+class custom_vjp(_Custom):  # noqa: N801 (a decorator)
+    """A function with its own reverse derivative: `f.defvjp(fwd, bwd)`.
+
+    `fwd(*args) -> (result, residuals)`; `bwd(residuals, cotangent) -> tuple` with one cotangent an
+    argument, None for zero.
+    """
+
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        super().__init__(f, nondiff_argnums)
+        self.fwd: Callable[..., Any] | None = None
+        self.bwd: Callable[..., Any] | None = None
+
+    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Set the two halves of the rule."""
+        self.fwd, self.bwd = fwd, bwd
+        self._rules.clear()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.fwd is None or self.bwd is None:
+            raise CustomRuleError(f"{self.name} has no rule: define one with defvjp")
+        args = self._bind(args, kwargs)
+        trace = state.trace
+        if trace is None:
+            return self.f(*args)
+        flat, diff, nondiff, traced = self._record(args)
+        function = _no_captures(traced, self.name, "the body")
+        key = (flat.tree, flat.weak, tuple(nondiff.items()), traced.out_tree)
+        fwd, bwd = self._rule(key, lambda: self._make_rules(flat, nondiff, traced, tree_flatten(diff)[1]))
+        operands = tuple([trace.lift(x).value for x in flat.leaves])
+        attrs = {"function": function, "fwd": fwd, "bwd": bwd}
+        outs = trace.emit(calls.custom_vjp_call, operands, attrs)
+        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
+        return tree_unflatten(traced.out_tree, leaves)
+
+    def _make_rules(
+        self, flat: Any, nondiff: dict[int, Any], primal: Traced, arg_tree: Any
+    ) -> tuple[Opaque, Opaque]:
+        residual_trees: dict[Any, tuple[Any, tuple[TensorType, ...]]] = {}
+        fwd_rule = calls.Rule(self.name, lambda types: trace_fwd(types))
+
+        def trace_fwd(types: tuple[TensorType, ...]) -> Any:
+            def forward(*leaves: Any) -> Any:
+                inner, _ = tree_unflatten(flat.tree, leaves)
+                assert self.fwd is not None
+                out = self.fwd(*self._merge(nondiff, inner))
+                if not isinstance(out, (tuple, list)) or len(out) != 2:
+                    raise CustomRuleError(
+                        f"the forward rule of {self.name} must return (result, residuals), got {type(out).__name__}"
+                    )
+                results, tree = tree_flatten(out[0])
+                if tree != primal.out_tree:
+                    raise CustomRuleError(
+                        f"the forward rule of {self.name} returned a result of structure {tree}, "
+                        f"expected {primal.out_tree}"
+                    )
+                residuals, residual_tree = tree_flatten(out[1])
+                residuals = [lift(r) for r in residuals]
+                residual_trees[types] = (residual_tree, tuple([r.value.type for r in residuals]))
+                what = f"the forward rule of {self.name} returned a result"
+                wanted = zip(results, primal.function.out_types, strict=True)
+                return [*[_as_type(r, t, what) for r, t in wanted], *residuals]
+
+            traced = trace_flat(forward, types, flat.weak, name=f"fwd_of_{self.name}")
+            return _no_captures(traced, self.name, "the forward rule")
+
+        def trace_bwd(types: tuple[TensorType, ...]) -> Any:
+            fwd_rule.function(types)
+            residual_tree, residual_types = residual_trees[types]
+            out_types = primal.function.out_types
+            seeds = [t for t in out_types if t.dtype.is_inexact]
+
+            def backward(*leaves: Any) -> Any:
+                import numpy as np
+
+                residuals = tree_unflatten(residual_tree, leaves[: len(residual_types)])
+                given = iter(leaves[len(residual_types) :])
+                cts = tree_unflatten(
+                    primal.out_tree,
+                    [
+                        next(given) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0)
+                        for t in out_types
+                    ],
+                )
+                assert self.bwd is not None
+                return self._cotangents(self.bwd(*nondiff.values(), residuals, cts), arg_tree, types)
+
+            all_types = (*residual_types, *seeds)
+            traced = trace_flat(backward, all_types, [False] * len(all_types), name=f"bwd_of_{self.name}")
+            return _no_captures(traced, self.name, "the backward rule")
+
+        return Opaque(self.name, fwd_rule), Opaque(self.name, calls.Rule(self.name, trace_bwd))
+
+    def _cotangents(self, out: Any, arg_tree: Any, types: tuple[TensorType, ...]) -> list[Any]:
+        """Flat cotangents of the inexact leaves, None spread to zeros, structure checked."""
+        args = arg_tree.unflatten(list(range(arg_tree.num_leaves)))
+        if not isinstance(out, (tuple, list)) or len(out) != len(args):
+            got = len(out) if isinstance(out, (tuple, list)) else type(out).__name__
+            raise CustomRuleError(
+                f"the backward rule of {self.name} must return a tuple of {len(args)} cotangents, got {got}"
+            )
+        flat: list[Any] = [None] * len(types)
+        for arg, ct in zip(args, out, strict=True):
+            indices = tree_flatten(arg)[0]
+            if ct is None:
+                continue
+            cts, tree = tree_flatten(ct, is_leaf=lambda x: x is None)
+            want = tree_flatten(arg)[1]
+            if tree != want and len(cts) != len(indices):
+                raise CustomRuleError(
+                    f"the backward rule of {self.name} returned a cotangent of structure {tree}, expected {want}"
+                )
+            for index, c in zip(indices, cts, strict=True):
+                flat[index] = c
+        what = f"the backward rule of {self.name} returned a cotangent"
+        return [
+            _zeros(t) if c is None else _as_type(c, t, what)
+            for c, t in zip(flat, types, strict=True)
+            if t.dtype.is_inexact
+        ]
+
+
+def _zeros(type_: TensorType) -> Tensor:
+    trace = state.trace
+    assert trace is not None
+    return trace.scalar(0, type_.dtype, type_.shape)
+
+
+def _as_type(x: Any, want: TensorType, what: str) -> Tensor:
+    """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit."""
+    got, weak = leaf_type(x)
+    if getattr(x, "dtype", None) == jax.dtypes.float0 or got.shape != want.shape:
+        raise CustomRuleError(f"{what} of type {got}, expected {want}")
+    if got.dtype is not want.dtype and not weak:
+        raise CustomRuleError(f"{what} of type {got}, expected {want}")
+    return convert(lift(x), want.dtype)
+
+
+def stop_gradient(x: Any) -> Any:
+    """The identity, with derivative zero; applied to every leaf."""
+
+    def stop(leaf: Any) -> Any:
+        trace = state.trace
+        if trace is None:
+            return jax.lax.stop_gradient(leaf)
+        t = lift(leaf)
+        return trace.emit1(calls.stop_gradient, (t.value,), {}, t.weak)
+
+    return jax.tree_util.tree_map(stop, x)
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, whose intermediate values are recomputed in the backward pass instead of kept."""
+
+    @functools.wraps(f)
+    def rematerialized(*args: Any, **kwargs: Any) -> Any:
+        trace = state.trace
+        if trace is None:
+            return f(*args, **kwargs)
+        flat = flatten(args, kwargs, f)
+
+        def call(*leaves: Any) -> Any:
+            inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
+            return f(*inner_args, **inner_kwargs)
+
+        traced = trace_flat(call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree))
+        operands = tuple([trace.lift(x).value for x in (*traced.captures, *flat.leaves)])
+        outs = trace.emit(calls.checkpoint, operands, {"function": traced.function, "barrier": False})
+        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
+        return tree_unflatten(traced.out_tree, leaves)
+
+    return rematerialized

@@ -1,0 +1,162 @@
+"""Full Jacobians and Hessians, and the product of a Hessian with a vector."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ir.errors import ArgumentTypeError
+from tracer import numpy as tnp
+from tracer.api.arguments import flatten, leaf_type, positions, tree_flatten, tree_unflatten
+from tracer.api.derivatives import grad, jvp, linearize, trace_call, vjp
+from tracer.api.vmap import vmap
+from tracer.execution import apply
+from tracer.state import state
+
+
+def _one_program(composite: Callable[..., Any]) -> Callable[..., Any]:
+    """Outside a trace, record the whole of `composite` and run it as one compiled program."""
+
+    @functools.wraps(composite)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if state.trace is not None:
+            return composite(*args, **kwargs)
+        flat = flatten(args, kwargs, composite)
+        traced = trace_call(composite, flat)
+        outs = apply(
+            ("whole",), traced.function, lambda fn: fn, (*traced.captures, *flat.leaves), traced.out_weak
+        )
+        return tree_unflatten(traced.out_tree, outs)
+
+    return call
+
+
+def _chosen(
+    f: Callable[..., Any], args: tuple[Any, ...], argnums: int | Sequence[int], kwargs: Any, what: str
+) -> tuple[Callable[..., Any], tuple[Any, ...], bool]:
+    """`f` as a function of the chosen arguments only, those arguments, and whether it is one."""
+    chosen, single = positions(argnums, len(args), what)
+
+    def of_chosen(*given: Any) -> Any:
+        full = list(args)
+        for n, x in zip(chosen, given, strict=True):
+            full[n] = x
+        return f(*full, **kwargs)
+
+    return of_chosen, tuple([args[n] for n in chosen]), single
+
+
+def _basis(tree: Any) -> Any:
+    """The standard basis of a pytree of arrays: each leaf gets a leading axis over all directions."""
+    leaves, structure = tree_flatten(tree)
+    sizes = [math.prod(leaf_type(x)[0].shape) for x in leaves]
+    total = sum(sizes)
+    out, start = [], 0
+    for x, size in zip(leaves, sizes, strict=True):
+        type_ = leaf_type(x)[0]
+        block = tnp.eye(total, size, -start, dtype=type_.dtype.np)
+        out.append(tnp.reshape(block, (total, *type_.shape)))
+        start += size
+    return tree_unflatten(structure, out)
+
+
+def _split_leading(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+    """`x` cut along `axis` into blocks of the given shapes, the axis unfolded."""
+    out, start = [], 0
+    for shape in shapes:
+        stop = start + math.prod(shape)
+        block = x[(slice(None),) * axis + (slice(start, stop),)]
+        out.append(tnp.reshape(block, (*x.shape[:axis], *shape, *x.shape[axis + 1 :])))
+        start = stop
+    return out
+
+
+def _require(tree: Any, kinds: tuple[str, ...], what: str) -> None:
+    for leaf in tree_flatten(tree)[0]:
+        type_ = leaf_type(leaf)[0]
+        if type_.dtype.kind not in kinds:
+            raise ArgumentTypeError(f"{what}: expected elements of kind {' or '.join(kinds)}, got {type_}")
+
+
+def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian by forward mode, one pass an input element.
+
+    For a result of shape `m` and an argument of shape `n` it has shape `(*m, *n)`; for pytrees, the
+    result's structure holds the argument's. With `has_aux`, `f` returns `(result, aux)` and
+    `(jacobian, aux)` is returned.
+    """
+
+    @functools.wraps(f)
+    def jacobian_(*args: Any, **kwargs: Any) -> Any:
+        of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacfwd")
+        _require(chosen, ("float",), "jacfwd")
+        _, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
+        columns = vmap(push, out_axes=-1)(*_basis(chosen))
+        shapes = [leaf_type(x)[0].shape for x in tree_flatten(chosen)[0]]
+        structure = tree_flatten(chosen)[1]
+        leaves, out_tree = tree_flatten(columns)
+
+        def unfold(column: Any) -> Any:
+            blocks = tree_unflatten(structure, _split_leading(column, shapes, len(column.shape) - 1))
+            return blocks[0] if single else blocks
+
+        jacobian = tree_unflatten(out_tree, [unfold(x) for x in leaves])
+        return (jacobian, aux[0]) if has_aux else jacobian
+
+    return _one_program(jacobian_)
+
+
+def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian by reverse mode, one pass an output element; layout as for `jacfwd`."""
+
+    @functools.wraps(f)
+    def jacobian_(*args: Any, **kwargs: Any) -> Any:
+        of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacrev")
+        _require(chosen, ("float",), "jacrev")
+        out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
+        _require(out, ("float",), "jacrev")
+        rows = vmap(pull)(_basis(out))
+        leaves, out_tree = tree_flatten(out)
+        shapes = [leaf_type(x)[0].shape for x in leaves]
+        row_leaves, row_tree = tree_flatten(rows)
+        parts = [_split_leading(x, shapes, 0) for x in row_leaves]
+
+        def of_output(i: int) -> Any:
+            blocks = tree_unflatten(row_tree, [p[i] for p in parts])
+            return blocks[0] if single else blocks
+
+        jacobian = tree_unflatten(out_tree, [of_output(i) for i in range(len(leaves))])
+        return (jacobian, aux[0]) if has_aux else jacobian
+
+    return _one_program(jacobian_)
+
+
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Jacobian; by reverse mode, as `jax.jacobian`."""
+    return jacrev(f, argnums, has_aux)
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The Hessian, forward over reverse: shape `(*m, *n, *n)`."""
+    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+    """The Hessian of a scalar function times vectors, without forming it (forward over reverse).
+
+    Returns:
+      One array or pytree for one primal, a tuple for several.
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(vectors, (tuple, list)):
+        raise ArgumentTypeError("hvp: expected primals and vectors to be tuples or lists")
+    argnums: Any = 0 if len(primals) == 1 else tuple(range(len(primals)))
+
+    def product(primals: Any, vectors: Any) -> Any:
+        return jvp(grad(f, argnums), tuple(primals), tuple(vectors))[1]
+
+    return _one_program(product)(tuple(primals), tuple(vectors))
+
+
+__all__ = ["hessian", "hvp", "jacfwd", "jacobian", "jacrev"]

@@ -1,0 +1,236 @@
+"""How functions of `tracer.numpy` are built: promote, broadcast, record; eager ones are JAX's.
+
+`native(jnp_function)` decorates the traced implementation of a function: outside any trace the
+JAX function of the same name runs at once, inside a trace the decorated one records.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import jax
+
+from ir.core import EMPTY_ATTRS
+from ir.errors import ArgumentTypeError, ShapeError
+from ir.op import Op
+from ir.ops import convert as cv
+from ir.ops.shape import broadcast_in_dim, reshape
+from ir.types import DType, Shape, bool_
+from tracer.state import state
+from tracer.trace import Trace
+from tracer.types import float_dtype, promote_dtypes
+from tracer.value import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SCALARS = frozenset({bool, int, float, complex})
+
+
+def native(eager: Callable[..., Any]) -> Callable[[F], F]:
+    """Decorator: run `eager` outside a trace, the decorated function inside."""
+
+    def decorate(fn: F) -> F:
+        @functools.wraps(fn)
+        def dispatch(*args: Any, **kwargs: Any) -> Any:
+            if state.trace is None:
+                return run_eager(eager, args, kwargs)
+            return fn(*args, **kwargs)
+
+        dispatch.eager = eager  # type: ignore[attr-defined]
+        return cast(F, dispatch)
+
+    return decorate
+
+
+def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call JAX's function; a traced value among the arguments has outlived its trace."""
+    try:
+        return eager(*args, **kwargs)
+    except TypeError:
+        for leaf in jax.tree_util.tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                leaf.require_active()
+        raise
+
+
+def current_trace() -> Trace:
+    """The innermost trace; an implementation behind `native` always has one."""
+    trace = state.trace
+    if trace is None:
+        raise ArgumentTypeError("no trace is active")
+    return trace
+
+
+def lift(x: Any) -> Tensor:
+    """`x` as a traced value of the innermost trace."""
+    return x if type(x) is Tensor and x.owner is state.trace else current_trace().lift(x)
+
+
+def record(the_op: Op, *operands: Tensor, weak: bool = False, **attrs: Any) -> Tensor:
+    """Record an op with one result; attributes left out take their defaults."""
+    values = tuple([t.value for t in operands])
+    return current_trace().emit1(the_op, values, the_op.normalize(attrs), weak)
+
+
+def convert(x: Tensor, dtype: DType, weak: bool = False) -> Tensor:
+    """`x` with elements converted to `dtype`."""
+    if x.value.type.dtype is dtype:
+        return x if x.weak == weak else Tensor(x.owner, x.value, weak)
+    return x.owner.emit1(cv.convert, (x.value,), {"dtype": dtype}, weak)
+
+
+def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
+    """`x` broadcast to `shape` by NumPy's rule."""
+    have = x.value.type.shape
+    if have == shape:
+        return x
+    offset = len(shape) - len(have)
+    if offset < 0 or any(n not in (1, m) for n, m in zip(have, shape[offset:], strict=True)):
+        raise ShapeError(f"broadcast: shape {have} does not broadcast to {shape}")
+    dims = tuple(range(offset, len(shape)))
+    return x.owner.emit1(broadcast_in_dim, (x.value,), {"shape": shape, "dims": dims}, x.weak)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The common shape by NumPy's rule; ShapeError where there is none."""
+    rank = max(map(len, shapes), default=0)
+    out = []
+    for axis in range(-rank, 0):
+        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
+        if len(sizes) > 1:
+            raise ShapeError(f"shapes {', '.join(map(str, shapes))} do not broadcast: sizes {sorted(sizes)} differ")
+        out.append(sizes.pop() if sizes else 1)
+    return tuple(out)
+
+
+def promoted(*xs: Any, to_float: bool = False, bool_to: DType | None = None) -> tuple[list[Tensor], bool]:
+    """Operands of one type: lifted, promoted as JAX does, broadcast. Also whether they are weak.
+
+    Args:
+      to_float: promote integers and bools to the default float type.
+      bool_to: promote bools to this type.
+    """
+    trace = current_trace()
+    dtype: DType | None = None
+    weak = False
+    shapes: list[Shape] = []
+    scalars = []
+    lifted: list[Any] = []
+    for x in xs:
+        if type(x) in _SCALARS:
+            from tracer.types import scalar_dtype
+
+            x_dtype, x_weak = scalar_dtype(type(x)), type(x) is not bool
+            shapes.append(())
+            scalars.append(True)
+            lifted.append(x)
+        else:
+            t = lift(x)
+            x_dtype, x_weak = t.value.type.dtype, t.weak
+            shapes.append(t.value.type.shape)
+            scalars.append(False)
+            lifted.append(t)
+        if dtype is None:
+            dtype, weak = x_dtype, x_weak
+        else:
+            dtype, weak = promote_dtypes(dtype, weak, x_dtype, x_weak)
+    assert dtype is not None
+    if to_float:
+        dtype = float_dtype(dtype)
+    if bool_to is not None and dtype is bool_:
+        dtype = bool_to
+    shape = shapes[0] if all(s == shapes[0] for s in shapes) else broadcast_shapes(*shapes)
+    out = [
+        trace.scalar(x, dtype, shape, weak) if is_scalar else broadcast_to(convert(x, dtype, weak), shape)
+        for x, is_scalar in zip(lifted, scalars, strict=True)
+    ]
+    return out, weak
+
+
+def unary_function(name: str, the_op: Op, eager: Any, *, to_float: bool = False, doc: str = "") -> Any:
+    """An elementwise function of one argument."""
+
+    def fn(x: Any, /) -> Any:
+        trace = state.trace
+        if trace is None:
+            return run_eager(eager, (x,), {})
+        t = x if type(x) is Tensor and x.owner is trace else trace.lift(x)
+        dtype = t.value.type.dtype
+        if to_float and not dtype.is_inexact:
+            t = convert(t, float_dtype(dtype), t.weak)
+        return trace.emit1(the_op, (t.value,), EMPTY_ATTRS, t.weak and the_op_keeps_type)
+
+    the_op_keeps_type = the_op.name not in ("is_finite", "not")
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc or f"Elementwise `{name}`; see `jax.numpy.{name}`."
+    fn.eager = eager  # type: ignore[attr-defined]
+    return fn
+
+
+def binary_function(
+    name: str, the_op: Op, eager: Any, *, to_float: bool = False, compares: bool = False, doc: str = ""
+) -> Any:
+    """An elementwise function of two arguments, promoted and broadcast."""
+
+    def fn(x: Any, y: Any, /) -> Any:
+        trace = state.trace
+        if trace is None:
+            return run_eager(eager, (x, y), {})
+        if (
+            type(x) is Tensor
+            and type(y) is Tensor
+            and x.value.type is y.value.type
+            and x.owner is trace
+            and y.owner is trace
+            and (not to_float or x.value.type.dtype.is_inexact)
+        ):
+            return trace.emit1(
+                the_op, (x.value, y.value), EMPTY_ATTRS, x.weak and y.weak and not compares
+            )
+        (a, b), weak = promoted(x, y, to_float=to_float)
+        return trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak and not compares)
+
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc or f"Elementwise `{name}`, operands promoted and broadcast; see `jax.numpy.{name}`."
+    fn.eager = eager  # type: ignore[attr-defined]
+    return fn
+
+
+def reshaped(x: Tensor, shape: Shape) -> Tensor:
+    """`x` with the given static shape."""
+    if x.value.type.shape == shape:
+        return x
+    return x.owner.emit1(reshape, (x.value,), {"shape": shape}, x.weak)
+
+
+def normalize_axis(axis: Any, rank: int, name: str) -> int:
+    """A non-negative axis number; ArgumentError-like AxisError semantics of NumPy."""
+    from ir.errors import ArgumentError
+
+    try:
+        index = int(axis.__index__())
+    except AttributeError:
+        raise ArgumentTypeError(f"{name}: expected an int for axis, got {axis!r}") from None
+    if not -rank <= index < rank:
+        raise ArgumentError(f"{name}: expected an axis in [{-rank}, {rank}), got {index}")
+    return index % rank
+
+
+def normalize_axes(axis: Any, rank: int, name: str) -> tuple[int, ...]:
+    """Distinct non-negative axes from None (all), an int or a sequence."""
+    from ir.errors import ArgumentError
+
+    if axis is None:
+        return tuple(range(rank))
+    items: Sequence[Any] = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple([normalize_axis(a, rank, name) for a in items])
+    if len(set(axes)) != len(axes):
+        raise ArgumentError(f"{name}: expected distinct axes, got {axis}")
+    return axes
+
+
+__all__ = [
+    "binary_function", "broadcast_shapes", "broadcast_to", "convert", "current_trace", "lift", "native",
+    "normalize_axes", "normalize_axis", "promoted", "record", "reshaped", "run_eager", "unary_function",
+]  # fmt: skip

@@ -1,0 +1,435 @@
+"""Elementwise functions: a table of unary ones, a table of binary ones, and those with more to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ir.core import EMPTY_ATTRS
+from ir.errors import ArgumentTypeError
+from ir.ops import elementwise as ew
+from ir.types import bool_
+from tracer.numpy.dispatch import (
+    binary_function,
+    broadcast_shapes,
+    broadcast_to,
+    convert,
+    current_trace,
+    lift,
+    native,
+    promoted,
+    unary_function,
+)
+from tracer.types import float_dtype, scalar_dtype
+from tracer.value import Tensor
+
+# Floating-point functions: integers and bools are promoted to the default float type.
+exp = unary_function("exp", ew.exp, jnp.exp, to_float=True)
+exp2 = unary_function("exp2", ew.exp2, jnp.exp2, to_float=True)
+expm1 = unary_function("expm1", ew.expm1, jnp.expm1, to_float=True)
+log = unary_function("log", ew.log, jnp.log, to_float=True)
+log1p = unary_function("log1p", ew.log1p, jnp.log1p, to_float=True)
+sqrt = unary_function("sqrt", ew.sqrt, jnp.sqrt, to_float=True)
+cbrt = unary_function("cbrt", ew.cbrt, jnp.cbrt, to_float=True)
+sin = unary_function("sin", ew.sin, jnp.sin, to_float=True)
+cos = unary_function("cos", ew.cos, jnp.cos, to_float=True)
+tan = unary_function("tan", ew.tan, jnp.tan, to_float=True)
+arcsin = asin = unary_function("arcsin", ew.asin, jnp.arcsin, to_float=True)
+arccos = acos = unary_function("arccos", ew.acos, jnp.arccos, to_float=True)
+arctan = atan = unary_function("arctan", ew.atan, jnp.arctan, to_float=True)
+sinh = unary_function("sinh", ew.sinh, jnp.sinh, to_float=True)
+cosh = unary_function("cosh", ew.cosh, jnp.cosh, to_float=True)
+tanh = unary_function("tanh", ew.tanh, jnp.tanh, to_float=True)
+arcsinh = asinh = unary_function("arcsinh", ew.asinh, jnp.arcsinh, to_float=True)
+arccosh = acosh = unary_function("arccosh", ew.acosh, jnp.arccosh, to_float=True)
+arctanh = atanh = unary_function("arctanh", ew.atanh, jnp.arctanh, to_float=True)
+negative = unary_function("negative", ew.neg, jnp.negative)
+square = unary_function("square", ew.square, jnp.square)
+
+add = binary_function("add", ew.add, jnp.add)
+subtract = binary_function("subtract", ew.sub, jnp.subtract)
+divide = true_divide = binary_function("divide", ew.div, jnp.divide, to_float=True)
+arctan2 = atan2 = binary_function("arctan2", ew.atan2, jnp.arctan2, to_float=True)
+nextafter = binary_function("nextafter", ew.nextafter, jnp.nextafter, to_float=True)
+minimum = binary_function("minimum", ew.min, jnp.minimum)
+maximum = binary_function("maximum", ew.max, jnp.maximum)
+equal = binary_function("equal", ew.eq, jnp.equal, compares=True)
+not_equal = binary_function("not_equal", ew.ne, jnp.not_equal, compares=True)
+less = binary_function("less", ew.lt, jnp.less, compares=True)
+less_equal = binary_function("less_equal", ew.le, jnp.less_equal, compares=True)
+greater = binary_function("greater", ew.gt, jnp.greater, compares=True)
+greater_equal = binary_function("greater_equal", ew.ge, jnp.greater_equal, compares=True)
+bitwise_and = binary_function("bitwise_and", ew.and_, jnp.bitwise_and)
+bitwise_or = binary_function("bitwise_or", ew.or_, jnp.bitwise_or)
+bitwise_xor = binary_function("bitwise_xor", ew.xor_, jnp.bitwise_xor)
+bitwise_not = invert = bitwise_invert = unary_function("bitwise_not", ew.not_, jnp.bitwise_not)
+left_shift = bitwise_left_shift = binary_function("left_shift", ew.shift_left, jnp.left_shift)
+
+_multiply = binary_function("multiply", ew.mul, jnp.multiply)
+
+
+def multiply(x: Any, y: Any, /) -> Any:
+    """Elementwise product; the logical and of bools, as in NumPy."""
+    if type(x) is Tensor and x.value.type.dtype is bool_ and _is_bool(y):
+        return bitwise_and(x, y)
+    return _multiply(x, y)
+
+
+def _is_bool(x: Any) -> bool:
+    if type(x) is Tensor:
+        return x.value.type.dtype is bool_
+    return isinstance(x, (bool, np.bool_)) or getattr(x, "dtype", None) == np.bool_
+
+
+@native(jnp.right_shift)
+def right_shift(x: Any, y: Any, /) -> Any:
+    """Arithmetic shift of signed, logical shift of unsigned integers."""
+    (a, b), weak = promoted(x, y)
+    the_op = ew.shift_right_arithmetic if a.value.type.dtype.kind == "int" else ew.shift_right_logical
+    return a.owner.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak)
+
+
+bitwise_right_shift = right_shift
+
+
+def positive(x: Any, /) -> Any:
+    """`x` itself."""
+    return lift(x) if type(x) is Tensor else jnp.positive(x)
+
+
+@native(jnp.abs)
+def abs(x: Any, /) -> Any:
+    """Absolute value; real for complex input."""
+    t = lift(x)
+    if t.value.type.dtype.kind in ("uint", "bool"):
+        return t
+    return t.owner.emit1(ew.abs, (t.value,), EMPTY_ATTRS, t.weak)
+
+
+absolute = abs
+
+
+@native(jnp.sign)
+def sign(x: Any, /) -> Any:
+    """-1, 0 or 1; x / |x| for complex input."""
+    t = lift(x)
+    return t.owner.emit1(ew.sign, (t.value,), EMPTY_ATTRS, t.weak)
+
+
+def _rounding(name: str, the_op: Any, attrs: Any = EMPTY_ATTRS) -> Any:
+    def fn(x: Any, /) -> Any:
+        t = lift(x)
+        if not t.value.type.dtype.is_inexact:  # integers are their own floor; so does JAX
+            return t
+        return t.owner.emit1(the_op, (t.value,), attrs, t.weak)
+
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = f"Elementwise `{name}`; see `jax.numpy.{name}`."
+    return native(getattr(jnp, name))(fn)
+
+
+floor = _rounding("floor", ew.floor)
+ceil = _rounding("ceil", ew.ceil)
+rint = _rounding("rint", ew.round, {"method": "to_nearest_even"})
+
+
+@native(jnp.round)
+def round(a: Any, decimals: int = 0) -> Any:
+    """Round half to even, to a number of decimals."""
+    t = lift(a)
+    if not t.value.type.dtype.is_inexact and decimals >= 0:
+        return t
+    if decimals == 0:
+        return rint(t)
+    factor = 10.0**decimals
+    return convert(divide(rint(multiply(t, factor)), factor), t.value.type.dtype, t.weak)
+
+
+def _predicate(name: str, test: Any) -> Any:
+    def fn(x: Any, /) -> Any:
+        t = lift(x)
+        if not t.value.type.dtype.is_inexact:
+            return current_trace().scalar(name == "isfinite", bool_, t.shape)
+        return test(t)
+
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = f"Elementwise `{name}`."
+    return native(getattr(jnp, name))(fn)
+
+
+isfinite = _predicate("isfinite", lambda t: t.owner.emit1(ew.is_finite, (t.value,), EMPTY_ATTRS))
+isnan = _predicate("isnan", lambda t: not_equal(t, t))
+isinf = _predicate("isinf", lambda t: _isinf(t))
+
+
+def _isinf(t: Tensor) -> Any:
+    if t.value.type.dtype.is_complex:
+        return logical_or(_isinf(real(t)), _isinf(imag(t)))
+    return equal(abs(t), float("inf"))
+
+
+def _logical(name: str, the_op: Any, arity: int) -> Any:
+    def fn(*xs: Any) -> Any:
+        if len(xs) != arity:
+            raise TypeError(f"{name}() takes {arity} positional arguments but {len(xs)} were given")
+        bools = [convert(t, bool_) for t in map(lift, xs)]
+        shape = broadcast_shapes(*[t.shape for t in bools])
+        values = tuple([broadcast_to(t, shape).value for t in bools])
+        return current_trace().emit1(the_op, values, EMPTY_ATTRS)
+
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = f"Elementwise `{name}` of truth values."
+    return native(getattr(jnp, name))(fn)
+
+
+logical_and = _logical("logical_and", ew.and_, 2)
+logical_or = _logical("logical_or", ew.or_, 2)
+logical_xor = _logical("logical_xor", ew.xor_, 2)
+logical_not = _logical("logical_not", ew.not_, 1)
+
+
+@native(jnp.floor_divide)
+def floor_divide(x: Any, y: Any, /) -> Any:
+    """The largest integer at most x / y."""
+    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
+    kind = a.value.type.dtype.kind
+    if kind == "float":
+        quotient = floor(divide(subtract(a, remainder(a, b)), b))
+        exact = divide(a, b)
+        # Where the remainder is not a number (zero or infinite divisors) the plain quotient decides.
+        return where(isfinite(exact), rint(quotient), floor(exact))
+    if kind == "complex":
+        raise ArgumentTypeError(f"floor_divide: expected real operands, got {a.value.type}")
+    quotient = a.owner.emit1(ew.div, (a.value, b.value), EMPTY_ATTRS, weak)
+    if kind == "uint":
+        return quotient
+    rest = a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
+    down = logical_and(not_equal(sign(a), sign(b)), not_equal(rest, 0))
+    return where(down, subtract(quotient, 1), quotient)
+
+
+@native(jnp.remainder)
+def remainder(x: Any, y: Any, /) -> Any:
+    """The remainder with the sign of the divisor."""
+    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
+    rest = a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
+    if a.value.type.dtype.kind == "uint":
+        return rest
+    wrong = logical_and(not_equal(less(rest, 0), less(b, 0)), not_equal(rest, 0))
+    return where(wrong, add(rest, b), rest)
+
+
+mod = remainder
+
+
+@native(jnp.fmod)
+def fmod(x: Any, y: Any, /) -> Any:
+    """The remainder with the sign of the dividend."""
+    (a, b), weak = promoted(x, y)
+    return a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
+
+
+@native(jnp.divmod)
+def divmod(x: Any, y: Any, /) -> Any:
+    """(floor_divide, remainder)."""
+    return floor_divide(x, y), remainder(x, y)
+
+
+@native(jnp.power)
+def power(x: Any, y: Any, /) -> Any:
+    """x to the power y; a static integer exponent becomes repeated multiplication."""
+    if isinstance(y, (int, np.integer)) and not isinstance(y, (bool, np.bool_)):
+        t = lift(x)
+        if t.value.type.dtype is not bool_ and (t.value.type.dtype.is_inexact or y >= 0):
+            return integer_power(t, int(y))
+    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
+    if a.value.type.dtype.is_inexact:
+        exponent = lift(y)
+        if not exponent.value.type.dtype.is_inexact and exponent.value.type.dtype is not bool_:
+            b = broadcast_to(exponent, a.shape)
+        return a.owner.emit1(ew.pow, (a.value, b.value), EMPTY_ATTRS, weak)
+    return _integer_pow_by_squaring(a, b)
+
+
+pow = power
+
+
+def integer_power(t: Tensor, exponent: int) -> Tensor:
+    """`t ** exponent` for a static integer."""
+    if exponent == 1:
+        return t
+    if exponent == 2:
+        return t.owner.emit1(ew.square, (t.value,), EMPTY_ATTRS, t.weak)
+    return t.owner.emit1(ew.integer_pow, (t.value,), {"y": exponent}, t.weak)
+
+
+def _integer_pow_by_squaring(base: Tensor, exponent: Tensor) -> Tensor:
+    """Integer powers with traced exponents: one squaring a bit; negative exponents truncate to 0."""
+    out = where(less(exponent, 0), where(equal(base, 1), 1, where(equal(base, -1), 1, 0)), 1)
+    out = convert(out, base.value.type.dtype)
+    bits = base.value.type.dtype.bits
+    rest = exponent
+    for _ in range(bits):
+        odd = logical_and(greater(exponent, 0), equal(bitwise_and(rest, 1), 1))
+        out = where(odd, multiply(out, base), out)
+        base, rest = multiply(base, base), right_shift(rest, 1)
+    return out
+
+
+@native(jnp.logaddexp)
+def logaddexp(x: Any, y: Any, /) -> Any:
+    """log(exp(x) + exp(y)) without overflow."""
+    (a, b), _ = promoted(x, y, to_float=True)
+    largest = maximum(a, b)
+    delta = subtract(a, b)
+    # Infinite or undefined differences: equal infinities give themselves, NaN stays.
+    return where(isfinite(delta), add(largest, log1p(exp(negative(abs(delta))))), where(isnan(delta), add(a, b), largest))
+
+
+@native(jnp.hypot)
+def hypot(x: Any, y: Any, /) -> Any:
+    """sqrt(x**2 + y**2) without overflow."""
+    (a, b), _ = promoted(x, y, to_float=True)
+    a, b = abs(a), abs(b)
+    large, small = maximum(a, b), minimum(a, b)
+    ratio = divide(small, where(equal(large, 0), 1, large))
+    out = multiply(large, sqrt(add(1, square(ratio))))
+    return where(logical_or(isinf(a), isinf(b)), float("inf"), where(equal(large, 0), large, out))
+
+
+@native(jnp.reciprocal)
+def reciprocal(x: Any, /) -> Any:
+    """1 / x."""
+    return divide(1, x)
+
+
+@native(jnp.sinc)
+def sinc(x: Any, /) -> Any:
+    """sin(pi x) / (pi x), 1 at zero with derivative 0."""
+    (a,), _ = promoted(x, to_float=True)
+    scaled = multiply(a, np.pi)
+    safe = where(equal(scaled, 0), 1, scaled)
+    # Near zero the Taylor polynomial carries the derivatives; it is exact to 1e-16 there.
+    squared = square(scaled)
+    series = subtract(1, multiply(squared, subtract(1 / 6, multiply(squared, 1 / 120))))
+    return where(less(abs(scaled), 1e-3), series, divide(sin(safe), safe))
+
+
+def log2(x: Any, /) -> Any:
+    """Logarithm to base 2."""
+    from tracer.state import state
+
+    return jnp.log2(x) if state.trace is None else divide(log(x), float(np.log(2)))
+
+
+def log10(x: Any, /) -> Any:
+    """Logarithm to base 10."""
+    from tracer.state import state
+
+    return jnp.log10(x) if state.trace is None else divide(log(x), float(np.log(10)))
+
+
+@native(jnp.deg2rad)
+def deg2rad(x: Any, /) -> Any:
+    """Degrees to radians."""
+    return multiply(x, np.pi / 180)
+
+
+@native(jnp.rad2deg)
+def rad2deg(x: Any, /) -> Any:
+    """Radians to degrees."""
+    return multiply(x, 180 / np.pi)
+
+
+radians, degrees = deg2rad, rad2deg
+
+
+@native(jnp.real)
+def real(x: Any, /) -> Any:
+    """Real part."""
+    t = lift(x)
+    if not t.value.type.dtype.is_complex:
+        return t
+    return t.owner.emit1(ew.real, (t.value,), EMPTY_ATTRS, t.weak)
+
+
+@native(jnp.imag)
+def imag(x: Any, /) -> Any:
+    """Imaginary part; zero for real input."""
+    t = lift(x)
+    if not t.value.type.dtype.is_complex:
+        return t.owner.scalar(0, t.value.type.dtype, t.shape, t.weak)
+    return t.owner.emit1(ew.imag, (t.value,), EMPTY_ATTRS, t.weak)
+
+
+@native(jnp.conjugate)
+def conjugate(x: Any, /) -> Any:
+    """Complex conjugate."""
+    t = lift(x)
+    if not t.value.type.dtype.is_complex:
+        return t
+    return t.owner.emit1(ew.conj, (t.value,), EMPTY_ATTRS, t.weak)
+
+
+conj = conjugate
+
+
+@native(jnp.where)
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    """`x` where `condition`, else `y`; elementwise, broadcast."""
+    if x is None or y is None:
+        raise ArgumentTypeError("where: with one argument the shape depends on data; use where(condition, x, y)")
+    chosen = convert(lift(condition), bool_)
+    (a, b), weak = promoted(x, y)
+    shape = broadcast_shapes(chosen.shape, a.shape)
+    values = tuple([broadcast_to(t, shape).value for t in (chosen, a, b)])
+    return current_trace().emit1(ew.select, values, EMPTY_ATTRS, weak)
+
+
+@native(jnp.clip)
+def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+    """`arr` limited to [min, max]."""
+    out = lift(arr)
+    if min is not None:
+        out = maximum(min, out)
+    if max is not None:
+        out = minimum(max, out)
+    return out
+
+
+@native(jnp.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """NaN and infinities replaced by finite numbers."""
+    t = lift(x)
+    dtype = t.value.type.dtype
+    if not dtype.is_inexact:
+        return t
+    if dtype.is_complex:
+        parts = [nan_to_num(p(t), copy, nan, posinf, neginf) for p in (real, imag)]
+        return t.owner.emit1(ew.complex, tuple([p.value for p in parts]), EMPTY_ATTRS)
+    limits = jnp.finfo(dtype.np)
+    out = where(isnan(t), nan, t)
+    out = where(equal(out, float("inf")), float(limits.max) if posinf is None else posinf, out)
+    return where(equal(out, float("-inf")), float(limits.min) if neginf is None else neginf, out)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+    """`x` with elements converted to `dtype`."""
+    from tracer.state import state
+    from tracer.types import canonical
+
+    if state.trace is None:
+        return jnp.astype(x, dtype, copy=copy, device=device)
+    to = canonical(dtype)
+    t = lift(x)
+    if t.value.type.dtype.is_complex and not to.is_complex and to is not bool_:
+        t = real(t)
+    return convert(t, to)
+
+
+def as_float(x: Any) -> Tensor:
+    """`x` as a traced float or complex value."""
+    t = lift(x)
+    return convert(t, float_dtype(t.value.type.dtype), t.weak)

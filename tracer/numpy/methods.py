@@ -1,0 +1,164 @@
+"""Operators and methods of traced values: the functions of this package, attached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracer.numpy import contraction as co
+from tracer.numpy import elementwise as el
+from tracer.numpy import indexing as ix
+from tracer.numpy import manipulation as ma
+from tracer.numpy import reductions as rd
+from tracer.state import state
+from tracer.value import Tensor
+
+_SCALARS = frozenset({int, float, complex, bool, Tensor})
+
+
+def _operand(x: Any) -> bool:
+    """Whether `x` is something an operator takes; anything else gets NotImplemented, as in Python."""
+    return type(x) in _SCALARS or hasattr(x, "dtype") or hasattr(x, "__jax_array__") or isinstance(x, (int, float, complex))
+
+
+def _binary(fn: Any) -> tuple[Any, Any]:
+    def forward(self: Tensor, other: Any) -> Any:
+        if state.trace is None:
+            self.require_active()
+        return fn(self, other) if type(other) is Tensor or _operand(other) else NotImplemented
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        if state.trace is None:
+            self.require_active()
+        return fn(other, self) if _operand(other) else NotImplemented
+
+    return forward, reflected
+
+
+_BINARY = {
+    "add": el.add,
+    "sub": el.subtract,
+    "mul": el.multiply,
+    "truediv": el.divide,
+    "floordiv": el.floor_divide,
+    "mod": el.remainder,
+    "divmod": el.divmod,
+    "pow": el.power,
+    "matmul": co.matmul,
+    "and": el.bitwise_and,
+    "or": el.bitwise_or,
+    "xor": el.bitwise_xor,
+    "lshift": el.left_shift,
+    "rshift": el.right_shift,
+}
+for _name, _fn in _BINARY.items():
+    _forward, _reflected = _binary(_fn)
+    setattr(Tensor, f"__{_name}__", _forward)
+    setattr(Tensor, f"__r{_name}__", _reflected)
+_COMPARE = {
+    "eq": el.equal,
+    "ne": el.not_equal,
+    "lt": el.less,
+    "le": el.less_equal,
+    "gt": el.greater,
+    "ge": el.greater_equal,
+}
+for _name, _fn in _COMPARE.items():
+    setattr(Tensor, f"__{_name}__", _binary(_fn)[0])
+
+
+def _unary(fn: Any) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if state.trace is None:
+            self.require_active()
+        return fn(self, *args, **kwargs)
+
+    method.__name__ = getattr(fn, "__name__", "method")
+    method.__doc__ = fn.__doc__
+    return method
+
+
+_UNARY = {"neg": el.negative, "pos": el.positive, "abs": el.abs, "invert": el.bitwise_not, "getitem": ix.getitem}
+for _name, _fn in _UNARY.items():
+    setattr(Tensor, f"__{_name}__", _unary(_fn))
+
+
+def _varargs(fn: Any) -> Any:
+    """A method that takes a shape or axes as one tuple or as several arguments."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if state.trace is None:
+            self.require_active()
+        if not args:
+            return fn(self, **kwargs)
+        one = len(args) == 1 and (args[0] is None or isinstance(args[0], (tuple, list)))
+        return fn(self, args[0] if one else args, **kwargs)
+
+    return method
+
+
+_METHODS = {
+    "sum": rd.sum,
+    "prod": rd.prod,
+    "mean": rd.mean,
+    "var": rd.var,
+    "std": rd.std,
+    "max": rd.max,
+    "min": rd.min,
+    "ptp": rd.ptp,
+    "all": rd.all,
+    "any": rd.any,
+    "argmax": rd.argmax,
+    "argmin": rd.argmin,
+    "cumsum": rd.cumsum,
+    "cumprod": rd.cumprod,
+    "round": el.round,
+    "clip": el.clip,
+    "conj": el.conjugate,
+    "conjugate": el.conjugate,
+    "astype": el.astype,
+    "dot": co.dot,
+    "trace": co.trace,
+    "diagonal": co.diagonal,
+    "ravel": ma.ravel,
+    "flatten": ma.ravel,
+    "squeeze": ma.squeeze,
+    "swapaxes": ma.swapaxes,
+    "repeat": ma.repeat,
+    "take": ix.take,
+}
+for _name, _fn in _METHODS.items():
+    setattr(Tensor, _name, _unary(_fn))
+Tensor.reshape = _varargs(ma.reshape)  # type: ignore[attr-defined]
+Tensor.transpose = _varargs(ma.transpose)  # type: ignore[attr-defined]
+Tensor.T = property(_unary(ma.transpose))  # type: ignore[attr-defined]
+Tensor.mT = property(_unary(ma.matrix_transpose))  # type: ignore[attr-defined]
+Tensor.real = property(_unary(el.real))  # type: ignore[attr-defined]
+Tensor.imag = property(_unary(el.imag))  # type: ignore[attr-defined]
+Tensor.at = property(ix.At)  # type: ignore[attr-defined]
+Tensor.__round__ = _unary(el.round)  # type: ignore[attr-defined]
+Tensor.copy = lambda self: self  # type: ignore[attr-defined]
+Tensor.block_until_ready = lambda self: self  # type: ignore[attr-defined]
+
+
+# NumPy's own operators on NumPy operands (`np.float32(2) * x`) come here first.
+_UFUNCS: dict[Any, Any] = {
+    getattr(np, name): getattr(el, name)
+    for name in (
+        "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "equal", "not_equal",
+        "less", "less_equal", "greater", "greater_equal", "bitwise_and", "bitwise_or", "bitwise_xor",
+        "left_shift", "right_shift", "negative", "absolute", "maximum", "minimum",
+    )
+}  # fmt: skip
+_UFUNCS[np.matmul] = co.matmul
+
+
+def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    fn = _UFUNCS.get(ufunc)
+    if fn is None or method != "__call__" or kwargs:
+        return NotImplemented
+    return fn(*inputs)
+
+
+Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]

@@ -1,0 +1,18 @@
+"""The innermost active trace of each thread. Imports nothing of the project."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracer.trace import Trace
+
+
+class State(threading.local):
+    """`state.trace` is the trace that operations are recorded in, `None` outside any."""
+
+    trace: Trace | None = None
+
+
+state = State()

@@ -1,0 +1,179 @@
+"""Recording a Python function as an `ir.Function`.
+
+A `Trace` is a builder whose captures are explicit: whatever the function uses from outside (a value
+of an enclosing trace, a concrete array) becomes a leading param, remembered in `captures`.
+Invariant: the thread's innermost trace is restored on every exit, and a finished trace rejects use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+import ir
+from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
+from ir.errors import EscapedValueError, TracerError
+from ir.op import Builder, Op, building
+from ir.ops.shape import constant
+from ir.source import Source, capture
+from ir.types import DType, TensorType
+from tracer.state import state
+from tracer.types import canonical, dtype_of, scalar_dtype, type_of
+from tracer.value import Tensor
+
+# NumPy arrays up to this many bytes become constants of the program, larger ones captures.
+_CONSTANT_BYTES = 4096
+_PYTHON_SCALARS = frozenset({bool, int, float, complex})
+_scalar_constants: dict[tuple[Any, DType], Dense] = {}
+
+
+class Trace(Builder):
+    """Records the equations of one Python function.
+
+    Attributes:
+      parent: the enclosing trace of this thread, if any.
+      captures: outer object by id, with the param that stands for it.
+      inputs: what the params stand for, where those are known now (an un-jitted transform), so
+        that `bool()` of a traced value can be answered; otherwise `None`.
+    """
+
+    __slots__ = ("active", "args", "captures", "inputs", "known", "parent")
+
+    def __init__(self, parent: Trace | None, inputs: Sequence[Any] | None = None) -> None:
+        super().__init__()
+        self.parent = parent
+        self.captures: dict[int, tuple[Any, Value, bool]] = {}
+        self.active = True
+        self.inputs = inputs
+        self.args: tuple[Value, ...] = ()
+        self.known: dict[Value, Any] = {}
+
+    def emit(self, op: Op, operands: tuple[Value, ...], attrs: Attrs = EMPTY_ATTRS) -> tuple[Value, ...]:
+        # The same as Builder.emit, with the source looked up from the user's frame.
+        try:
+            types = op.infer(tuple([v.type for v in operands]), attrs)
+        except TracerError as error:
+            if error.source is None:
+                error.source = self.source or capture(2)
+            raise
+        results = tuple([Value(t) for t in types])
+        self.eqns.append(Eqn(op, operands, attrs, results, self.source or capture(2)))
+        return results
+
+    def emit1(self, op: Op, operands: tuple[Value, ...], attrs: Attrs, weak: bool = False) -> Tensor:
+        """`emit` for ops with one result, as a traced value."""
+        return Tensor(self, self.emit(op, operands, attrs)[0], weak)
+
+    def lift(self, x: Any) -> Tensor:
+        """`x` as a value of this trace.
+
+        Raises:
+          EscapedValueError: a traced value whose trace has ended.
+          ArgumentTypeError: not an array or number.
+        """
+        kind = type(x)
+        if kind is Tensor:
+            if x.owner is self:
+                return x  # type: ignore[no-any-return]
+            x.require_active()
+            return self.captured(x, x.value.type, x.weak)
+        if kind in _PYTHON_SCALARS:
+            return self.scalar(x, scalar_dtype(kind), (), kind is not bool)
+        type_, weak = type_of(x)
+        if hasattr(x, "__jax_array__") and not isinstance(x, jax.Array):
+            x = x.__jax_array__()
+        if isinstance(x, (np.ndarray, np.generic)) and x.nbytes <= _CONSTANT_BYTES:
+            dense = Dense(np.array(x, type_.dtype.np), type_.dtype)
+            return self.emit1(constant, (), {"value": dense, "shape": type_.shape}, weak)
+        return self.captured(x, type_, weak)
+
+    def scalar(self, x: Any, dtype: DType, shape: tuple[int, ...], weak: bool = False) -> Tensor:
+        """A constant of `shape` whose elements equal the Python number `x`."""
+        key = (x, dtype) if x else None  # zeros of both signs compare equal
+        dense = _scalar_constants.get(key) if key is not None else None
+        if dense is None:
+            dense = Dense(np.array(x, dtype.np), dtype)
+            if key is not None and len(_scalar_constants) < 10_000:
+                _scalar_constants[key] = dense
+        return self.emit1(constant, (), {"value": dense, "shape": shape}, weak)
+
+    def captured(self, x: Any, type_: TensorType, weak: bool) -> Tensor:
+        """The param that stands for the outer object `x`."""
+        held = self.captures.get(id(x))
+        if held is None:
+            held = self.captures[id(x)] = (x, Value(type_, "captured"), weak)
+        return Tensor(self, held[1], held[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A traced function.
+
+    Attributes:
+      function: params are the captures, then the flat arguments.
+      captures: the outer objects, in the order of the params.
+      out_tree: structure of the Python result.
+      out_weak: which flat results are weakly typed.
+    """
+
+    function: ir.Function
+    captures: tuple[Any, ...]
+    out_tree: Any
+    out_weak: tuple[bool, ...]
+
+
+def trace_flat(
+    fn: Callable[..., Any],
+    types: Sequence[TensorType],
+    weak: Sequence[bool],
+    *,
+    name: str = "f",
+    names: Sequence[str] = (),
+    inputs: Sequence[Any] | None = None,
+) -> Traced:
+    """Record `fn`, which takes one traced value for each type and returns a pytree.
+
+    Args:
+      weak: which arguments are weakly typed.
+      names: names of the arguments, for printing.
+      inputs: concrete arguments, where control flow on values may be answered by evaluation.
+    """
+    parent = state.trace
+    trace = Trace(parent, inputs)
+    params = tuple([Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)])
+    trace.args = params
+    state.trace = trace
+    try:
+        with building(trace):
+            out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
+            leaves, tree = jax.tree_util.tree_flatten(out)
+            results = [trace.lift(leaf) for leaf in leaves]
+    finally:
+        state.trace = parent
+        trace.active = False
+    captures = tuple(trace.captures.values())
+    function = ir.Function(
+        (*[value for _, value, _ in captures], *params),
+        tuple(trace.eqns),
+        tuple([r.value for r in results]),
+        name,
+    )
+    return Traced(function, tuple([x for x, _, _ in captures]), tree, tuple([r.weak for r in results]))
+
+
+def escaped(tensor: Tensor) -> EscapedValueError:
+    """The error for a traced value whose trace has ended."""
+    eqn = next((e for e in tensor.owner.eqns if tensor.value in e.results), None)
+    where: Source = eqn.source if eqn is not None else capture(2)
+    made = "made" if eqn is not None else "an argument of the traced function; used"
+    return EscapedValueError(
+        f"a traced value of type {tensor.value.type} was used after its trace had ended ({made} at {where}); "
+        "return it from the traced function instead of storing it"
+    )
+
+
+__all__ = ["Trace", "Traced", "canonical", "dtype_of", "escaped", "trace_flat"]

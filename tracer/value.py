@@ -1,0 +1,143 @@
+"""`Tensor`, the traced value: behaves like `jax.Array`, records what is done to it.
+
+Operators and methods are those of `tracer.numpy`, attached by `tracer.numpy` when it is imported,
+so that each function is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from ir.core import Value
+from ir.errors import ConcretizationError
+
+if TYPE_CHECKING:
+    from tracer.trace import Trace
+
+
+class Tensor:
+    """A value of a trace.
+
+    Attributes:
+      owner: the trace it belongs to.
+      value: its value in the IR.
+      weak: weakly typed, as the result of Python scalars alone.
+    """
+
+    __slots__ = ("__weakref__", "owner", "value", "weak")
+    __array_priority__ = 1000
+
+    def __init__(self, owner: Trace, value: Value, weak: bool = False) -> None:
+        self.owner = owner
+        self.value = value
+        self.weak = weak
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.type.shape
+
+    @property
+    def dtype(self) -> Any:
+        dtype = self.value.type.dtype
+        if dtype.kind == "key":
+            from tracer.types import struct
+
+            return struct(self.value.type).dtype
+        return dtype.np
+
+    @property
+    def ndim(self) -> int:
+        return len(self.value.type.shape)
+
+    @property
+    def size(self) -> int:
+        return self.value.type.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.value.type.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self.value.type.dtype.np.itemsize
+
+    @property
+    def weak_type(self) -> bool:
+        return self.weak
+
+    def require_active(self) -> None:
+        """EscapedValueError unless the trace is still being recorded."""
+        if not self.owner.active:
+            from tracer.trace import escaped
+
+            raise escaped(self)
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.value.type}>"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a traced value without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise ConcretizationError(
+                f"iteration needs an axis, got a traced scalar {self.value.type}"
+            )
+        return (self[i] for i in range(self.shape[0]))
+
+    def __hash__(self) -> NoReturn:
+        raise TypeError("traced values are not hashable")
+
+    def __getitem__(self, index: Any) -> Tensor:
+        raise NotImplementedError  # replaced by tracer.numpy
+
+    # Where Python needs a concrete value ----------------------------------------------------------
+
+    def _concrete(self, what: str, instead: str) -> Any:
+        from tracer.concrete import concrete_value
+
+        return concrete_value(self, what, instead)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self._concrete(
+                "a Python bool (`if`, `while`, `and`, `or`, `not`, `assert`)",
+                "use tracer.cond, tracer.while_loop or tracer.numpy.where, or jit(..., autograph=True)",
+            )
+        )
+
+    def __float__(self) -> float:
+        return float(self._concrete("float()", "keep it an array: x.astype(float)"))
+
+    def __int__(self) -> int:
+        return int(self._concrete("int()", "keep it an array: x.astype(int), or make it a static argument"))
+
+    def __complex__(self) -> complex:
+        return complex(self._concrete("complex()", "keep it an array: x.astype(complex)"))
+
+    def __index__(self) -> int:
+        return int(
+            self._concrete(
+                "a Python index (range(), a shape, list[i])",
+                "make it a static argument, or use tracer.fori_loop or indexing of a traced array",
+            )
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = np.asarray(
+            self._concrete("a NumPy array", "use tracer.numpy functions instead of numpy's on traced values")
+        )
+        return array if dtype is None else array.astype(dtype)
+
+    def item(self, *args: Any) -> Any:
+        """The Python scalar, where the value is known."""
+        return np.asarray(self._concrete("item()", "return the value from the traced function")).item(*args)
+
+    def tolist(self) -> Any:
+        """Nested Python lists, where the value is known."""
+        return np.asarray(self._concrete("tolist()", "return the value from the traced function")).tolist()
