@@ -5,13 +5,16 @@ from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from tracer.api.jit import jit, trace
+from tracer.api.scan import scan
 from tracer.api.vmap import vmap
+from tracer.explain import explain
 
 __all__ = [
     "checkpoint",
     "custom_jvp",
     "custom_vjp",
     "errors",
+    "explain",
     "grad",
     "hessian",
     "hvp",
@@ -23,6 +26,7 @@ __all__ = [
     "linearize",
     "nn",
     "numpy",
+    "scan",
     "stop_gradient",
     "trace",
     "value_and_grad",

@@ -1,5 +1,6 @@
 """The op table. Importing this package declares every op; each is also a function that builds IR."""
 
+from ir.ops import loops
 from ir.ops import (
     calls,
     contraction,

@@ -16,7 +16,7 @@ from ir.numerics import sorting
 from ir.numerics.precision import highest, is_complex, is_float, lowest, narrow, widen
 from ir.op import Op, build, current_builder, inline
 from ir.ops.convert import convert
-from ir.ops.elementwise import div, eq, mul, select
+from ir.ops.elementwise import div, eq, mul
 from ir.ops.families import (
     BITS,
     LINEAR,
@@ -37,7 +37,6 @@ from ir.ops.shape import (
     reshape_to,
     slice_axis,
     squeeze,
-    zeros_like,
 )
 from ir.types import DType, Shape, TensorType
 
@@ -190,11 +189,10 @@ def _extremum(function: np.ufunc, bound: Callable[[Any], Any]) -> Callable[..., 
 
 
 def _extremum_jvp(tangents: Any, operands: Any, results: Any, *, axes: Axes) -> Any:
-    """All elements that attain the extremum share its derivative equally."""
+    """All elements that attain the extremum share its derivative equally; it is nan where that is nan."""
     (dx,), (x,), (y,) = tangents, operands, results
-    attains = eq(x, broadcast_along(y, x.type.shape, axes))
-    count = reduce_sum(convert(attains, dtype=x.type.dtype), axes=axes)
-    return (div(reduce_sum(select(attains, dx, zeros_like(dx)), axes=axes), count),)
+    attains = convert(eq(x, broadcast_along(y, x.type.shape, axes)), dtype=x.type.dtype)
+    return (div(reduce_sum(mul(dx, attains), axes=axes), reduce_sum(attains, axes=axes)),)
 
 
 # Complex numbers are ordered by their real, then their imaginary parts.

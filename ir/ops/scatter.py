@@ -345,7 +345,7 @@ def _mul_jvp(tangents: Any, operands: Any, results: Any, **attrs: Any) -> Any:
     total = None
     if dx is not None:
         total = scatter_mul(dx, indices, updates, **attrs)
-    if dupdates is not None:
+    if dupdates is not None and x.type.size and updates.type.size:
         _needs_unique(indices, attrs["unique_indices"])
         term = ew.mul(x, scatter_add(zeros_like(x), indices, dupdates, **attrs))
         total = term if total is None else ew.add(total, term)
@@ -356,7 +356,8 @@ def _mul_transpose(cts: Any, operands: Any, **attrs: Any) -> Any:
     (ct,), (x, indices, updates) = cts, operands
     if isinstance(x, Linear):
         return scatter_mul(ct, indices, updates, **attrs), None, None
-    _needs_unique(indices, attrs["unique_indices"])
+    if x.type.size and updates.type.size:
+        _needs_unique(indices, attrs["unique_indices"])
     return None, None, _read(ew.mul(ct, x), indices, updates.type, **attrs)
 
 

@@ -1,5 +1,6 @@
 """Lowering rules, one file for each file of `ir.ops`. Importing this package registers them all."""
 
+from lowering.rules import loops
 from lowering.rules import (
     calls,
     contraction,

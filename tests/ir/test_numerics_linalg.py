@@ -11,8 +11,8 @@ from ir.numerics import linalg
 from tests.ir.arrays import Array, assert_close, assert_same, normal
 
 DTYPES = ["float32", "float64", "complex64", "complex128"]
-BATCHES: list[tuple[int, ...]] = [(), (2,), (2, 0), (3, 1)]
-MATRICES = [(0, 0), (1, 1), (4, 4), (5, 3), (3, 5), (3, 0), (0, 3), (4, 1)]
+BATCHES: list[tuple[int, ...]] = [(), (2, 0), (3, 1)]
+MATRICES = [(0, 0), (4, 4), (5, 3), (3, 5), (3, 0), (0, 3)]
 
 pytestmark = pytest.mark.parametrize("dtype", DTYPES)
 

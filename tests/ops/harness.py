@@ -27,7 +27,18 @@ Arrays = tuple[Any, ...]
 
 KEY_IMPLEMENTATION = dict(zip(KEY_WORDS, ("threefry2x32", "rbg", "unsafe_rbg"), strict=True))
 
-BY_NAME = {sample.name: sample for sample in SAMPLES}
+
+
+def _named(samples: Sequence[Sample]) -> dict[str, Sample]:
+    """Samples by name; a number tells those of one name apart."""
+    out: dict[str, Sample] = {}
+    for sample in samples:
+        numbered = (f"{sample.name}#{n}" if n > 1 else sample.name for n in itertools.count(1))
+        out[next(name for name in numbered if name not in out)] = sample
+    return out
+
+
+BY_NAME = _named(SAMPLES)
 
 
 # Arrays and types -----------------------------------------------------------------------------------
@@ -71,10 +82,7 @@ class Case:
 
     sample: Sample
     dtype: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.sample.name}-{self.dtype}"
+    name: str
 
     @property
     def op(self) -> ir.Op:
@@ -138,7 +146,7 @@ class Case:
 @functools.lru_cache(maxsize=64)
 def case(sample: str, dtype: str) -> Case:
     """The case by name, kept with what was drawn and built for it."""
-    return Case(BY_NAME[sample], dtype)
+    return Case(BY_NAME[sample], dtype, f"{sample}-{dtype}")
 
 
 def verified(function: ir.Function, step: str) -> ir.Function:
@@ -348,16 +356,17 @@ def magnitude(arrays: Sequence[Any]) -> float:
     return float(max(largest, default=0))
 
 
-def derivative_dtypes(sample: Sample) -> list[str]:
-    """Element types that derivatives are tested in: those of double precision, or else the first."""
-    if all(dtype not in sample.dtypes for dtype in ("f64", "c128")):
-        some = [d for d in sample.dtypes if inexact(case(sample.name, d).types)]
-        return some[-1:]
-    return [d for d in ("f64", "c128") if d in sample.dtypes and inexact(case(sample.name, d).types)]
+def derivative_dtypes(name: str) -> list[str]:
+    """Element types that derivatives of a sample are tested in: of double precision, or else the last."""
+    dtypes = BY_NAME[name].dtypes
+    if all(dtype not in dtypes for dtype in ("f64", "c128")):
+        return [d for d in dtypes if inexact(case(name, d).types)][-1:]
+    return [d for d in ("f64", "c128") if d in dtypes and inexact(case(name, d).types)]
 
 
-def primary(sample: Sample) -> str:
-    """The element type that batching is tested in."""
-    return next((d for d in ("f64", "c128", "f32") if d in sample.dtypes), sample.dtypes[0])
+def primary(name: str) -> str:
+    """The element type that batching of a sample is tested in."""
+    dtypes = BY_NAME[name].dtypes
+    return next((d for d in ("f64", "c128", "f32") if d in dtypes), dtypes[0])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import ir
 from tests.ops.harness import (
+    BY_NAME,
     Arrays,
     Case,
     as_tuple,
@@ -17,9 +18,8 @@ from tests.ops.harness import (
     on_host,
     reference_values,
 )
-from tests.ops.samples import SAMPLES
 
-CASES = [pytest.param(s.name, dtype, id=f"{s.name}-{dtype}") for s in SAMPLES for dtype in s.dtypes]
+CASES = [pytest.param(name, dtype, id=f"{name}-{dtype}") for name, s in BY_NAME.items() for dtype in s.dtypes]
 
 # Ops whose results may have zeros of either sign, and why.
 ANY_ZERO: dict[str, str] = {}

@@ -38,27 +38,18 @@ def edges(d: Draw) -> list[tuple[Any, ...]]:
     return [(np.array([*special, 3.7, -3.7, 300, -0.5, 255.9, 127.9, -128.9, 2.5]).astype(d.dtype),)]
 
 
-def convert_to(name: str) -> list[Sample]:
-    """Samples from every type; those that round f64 are apart from the rest."""
+def convert_to(name: str) -> Sample:
     to = np.dtype(DTYPES[name])
-    rounds = () if name in ("f64", "c128") or name not in FLOATING else ("f64", "c128")
-
-    def sample(dtypes: tuple[str, ...], label: str, **options: Any) -> Sample:
-        return Sample(
-            "convert",
-            lambda d: (d.array(3, 4, low=-9, high=9),),
-            lambda x, **_: converted(x, to),
-            attrs={"dtype": dtype_named(name)},
-            dtypes=dtypes,
-            label=label,
-            special=edges,
-            **options,
-        )
-
-    samples = [sample(tuple(t for t in EVERY if t not in rounds), name)]
-    if rounds:
-        samples.append(sample(rounds, f"{name}_rounded", **STEPS))
-    return samples
+    return Sample(
+        "convert",
+        lambda d: (d.array(3, 4, low=-9, high=9),),
+        lambda x, **_: converted(x, to),
+        attrs={"dtype": dtype_named(name)},
+        dtypes=EVERY,
+        label=name,
+        special=edges,
+        **(STEPS if name in FLOATING and name not in ("f64", "c128") else {}),
+    )
 
 
 def bitcast(name: str, dtypes: tuple[str, ...], shape: tuple[int, ...] = (3, 2), label: str = "") -> Sample:
@@ -112,7 +103,7 @@ def reduce_precision(
 
 
 SAMPLES = [
-    *[sample for name in EVERY for sample in convert_to(name)],
+    *[convert_to(name) for name in EVERY],
     Sample(
         "convert",
         lambda d: (d.array(0, 2),),
@@ -122,18 +113,11 @@ SAMPLES = [
         label="empty",
     ),
     bitcast("u32", ("f32", "i32", "u32")),
-    bitcast("f32", ("u32", "i32", "f32")),
+    bitcast("f32", ("u32", "i32")),
     bitcast("u16", ("f16", "bf16")),
     bitcast("i64", ("f64", "u64")),
     bitcast("i8", ("u8", "f8e5m2"), (), "scalar"),
-    Sample(
-        "bitcast_convert",
-        lambda d: (d.array(4),),
-        lambda x, **_: x,
-        attrs={"dtype": dtype_named("c64")},
-        dtypes=("c64",),
-        label="same",
-    ),
+    bitcast("bool", ("bool",)),
     apart("u8", ("f32", "i32"), 4),
     apart("bf16", ("u32",), 2),
     joined("f32", ("u8", "i8"), 4),

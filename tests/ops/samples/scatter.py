@@ -81,7 +81,7 @@ def _window(op: str) -> Sample:
         return x, np.array([2, 3], np.int32), update
 
     def reference(x: Any, at: Any, update: Any) -> Any:
-        start = (jnp.minimum(at[1], 2), 0, jnp.minimum(at[0], 3))
+        start = [jnp.asarray(n, jnp.int32) for n in (jnp.minimum(at[1], 2), 0, jnp.minimum(at[0], 3))]
         new = _COMBINE[op](lax.dynamic_slice(x, start, (2, 1, 2)), update[:, None])
         return lax.dynamic_update_slice(x, new.astype(x.dtype), start)
 
