@@ -103,7 +103,9 @@ def main():
 
     layer = tr.grad(lambda p, x: tnp.sum(convolution(p, x, 2) ** 2))
     console.rule("IR of one layer's gradient")
-    console.print(str(tr.jit(layer).ir(params["conv1"], train_x[:4])), highlight=False, markup=False)
+    console.print(
+        str(tr.jit(layer).ir(params["conv1"], train_x[:4])), highlight=False, markup=False, soft_wrap=True
+    )
 
     steps = options.epochs * (len(train_x) // BATCH)
     optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, steps), weight_decay=1e-3)

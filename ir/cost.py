@@ -8,7 +8,7 @@ is costed once, so that everything here is linear. Imports the core of `ir` only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value, nested_functions
@@ -87,10 +87,7 @@ class Summary:
 
 def flops(function: Function) -> int:
     """Operations of the function: the sum of what its ops count, nested functions included."""
-    for below in _inner_first(function):
-        if "flops" not in below._cache:
-            below._cache["flops"] = sum([_eqn_flops(eqn) for eqn in below.eqns])
-    return function._cache["flops"]  # type: ignore[no-any-return]
+    return _cached(function, "flops", _eqn_flops)
 
 
 def bytes_accessed(function: Function) -> int:
@@ -100,10 +97,7 @@ def bytes_accessed(function: Function) -> int:
     they access too: the greatest among branches, once for each trip where it has a `length`. An
     op that means no more than its body accesses what the body does.
     """
-    for below in _inner_first(function):
-        if "bytes_accessed" not in below._cache:
-            below._cache["bytes_accessed"] = sum([_eqn_bytes(eqn) for eqn in below.eqns])
-    return function._cache["bytes_accessed"]  # type: ignore[no-any-return]
+    return _cached(function, "bytes_accessed", _eqn_bytes)
 
 
 def live_memory(function: Function) -> LiveMemory:
@@ -113,9 +107,10 @@ def live_memory(function: Function) -> LiveMemory:
     definition to its last use. During an equation its operands and its results are live, and so is
     what its nested functions hold beyond their params and results.
     """
-    for below in _inner_first(function):
-        if "live_memory" not in below._cache:
-            below._cache["live_memory"], below._cache["temporary_bytes"] = _sweep(below)
+    if "live_memory" not in function._cache:
+        for below in _inner_first(function):
+            if "live_memory" not in below._cache:
+                below._cache["live_memory"], below._cache["temporary_bytes"] = _sweep(below)
     return function._cache["live_memory"]  # type: ignore[no-any-return]
 
 
@@ -179,6 +174,15 @@ def _eqn_temporary(eqn: Eqn) -> int:
 
 
 # A function ---------------------------------------------------------------------------------------
+
+
+def _cached(function: Function, name: str, cost: Callable[[Eqn], int]) -> int:
+    """The sum over the equations, found for nested functions first, so that nothing recurses."""
+    if name not in function._cache:
+        for below in _inner_first(function):
+            if name not in below._cache:
+                below._cache[name] = sum([cost(eqn) for eqn in below.eqns])
+    return function._cache[name]  # type: ignore[no-any-return]
 
 
 def _inner_first(function: Function) -> Iterator[Function]:

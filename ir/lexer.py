@@ -7,6 +7,7 @@ Imports `ir.errors` only.
 from __future__ import annotations
 
 import re
+import sys
 
 from ir.errors import ParseError
 
@@ -132,7 +133,9 @@ def _unescape(match: re.Match[str]) -> str:
     wide, narrow, named = match.groups()
     code = wide or narrow
     if code is not None:
-        return chr(int(code, 16))  # ValueError beyond the last code point
+        if int(code, 16) > sys.maxunicode:
+            raise ValueError(f"expected a code point of at most {sys.maxunicode:x}, got {code}")
+        return chr(int(code, 16))
     if named not in _NAMED:
         raise ValueError(f'expected \\n, \\t, \\r, \\", \\\\, \\uXXXX or \\UXXXXXXXX, got \\{named}')
     return _NAMED[named]

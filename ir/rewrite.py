@@ -2,32 +2,37 @@
 
     @rule(changes=NOTHING)
     def double_negation(x):
+        \"\"\"--x = x.\"\"\"
         return neg(neg(x)), x
 
 The body of a rule runs once, on pattern variables, and gives the pattern as a tree. A replacement is
-a tree too, or, where it must compute attributes, a function of the matched values:
+a tree too, or, where it must compute attributes, a function of what was matched:
 
     @rule(changes=NOTHING)
     def transpose_of_transpose(x, *, p, q):
-        return transpose(transpose(x, perm=p), perm=q), lambda x, p, q: transpose(x, perm=[p[i] for i in q])
+        return transpose(transpose(x, perm=p), perm=q), lambda x, p, q: permute(x, tuple(p[i] for i in q))
 
-Keyword-only parameters are attribute variables. `lit(1)` is a constant all of whose elements are 1.
-Rules are theorems: the test suite draws typed inputs for each and compares both sides.
+Parameters are variables that match any value, the same each time; `*parts` matches all operands that
+are left; keyword-only parameters match attributes. `lit(1)` is a constant all of whose elements are 1.
+A guard or a replacement that is a function takes the matched values and attributes by the names of its
+parameters, and three more where it names them: `out`, the value to be replaced; `definition`, from a
+value to its equation or None; `single`, whether a value has no other consumer. A replacement that
+returns None leaves the equation as it is.
+
+Rules are theorems: the test suite draws typed inputs for each and compares both sides. `ir.rewriter`
+applies them. Imports the core of `ir` only.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
+import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ir.core import Attrs, Eqn, Function, Value, attr_key
+from ir.core import EMPTY_ATTRS, Attrs, Value, attr_key
 from ir.op import Builder, Op, building
-from ir.ops.shape import constant, full
-from ir.source import Source
-from ir.types import TensorType
 
 # What a rule may change, from harmless to not.
 NOTHING: Final = 0  # not a bit
@@ -35,6 +40,8 @@ ROUNDING: Final = 1  # the last digits
 SPECIAL: Final = 2  # NaN, inf or signed zeros of finite inputs
 
 _COMMUTATIVE = frozenset({"add", "mul", "max", "min", "and", "or", "xor", "eq", "ne"})
+
+# Patterns -----------------------------------------------------------------------------------------
 
 
 class Pattern(Value):
@@ -56,6 +63,12 @@ class Var(Pattern):
         self.label = label
 
 
+class Rest(Var):
+    """Matches the operands that are left, as a tuple."""
+
+    __slots__ = ()
+
+
 class Literal(Pattern):
     """Matches a constant all of whose elements equal `number` (signs of zero told apart)."""
 
@@ -67,16 +80,27 @@ class Literal(Pattern):
 
 
 class Apply(Pattern):
-    """Matches a result of an equation."""
+    """Matches the result of an equation.
 
-    __slots__ = ("attrs", "index", "op", "operands")
+    Attributes:
+      attrs: name, variable or None, and what to compare with where it is no variable.
+      rest: the label of a `Rest` after `operands`, or None.
+    """
 
-    def __init__(self, op: Op, operands: tuple[Pattern, ...], attrs: Attrs, index: int = 0) -> None:
+    __slots__ = ("attrs", "given", "op", "operands", "rest")
+
+    def __init__(self, op: Op, operands: Sequence[Any], given: Attrs) -> None:
         super().__init__()
         self.op = op
-        self.operands = operands
-        self.attrs = attrs
-        self.index = index
+        self.given = given
+        self.rest = operands[-1].label if operands and isinstance(operands[-1], Rest) else None
+        self.operands: tuple[Any, ...] = tuple(operands if self.rest is None else operands[:-1])
+        self.attrs = tuple(
+            [
+                (name, value.label, None) if isinstance(value, AttrVar) else (name, None, attr_key(value))
+                for name, value in given.items()
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +118,57 @@ def lit(number: float) -> Any:
 class _PatternBuilder(Builder):
     __slots__ = ()
 
-    def emit(self, op: Op, operands: tuple[Any, ...], attrs: Attrs = {}) -> tuple[Any, ...]:  # noqa: B006
+    def emit(self, op: Op, operands: tuple[Any, ...], attrs: Attrs = EMPTY_ATTRS) -> tuple[Any, ...]:
         return (Apply(op, operands, attrs),)
 
 
+def _orders(pattern: Any) -> list[Any]:
+    """The pattern with the operands of its commutative ops in every order."""
+    if not isinstance(pattern, Apply):
+        return [pattern]
+    found = list(itertools.product(*[_orders(operand) for operand in pattern.operands]))
+    if pattern.op.name in _COMMUTATIVE:
+        found += [(b, a) for a, b in found]
+    tail = () if pattern.rest is None else (Rest(pattern.rest),)
+    return [Apply(pattern.op, (*operands, *tail), pattern.given) for operands in found]
+
+
+def _key(pattern: Any) -> Any:
+    if isinstance(pattern, Apply):
+        return (pattern.op, tuple(map(_key, pattern.operands)), pattern.rest, pattern.attrs)
+    return repr(pattern.number) if isinstance(pattern, Literal) else pattern.label
+
+
+# Rules --------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A successful match.
+class Fill:
+    """In an example: the attribute `value` of a constant filled with `number`, of the drawn type."""
+
+    number: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Operands and attributes at which the tests check a rule.
 
     Attributes:
-      values: matched values by variable name.
-      attrs: matched attributes by variable name.
-      interior: equations the pattern covers, the root included.
+      operands: for each variable a shape, of the drawn element type; or a type; or a `Dense`, for a
+        constant; or a function of `make`, which gives operands of shapes or types. For `*parts` a
+        list of these, or a function that returns a list.
+      attrs: for each attribute variable its value, or a `Fill`.
+      dtypes: names of the element types to draw; those that fit by default.
     """
 
-    values: dict[str, Value]
+    operands: tuple[Any, ...]
     attrs: dict[str, Any]
-    interior: list[Eqn]
-    root: Value
+    dtypes: tuple[str, ...] | None = None
+
+
+def at(*operands: Any, dtypes: Sequence[str] | None = None, **attrs: Any) -> Example:
+    """An example; see `Example`."""
+    return Example(operands, attrs, None if dtypes is None else tuple(dtypes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,226 +177,86 @@ class Rule:
 
     Attributes:
       changes: NOTHING, ROUNDING or SPECIAL.
-      guard: on the match; None for always.
+      guard: on what was matched; None for always.
       on: kinds of element types of the root for which it holds; None for all.
       single_use: covered values other than the root may have no other consumer.
-      examples: operand types and attributes for the tests, where equal shapes will not do.
+      examples: where the tests check it; operands of equal shape by default.
+      counterexamples: matches that the guard or the replacement turns down.
     """
 
     name: str
     doc: str
     variables: tuple[str, ...]
+    rest: str | None
     attr_variables: tuple[str, ...]
     pattern: Apply
+    orders: tuple[Apply, ...]
     replacement: Any
     changes: int
-    guard: Callable[[Match], bool] | None
+    guard: Callable[..., bool] | None
     on: frozenset[str] | None
     single_use: bool
-    examples: tuple[Any, ...]
+    examples: tuple[Example, ...]
+    counterexamples: tuple[Example, ...]
+    needs: dict[Any, tuple[str, ...]] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"<rule {self.name}>"
 
 
 def rule(
     *,
     changes: int,
     on: Iterable[str] | None = None,
-    guard: Callable[[Match], bool] | None = None,
+    guard: Callable[..., bool] | None = None,
     single_use: bool = False,
-    examples: Sequence[Any] = (),
+    examples: Sequence[Example] = (),
+    counterexamples: Sequence[Example] = (),
+    name: str | None = None,
 ) -> Callable[[Callable[..., tuple[Any, Any]]], Rule]:
     """Declare a rewrite; see the module's docstring and `Rule`."""
 
     def decorate(fn: Callable[..., tuple[Any, Any]]) -> Rule:
         parameters = inspect.signature(fn).parameters.values()
-        variables = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        attr_variables = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        operands = [
+            Rest(p.name) if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if not _is_attr(p)
+        ]
+        attr_variables = tuple(p.name for p in parameters if _is_attr(p))
+        variables = [v if isinstance(v, Rest) else Var(v) for v in operands]
         with building(_PatternBuilder()):
-            pattern, replacement = fn(*map(Var, variables), **{a: AttrVar(a) for a in attr_variables})
+            pattern, replacement = fn(*variables, **{a: AttrVar(a) for a in attr_variables})
+        orders = {_key(order): order for order in _orders(pattern)}
+        called = [f for f in (guard, replacement) if f is not None and not isinstance(f, Pattern)]
         return Rule(
-            fn.__name__,
-            inspect.getdoc(fn) or "",
-            variables,
-            attr_variables,
-            pattern,
-            replacement,
-            changes,
-            guard,
-            None if on is None else frozenset(on),
-            single_use,
-            tuple(examples),
+            name=name or fn.__name__,
+            doc=inspect.getdoc(fn) or "",
+            variables=tuple([v.label for v in variables if not isinstance(v, Rest)]),
+            rest=next((v.label for v in variables if isinstance(v, Rest)), None),
+            attr_variables=attr_variables,
+            pattern=pattern,
+            orders=tuple(orders.values()),
+            replacement=replacement,
+            changes=changes,
+            guard=guard,
+            on=None if on is None else frozenset(on),
+            single_use=single_use,
+            examples=tuple(examples),
+            counterexamples=tuple(counterexamples),
+            needs={f: tuple(inspect.signature(f).parameters) for f in called},
         )
 
     return decorate
 
 
-def constant_number(eqn: Eqn | None) -> Any:
-    """The Python number that fills a constant, or None."""
-    if eqn is None or eqn.op is not constant:
-        return None
-    dense = eqn.attrs["value"]
-    if dense.shape == () and dense.dtype.kind != "key":
-        return dense.item()
-    return None
+def _is_attr(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.KEYWORD_ONLY
 
 
-def _same_number(a: Any, b: float) -> bool:
-    if a != b:
-        return False
-    return a != 0 or isinstance(a, (bool, int, complex)) or math.copysign(1, a) == math.copysign(1, b)
-
-
-class _Matcher:
-    """Matches patterns against equations already emitted."""
-
-    def __init__(self, definitions: dict[Value, Eqn]) -> None:
-        self.definitions = definitions
-
-    def match(self, rule: Rule, eqn: Eqn) -> Match | None:
-        found = Match({}, {}, [], eqn.results[0])
-        return found if self._eqn(rule.pattern, eqn, found) else None
-
-    def _eqn(self, pattern: Apply, eqn: Eqn, found: Match) -> bool:
-        if pattern.op is not eqn.op or len(pattern.operands) != len(eqn.operands):
-            return False
-        for name, want in pattern.attrs.items():
-            have = eqn.attrs[name]
-            if isinstance(want, AttrVar):
-                if want.label in found.attrs and attr_key(found.attrs[want.label]) != attr_key(have):
-                    return False
-                found.attrs[want.label] = have
-            elif attr_key(want) != attr_key(have):
-                return False
-        found.interior.append(eqn)
-        orders = [eqn.operands]
-        if eqn.op.name in _COMMUTATIVE and eqn.operands[0] is not eqn.operands[1]:
-            orders.append((eqn.operands[1], eqn.operands[0]))
-        saved = (dict(found.values), dict(found.attrs), len(found.interior))
-        for operands in orders:
-            if all(self._value(p, v, found) for p, v in zip(pattern.operands, operands, strict=True)):
-                return True
-            found.values.clear()
-            found.values.update(saved[0])
-            found.attrs.clear()
-            found.attrs.update(saved[1])
-            del found.interior[saved[2] :]
-        return False
-
-    def _value(self, pattern: Any, value: Value, found: Match) -> bool:
-        if isinstance(pattern, Var):
-            return found.values.setdefault(pattern.label, value) is value
-        eqn = self.definitions.get(value)
-        if isinstance(pattern, Literal):
-            number = constant_number(eqn)
-            return number is not None and _same_number(number, pattern.number)
-        return eqn is not None and eqn.results[pattern.index] is value and self._eqn(pattern, eqn, found)
-
-
-def instantiate(replacement: Any, found: Match, type_: TensorType) -> Value:
-    """Append the replacement to the current builder; `type_` is that of literals."""
-    if isinstance(replacement, Var):
-        return found.values[replacement.label]
-    if isinstance(replacement, Literal):
-        return full(type_.shape, replacement.number, type_.dtype)
-    if isinstance(replacement, Apply):
-        operands = []
-        known = next((found.values[o.label].type for o in replacement.operands if isinstance(o, Var)), type_)
-        for operand in replacement.operands:
-            operands.append(instantiate(operand, found, known))
-        attrs = {k: found.attrs[v.label] if isinstance(v, AttrVar) else v for k, v in replacement.attrs.items()}
-        return replacement.op(*operands, **attrs)  # type: ignore[no-any-return]
-    return replacement(**found.values, **found.attrs)  # type: ignore[no-any-return]
-
-
-class _RewritingBuilder(Builder):
-    """Emits equations, each after rewriting it by the rules of its op."""
-
-    __slots__ = ("changed", "definitions", "depth", "matcher", "rules", "uses")
-
-    def __init__(self, rules: dict[Op, list[Rule]], uses: dict[Value, int]) -> None:
-        super().__init__()
-        self.rules = rules
-        self.definitions: dict[Value, Eqn] = {}
-        self.matcher = _Matcher(self.definitions)
-        self.uses = uses
-        self.changed = 0
-        self.depth = 0
-
-    def append(self, eqn: Eqn) -> None:
-        self.eqns.append(eqn)
-        for result in eqn.results:
-            self.definitions[result] = eqn
-
-    def emit(self, op: Op, operands: tuple[Value, ...], attrs: Attrs = {}) -> tuple[Value, ...]:  # noqa: B006
-        types = op.infer(tuple([v.type for v in operands]), attrs)
-        eqn = Eqn(op, operands, attrs, tuple([Value(t) for t in types]), self.source or _UNKNOWN)
-        return self.add(eqn)
-
-    def add(self, eqn: Eqn) -> tuple[Value, ...]:
-        """Append `eqn`, or what it is rewritten to; the values that stand for its results."""
-        candidates = self.rules.get(eqn.op)
-        # Depth bounds chains of rewrites of one equation; each step must lower the cost anyway.
-        if candidates and len(eqn.results) == 1 and self.depth < 8:
-            for each in candidates:
-                if each.on is not None and eqn.results[0].type.dtype.kind not in each.on:
-                    continue
-                found = self.matcher.match(each, eqn)
-                if found is None or (each.guard is not None and not each.guard(found)):
-                    continue
-                if each.single_use and any(
-                    self.uses.get(r, 1) > 1 for covered in found.interior[1:] for r in covered.results
-                ):
-                    continue
-                outer, self.source = self.source, eqn.source
-                self.depth += 1
-                mark = len(self.eqns)
-                out = instantiate(each.replacement, found, eqn.results[0].type)
-                self.depth -= 1
-                self.source = outer
-                if out.type is not eqn.results[0].type:
-                    # A replacement of another type is a defect of the rule, never a rewrite.
-                    raise AssertionError(f"rule {each.name} turned {eqn.results[0].type} into {out.type}")
-                if eqn.results[0].name and not out.name and len(self.eqns) > mark:
-                    out.name = eqn.results[0].name
-                self.changed += 1
-                return (out,)
-        self.append(eqn)
-        return eqn.results
-
-
-_UNKNOWN = Source(None, 0)
-
-
-def index_rules(rules: Iterable[Rule]) -> dict[Op, list[Rule]]:
-    """Rules by the op at the root of their pattern, in the given order."""
-    table: dict[Op, list[Rule]] = {}
-    for each in rules:
-        table.setdefault(each.pattern.op, []).append(each)
-    return table
-
-
-def apply_rules(function: Function, table: dict[Op, list[Rule]], sweeps: int = 3) -> Function:
-    """Rewrite in program order until nothing changes, at most `sweeps` times; linear in each."""
-    for _ in range(sweeps):
-        uses: dict[Value, int] = {}
-        for eqn in function.eqns:
-            for v in eqn.operands:
-                uses[v] = uses.get(v, 0) + 1
-        for v in function.results:
-            uses[v] = uses.get(v, 0) + 1
-        builder = _RewritingBuilder(table, uses)
-        env: dict[Value, Value] = {}
-        with building(builder):
-            for eqn in function.eqns:
-                operands = eqn.operands
-                if env and not env.keys().isdisjoint(operands):
-                    operands = tuple([env.get(v, v) for v in operands])
-                    eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-                for old, new in zip(eqn.results, builder.add(eqn), strict=True):
-                    if old is not new:
-                        env[old] = new
-        if not builder.changed:
-            return function
-        function = function.replace(
-            eqns=tuple(builder.eqns), results=tuple([env.get(v, v) for v in function.results])
-        )
-    return function
+def collected(namespace: dict[str, Any]) -> tuple[Rule, ...]:
+    """The rules of a module, in order, those in tuples and lists included."""
+    found: dict[Rule, None] = {}
+    for value in namespace.values():
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(item, Rule):
+                found[item] = None
+    return tuple(found)

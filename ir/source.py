@@ -13,6 +13,7 @@ from types import CodeType, FrameType
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
 _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
+_MAX_OTHERS = 7  # locations that a merged one remembers besides its own
 
 
 class Source:
@@ -67,6 +68,22 @@ class Source:
     def __repr__(self) -> str:
         return f"Source({self})"
 
+    def _alone(self) -> Source:
+        """This location without the others."""
+        if not self.others:
+            return self
+        made = Source(self._code, self._lasti)
+        made._where = self._where
+        return made
+
+    def same(self, other: Source) -> bool:
+        """Whether both are the same place, without looking up the line."""
+        if self is other:
+            return True
+        if self._code is None or other._code is None:
+            return self._code is other._code and self._where == other._where
+        return self._code is other._code and self._lasti == other._lasti
+
     def all(self) -> tuple[Source, ...]:
         """This location and all it was merged from, without repetition, in order."""
         seen: dict[tuple[str, int, str], Source] = {}
@@ -81,13 +98,21 @@ class Source:
 UNKNOWN = Source(None, 0)
 
 
+# Further locations that a merged equation keeps; constants may be merged thousands of times.
+MAX_OTHERS = 8
+
+
 def merge(first: Source, second: Source) -> Source:
-    """The location of an equation that stands for two."""
-    if first is second or second is UNKNOWN:
+    """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more."""
+    if first.same(second) or second is UNKNOWN or len(first.others) >= MAX_OTHERS:
         return first
     if first is UNKNOWN:
         return second
-    return Source(first._code, first._lasti, (*first.others, second)) if first._code else first
+    if any(second.same(other) for other in first.others):
+        return first
+    made = Source(first._code, first._lasti, (*first.others, second))
+    made._where = first._where
+    return made
 
 
 def is_internal(module: str) -> bool:

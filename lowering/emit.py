@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jax import lax
+
 import ir
 from ir.errors import LoweringError
+from ir.ops.shape import constant
 
 Rule = Callable[..., Any]
 
 _RULES: dict[str, Rule] = {}
+
+# Binary ops whose JAX function takes a scalar for one operand.
+_TAKES_SCALARS = frozenset(
+    {"add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor"}
+)
 
 
 def lowers(name: str) -> Callable[[Rule], Rule]:
@@ -45,14 +53,32 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
     """
     table = rules()
     env: dict[ir.Value, Any] = dict(zip(function.params, operands, strict=True))
+    numbers: dict[ir.Value, Any] = {}
+
+    def value(v: ir.Value) -> Any:
+        found = env.get(v)
+        if found is None:
+            found = env[v] = lax.full(v.type.shape, numbers[v], v.type.dtype.np)
+        return found
+
     for eqn in function.eqns:
-        rule = table.get(eqn.op.name)
+        op = eqn.op
+        if op is constant and eqn.attrs["value"].shape == () and eqn.attrs["shape"]:
+            numbers[eqn.results[0]] = eqn.attrs["value"].array
+            continue
+        rule = table.get(op.name)
         if rule is None:
-            raise LoweringError(f"{eqn.op.name} has no lowering to XLA", source=eqn.source)
-        out = rule(*[env[v] for v in eqn.operands], **eqn.attrs)
+            raise LoweringError(f"{op.name} has no lowering to XLA", source=eqn.source)
+        ins = eqn.operands
+        if numbers and op.name in _TAKES_SCALARS and (ins[0] in numbers) != (ins[1] in numbers):
+            # JAX keeps a scalar operand as a literal: no broadcast to trace, compile or fuse.
+            values = [numbers[v] if v in numbers else env[v] for v in ins]
+        else:
+            values = [value(v) for v in ins]
+        out = rule(*values, **eqn.attrs)
         results = eqn.results
         if len(results) == 1 and type(out) is not tuple:
             env[results[0]] = out
         else:
             env.update(zip(results, out, strict=True))
-    return tuple([env[v] for v in function.results])
+    return tuple([value(v) for v in function.results])

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 import ir
-from lowering.emit import emit
+from lowering.boundary import emit_differentiable
 
 # Programs kept; each holds one XLA executable for each set of argument placements.
 CACHE_SIZE = 1024
@@ -53,19 +53,22 @@ PROGRAMS = ProgramCache()
 def run(
     key: tuple[Hashable, ...],
     function: ir.Function,
-    prepare: Callable[[ir.Function], ir.Function],
+    transform: Callable[[ir.Function], ir.Function],
+    optimize: Callable[[ir.Function], ir.Function],
     operands: Sequence[Any],
 ) -> tuple[Any, ...]:
-    """Results of the program `prepare(function)` at JAX operands.
+    """Results of `transform(function)`, optimised, at JAX operands.
+
+    The operands may be tracers of JAX: custom rules that the program contains hold for its transforms.
 
     Args:
-      key: what `prepare` does, so that (key, function) names the program.
+      key: what `transform` does, so that (key, function) names the program.
       function: what was traced; compared by structure.
-      prepare: transforms and optimises; called once for each new program.
+      transform: called once for each new program.
     """
 
     def make() -> Callable[..., Any]:
-        program = prepare(function)
-        return jax.jit(lambda *xs: emit(program, xs))
+        program = transform(function)
+        return jax.jit(lambda *xs: emit_differentiable(program, optimize, xs))
 
     return PROGRAMS.get((*key, function), make)(*operands)  # type: ignore[no-any-return]

@@ -3,4 +3,4 @@
 from ir.errors import *  # noqa: F403
 from ir.errors import TracerError
 
-__all__ = ["TracerError"]  # noqa: F405
+__all__ = ["TracerError"]

@@ -20,7 +20,7 @@ def run(
     operands: Sequence[Any],
 ) -> tuple[Any, ...]:
     """Run `transform(function)` at concrete operands, through the cache of compiled programs."""
-    return run_program(key, function, lambda f: optimize(transform(simplify_inner(f))), operands)
+    return run_program(key, function, lambda f: transform(simplify_inner(f)), optimize, operands)
 
 
 def apply(

@@ -85,9 +85,7 @@ class Tensor:
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise ConcretizationError(
-                f"iteration needs an axis, got a traced scalar {self.value.type}"
-            )
+            raise ConcretizationError(f"iteration needs an axis, got a traced scalar {self.value.type}")
         return (self[i] for i in range(self.shape[0]))
 
     def __hash__(self) -> NoReturn:

@@ -12,6 +12,7 @@ import numpy as np
 from ir.core import Array, Value
 from ir.errors import DifferentiationError, IRTypeError
 from ir.numerics.precision import is_complex, is_integer
+from ir.op import Op
 from ir.ops.families import (
     COMPLEX,
     FLOAT,
@@ -44,7 +45,7 @@ def _mul_transpose(ct: Value, x: Value | Linear, y: Value | Linear) -> tuple[Val
     return None, mul(ct, x)
 
 
-neg = unary("neg", on=NUMBER, eval=widened(np.negative), jvp=LINEAR, transpose=lambda ct, x: neg(ct))
+neg: Op = unary("neg", on=NUMBER, eval=widened(np.negative), jvp=LINEAR, transpose=lambda ct, x: neg(ct))
 add = binary(
     "add",
     on=NUMBER,
@@ -62,7 +63,7 @@ sub = binary(
         neg(ct) if isinstance(y, Linear) else None,
     ),
 )
-mul = binary(
+mul: Op = binary(
     "mul",
     on=NUMBER,
     eval=widened(np.multiply),
@@ -100,7 +101,7 @@ def _div_transpose(ct: Value, x: Value | Linear, y: Value | Linear) -> tuple[Val
     return div(ct, y), None
 
 
-div = binary(
+div: Op = binary(
     "div",
     on=NUMBER,
     eval=widened(_div_eval),
@@ -160,7 +161,7 @@ def _integer_pow_weight(*, y: int) -> int:
 
 
 # integer_pow(x, y=n): x**n for a constant integer n.
-integer_pow = unary(
+integer_pow: Op = unary(
     "integer_pow",
     on=NUMBER,
     eval=widened(_integer_pow_eval),
@@ -337,6 +338,6 @@ def _imag_transpose(ct: Value, x: Value) -> Any:
     return complex(zeros_like(ct), neg(ct))
 
 
-real = unary("real", on=COMPLEX, eval=np.real, jvp=LINEAR, transpose=_real_transpose, result=_real_part)
-imag = unary("imag", on=COMPLEX, eval=np.imag, jvp=LINEAR, transpose=_imag_transpose, result=_real_part)
-conj = unary("conj", on=COMPLEX, eval=np.conj, jvp=LINEAR, transpose=lambda ct, x: conj(ct))
+real: Op = unary("real", on=COMPLEX, eval=np.real, jvp=LINEAR, transpose=_real_transpose, result=_real_part)
+imag: Op = unary("imag", on=COMPLEX, eval=np.imag, jvp=LINEAR, transpose=_imag_transpose, result=_real_part)
+conj: Op = unary("conj", on=COMPLEX, eval=np.conj, jvp=LINEAR, transpose=lambda ct, x: conj(ct))

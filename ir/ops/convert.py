@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ir.core import Array, Value
 from ir.errors import IRTypeError, ShapeError
-from ir.numerics.precision import is_complex, is_float, widen
+from ir.numerics.precision import finfo, iinfo, is_complex, is_float, widen
+from ir.op import Op
 from ir.ops.families import FLOAT, LINEAR, NUMBER, ORDERED, ZERO, op, require_dtype, unary
 from ir.types import DType, TensorType
 
 # By value -----------------------------------------------------------------------------------------
 
 
-def _convert_result(x: DType, *, dtype: DType) -> DType:
+def _convert_result(x: DType, *, dtype: Any) -> DType:
     if not isinstance(dtype, DType) or dtype.kind == "key":
         raise IRTypeError(f"convert: expected a numeric or bool element type, got {dtype!r}")
     return dtype
@@ -24,7 +24,7 @@ def _convert_result(x: DType, *, dtype: DType) -> DType:
 
 def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
     """Floats to integers: toward zero, to the nearest bound outside the range, nan to 0."""
-    low, high = int(ml_dtypes.iinfo(dtype).min), int(ml_dtypes.iinfo(dtype).max)
+    low, high = int(iinfo(dtype).min), int(iinfo(dtype).max)
     value = np.trunc(x.astype(np.float64))
     inside = (value > low) & (value < high)  # a bound that float64 rounds is rounded outward
     wide = np.uint64 if low == 0 else np.int64
@@ -49,7 +49,7 @@ def _convert_jvp(dx: Value, x: Value, y: Value, *, dtype: DType) -> Any:
 
 # convert(x, dtype=...): complex to real drops the imaginary part, to bool asks for != 0; floats to
 # integers truncate and saturate; integers to narrower integers wrap.
-convert = unary(
+convert: Op = unary(
     "convert",
     on=NUMBER | ORDERED,
     eval=_convert_eval,
@@ -62,7 +62,7 @@ convert = unary(
 # By bits ------------------------------------------------------------------------------------------
 
 
-def _bitcast_type(x: TensorType, *, dtype: DType) -> TensorType:
+def _bitcast_type(x: TensorType, *, dtype: Any) -> TensorType:
     require_dtype("bitcast_convert", x, NUMBER | ORDERED)
     if not isinstance(dtype, DType) or dtype.kind == "key":
         raise IRTypeError(f"bitcast_convert: expected a numeric or bool element type, got {dtype!r}")
@@ -109,7 +109,7 @@ def _bitcast_eval(x: Array, *, dtype: DType) -> Array:
 
 # bitcast_convert(x, dtype=...): the same bits read as another type. To a narrower type it adds a last
 # axis, to a wider one it takes the last axis away. Not elementwise for that reason.
-bitcast_convert = op(
+bitcast_convert: Op = op(
     "bitcast_convert",
     attrs=("dtype",),
     type=_bitcast_type,
@@ -135,7 +135,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
 
     There are no subnormal numbers in the narrower format. nan stays nan.
     """
-    info = ml_dtypes.finfo(x.dtype)
+    info = finfo(x.dtype)
     held_mantissa, held_exponent = int(info.nmant), int(info.bits - 1 - info.nmant)
     word = np.dtype(f"u{x.dtype.itemsize}").type
     bits = np.ascontiguousarray(x).view(word)
@@ -155,7 +155,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
 
 
 # reduce_precision(x, exponent_bits=..., mantissa_bits=...): x rounded to that format, of the same type.
-reduce_precision = unary(
+reduce_precision: Op = unary(
     "reduce_precision",
     on=FLOAT,
     eval=_reduce_precision_eval,

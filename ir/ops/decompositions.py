@@ -36,12 +36,12 @@ from ir.types import TensorType, c64, c128, f32, i32
 
 
 def _real_part(x: Value) -> Value:
-    return real(x) if x.type.dtype.is_complex else x  # type: ignore[no-any-return]
+    return real(x) if x.type.dtype.is_complex else x
 
 
 def _with_dtype_of(x: Value, like: Value) -> Value:
     dtype = like.type.dtype
-    return x if x.type.dtype is dtype else convert(x, dtype=dtype)  # type: ignore[no-any-return]
+    return x if x.type.dtype is dtype else convert(x, dtype=dtype)
 
 
 def _reciprocal(x: Value) -> Value:
@@ -110,7 +110,7 @@ qr = op(
     type=_qr_type,
     eval=lambda x, *, full_matrices: numerics.qr(x, full_matrices),
     jvp=_qr_jvp,
-    batch=over_leading_axis(lambda: qr),
+    batch=over_leading_axis("qr"),
     flops=cubic(8 / 3),
 )
 
@@ -177,7 +177,7 @@ svd = op(
     type=_svd_type,
     eval=lambda x, *, full_matrices, compute_uv: numerics.svd(x, full_matrices, compute_uv),
     jvp=_svd_jvp,
-    batch=over_leading_axis(lambda: svd),
+    batch=over_leading_axis("svd"),
     flops=cubic(21),
 )
 
@@ -206,7 +206,7 @@ eigh = op(
     type=_eigh_type,
     eval=lambda x, *, lower: numerics.eigh(x, lower),
     jvp=_eigh_jvp,
-    batch=over_leading_axis(lambda: eigh),
+    batch=over_leading_axis("eigh"),
     flops=cubic(9),
 )
 
@@ -272,7 +272,7 @@ eig = op(
     type=_eig_type,
     eval=lambda x, *, left, right, eigenvector_derivatives: numerics.eig(x, left, right),
     jvp=_eig_jvp,
-    batch=over_leading_axis(lambda: eig),
+    batch=over_leading_axis("eig"),
     flops=cubic(25),
 )
 
@@ -292,6 +292,6 @@ schur = op(
     type=_schur_type,
     eval=lambda x, *, vectors: similarity.schur(x)[: 2 if vectors else 1],
     jvp=None,
-    batch=over_leading_axis(lambda: schur),
+    batch=over_leading_axis("schur"),
     flops=cubic(25),
 )

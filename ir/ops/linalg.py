@@ -18,7 +18,7 @@ from ir.errors import IRTypeError, ShapeError
 from ir.numerics import linalg as numerics
 from ir.numerics import similarity
 from ir.numerics.precision import narrow, widen
-from ir.op import Op
+from ir.op import op_named
 from ir.ops.elementwise import add, mul, neg, sub
 from ir.ops.families import INEXACT, ZERO, check, materialize, op, require_dtype
 from ir.ops.matrix import (
@@ -56,12 +56,12 @@ def require_square(name: str, x: TensorType) -> None:
         raise ShapeError(f"{name}: expected square matrices, got {x}")
 
 
-def over_leading_axis(declared: Callable[[], Op]) -> Callable[..., Any]:
-    """A batching rule for ops whose leading axes are batch axes."""
+def over_leading_axis(name: str) -> Callable[..., Any]:
+    """The batching rule of the op called `name`, whose leading axes are batch axes."""
 
     def rule(operands: Any, batched: Any, size: int, /, **attrs: Any) -> Any:
         full = [materialize(x, b, size) for x, b in zip(operands, batched, strict=True)]
-        out = declared()(*full, **attrs)
+        out = op_named(name)(*full, **attrs)
         results = out if isinstance(out, tuple) else (out,)
         return results, (True,) * len(results)
 
@@ -107,7 +107,7 @@ cholesky = op(
     type=_cholesky_type,
     eval=numerics.cholesky,
     jvp=_cholesky_jvp,
-    batch=over_leading_axis(lambda: cholesky),
+    batch=over_leading_axis("cholesky"),
     flops=cubic(1 / 3),
 )
 
@@ -142,7 +142,7 @@ def _triangular_solve_eval(
     return narrow(x, b.dtype)
 
 
-def _triangular_solve_jvp(tangents: Any, operands: Any, results: Any, **attrs: Any) -> tuple[Value]:
+def _triangular_solve_jvp(tangents: Any, operands: Any, results: Any, **attrs: Any) -> tuple[Value | None]:
     (da, db), (a, _), (x,) = tangents, operands, results
     total = None if db is None else triangular_solve(a, db, **attrs)
     if da is not None:
@@ -241,13 +241,13 @@ def _tridiagonal_product(dl: Value | None, d: Value | None, du: Value | None, x:
 
 def _tridiagonal_solve_jvp(tangents: Any, operands: Any, results: Any) -> tuple[Value | None]:
     """The tangent dX = A^-1 (db - dA X)."""
-    (*ddiagonals, db), (*diagonals, _), (x,) = tangents, operands, results
-    product = _tridiagonal_product(*ddiagonals, x)
+    (ddl, dd, ddu, db), (dl, d, du, _), (x,) = tangents, operands, results
+    product = _tridiagonal_product(ddl, dd, ddu, x)
     if product is None:
         rhs = db
     else:
         rhs = neg(product) if db is None else sub(db, product)
-    return (None if rhs is None else tridiagonal_solve(*diagonals, rhs),)
+    return (None if rhs is None else tridiagonal_solve(dl, d, du, rhs),)
 
 
 def _tridiagonal_solve_transpose(cts: Any, operands: Any) -> Any:
@@ -320,7 +320,7 @@ lu = op(
     type=_lu_type,
     eval=numerics.lu,
     jvp=_lu_jvp,
-    batch=over_leading_axis(lambda: lu),
+    batch=over_leading_axis("lu"),
     flops=cubic(2 / 3),
 )
 
@@ -340,7 +340,7 @@ lu_pivots_to_permutation = op(
     type=_permutation_type,
     eval=lambda pivots, *, size: numerics.lu_pivots_to_permutation(pivots, size),
     jvp=ZERO,
-    batch=over_leading_axis(lambda: lu_pivots_to_permutation),
+    batch=over_leading_axis("lu_pivots_to_permutation"),
 )
 
 # Reflectors ---------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ householder_product = op(
     type=_householder_type,
     eval=numerics.householder_product,
     jvp=None,
-    batch=over_leading_axis(lambda: householder_product),
+    batch=over_leading_axis("householder_product"),
     flops=cubic(2),
 )
 
@@ -386,7 +386,7 @@ hessenberg = op(
     type=_hessenberg_type,
     eval=similarity.hessenberg,
     jvp=None,
-    batch=over_leading_axis(lambda: hessenberg),
+    batch=over_leading_axis("hessenberg"),
     flops=cubic(10 / 3),
 )
 
@@ -409,6 +409,6 @@ tridiagonal = op(
     type=_tridiagonal_type,
     eval=similarity.tridiagonal,
     jvp=None,
-    batch=over_leading_axis(lambda: tridiagonal),
+    batch=over_leading_axis("tridiagonal"),
     flops=cubic(4 / 3),
 )

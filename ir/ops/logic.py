@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ir.core import Array, Value
 from ir.errors import IRTypeError, ShapeError
-from ir.numerics.precision import is_complex
+from ir.numerics.precision import iinfo, is_complex
 from ir.ops.families import (
     BITS,
     INTEGER,
@@ -108,7 +107,7 @@ not_ = unary("not", on=BITS, eval=widened(np.invert), jvp=ZERO)
 
 
 def _width(x: Array) -> int:
-    return int(ml_dtypes.iinfo(x.dtype).bits)
+    return int(iinfo(x.dtype).bits)
 
 
 def _pattern(x: Array) -> Array:
@@ -131,12 +130,12 @@ def _shift_right_arithmetic(x: Array, amount: Array) -> Array:
     above = np.uint64(64 - _width(x))
     signed = (_pattern(x) << above).view(np.int64)
     by = np.minimum(_pattern(amount), np.uint64(_width(x) - 1)) + above
-    return (signed >> by.astype(np.int64)).astype(x.dtype)
+    return np.asarray(signed >> by.astype(np.int64), x.dtype)
 
 
 def _count_leading_zeros(x: Array) -> Array:
     bits = _pattern(x)
-    return np.sum([bits >> np.uint64(k) == 0 for k in range(_width(x))], axis=0).astype(x.dtype)
+    return np.asarray(np.sum([bits >> np.uint64(k) == 0 for k in range(_width(x))], axis=0), x.dtype)
 
 
 # Amounts are read as unsigned; from the width on they shift everything out.

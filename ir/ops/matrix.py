@@ -23,7 +23,7 @@ def transposed(x: Value) -> Value:
 
 def conjugated(x: Value) -> Value:
     """The complex conjugate; `x` where it is real."""
-    return conj(x) if x.type.dtype.is_complex else x  # type: ignore[no-any-return]
+    return conj(x) if x.type.dtype.is_complex else x
 
 
 def adjoint(x: Value) -> Value:
@@ -70,7 +70,7 @@ def diagonal_mask(shape: Shape) -> Value:
 
 def _over_batch(matrix: Value, shape: Shape) -> Value:
     rank = len(shape)
-    return matrix if rank == 2 else broadcast_in_dim(matrix, shape=shape, dims=(rank - 2, rank - 1))  # type: ignore[no-any-return]
+    return matrix if rank == 2 else broadcast_in_dim(matrix, shape=shape, dims=(rank - 2, rank - 1))
 
 
 def tril(x: Value, k: int = 0) -> Value:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ir.core import Value
 from ir.numerics.bessel import bessel_i0e as eval_i0e
 from ir.numerics.bessel import bessel_i1e as eval_i1e
@@ -25,6 +23,8 @@ from ir.numerics.incomplete import igamma_grad_a as eval_igamma_grad_a
 from ir.numerics.incomplete import igammac as eval_igammac
 from ir.numerics.incomplete import random_gamma_grad as eval_random_gamma_grad
 from ir.numerics.incomplete_beta import regularized_incomplete_beta as eval_betainc
+from ir.numerics.precision import finfo
+from ir.op import Op
 from ir.ops.arithmetic import abs, add, integer_pow, mul, neg, sign, square, sub
 from ir.ops.families import (
     FLOAT,
@@ -74,7 +74,7 @@ erf_inv = unary(
 # Gamma, its derivatives, zeta ---------------------------------------------------------------------
 
 lgamma = unary("lgamma", on=FLOAT, eval=eval_lgamma, jvp=lambda dx, x, y: mul(dx, digamma(x)), weight=50)
-digamma = unary(
+digamma: Op = unary(
     "digamma",
     on=FLOAT,
     eval=eval_digamma,
@@ -82,7 +82,7 @@ digamma = unary(
     weight=50,
 )
 # polygamma(m, x): the m-th derivative of digamma at x.
-polygamma = binary(
+polygamma: Op = binary(
     "polygamma",
     on=FLOAT,
     eval=eval_polygamma,
@@ -93,7 +93,7 @@ polygamma = binary(
     weight=50,
 )
 # zeta(x, q): Hurwitz zeta, the sum of (q + k)**-x over k >= 0.
-zeta = binary(
+zeta: Op = binary(
     "zeta",
     on=FLOAT,
     eval=eval_zeta,
@@ -142,7 +142,7 @@ igammac = binary(
     weight=50,
 )
 # The derivative of igamma by a; and by a of a sample x of the gamma distribution.
-igamma_grad_a = binary("igamma_grad_a", on=FLOAT, eval=eval_igamma_grad_a, jvp=None, weight=50)
+igamma_grad_a: Op = binary("igamma_grad_a", on=FLOAT, eval=eval_igamma_grad_a, jvp=None, weight=50)
 random_gamma_grad = binary("random_gamma_grad", on=FLOAT, eval=eval_random_gamma_grad, jvp=None, weight=50)
 
 
@@ -173,7 +173,7 @@ regularized_incomplete_beta = op(
 
 def _i1e_jvp(dx: Value, x: Value, y: Value) -> Value:
     """The slope is i0e(x) - y (sign(x) + 1/x), whose limit at 0 is 1/2."""
-    eps = full_like(x, float(np.finfo(x.type.dtype.np).eps))
+    eps = full_like(x, float(finfo(x.type.dtype.np).eps))
     ordinary = gt(abs(x), eps)
     safe = select(ordinary, x, eps)
     slope = sub(bessel_i0e(safe), mul(y, add(sign(safe), integer_pow(safe, y=-1))))
@@ -188,4 +188,4 @@ bessel_i0e = unary(
     jvp=lambda dx, x, y: mul(dx, sub(bessel_i1e(x), mul(sign(x), y))),
     weight=50,
 )
-bessel_i1e = unary("bessel_i1e", on=FLOAT, eval=eval_i1e, jvp=_i1e_jvp, weight=50)
+bessel_i1e: Op = unary("bessel_i1e", on=FLOAT, eval=eval_i1e, jvp=_i1e_jvp, weight=50)

@@ -13,6 +13,7 @@ import numpy as np
 from ir.core import Array, Value
 from ir.errors import IRTypeError, ShapeError
 from ir.numerics.precision import is_complex, widen
+from ir.op import Op
 from ir.ops.arithmetic import add, div, integer_pow, mul, neg, rsqrt, square, sub
 from ir.ops.convert import convert
 from ir.ops.families import INEXACT, binary, op, require_dtype, sum_of_partials, unary, widened
@@ -78,7 +79,7 @@ def _log1p_eval(x: Array) -> Array:
 
 
 def _logistic_eval(x: Array) -> Array:
-    return np.divide(1, 1 + np.exp(-x))
+    return np.asarray(np.divide(1, 1 + np.exp(-x)))
 
 
 exp = unary("exp", on=INEXACT, eval=widened(np.exp), jvp=lambda dx, x, y: mul(dx, y), weight=10)
@@ -108,7 +109,7 @@ logistic = unary(
 # Trigonometric functions --------------------------------------------------------------------------
 
 sin = unary("sin", on=INEXACT, eval=widened(np.sin), jvp=lambda dx, x, y: mul(dx, cos(x)), weight=10)
-cos = unary("cos", on=INEXACT, eval=widened(np.cos), jvp=lambda dx, x, y: mul(dx, neg(sin(x))), weight=10)
+cos: Op = unary("cos", on=INEXACT, eval=widened(np.cos), jvp=lambda dx, x, y: mul(dx, neg(sin(x))), weight=10)
 tan = unary(
     "tan", on=INEXACT, eval=widened(np.tan), jvp=lambda dx, x, y: mul(dx, add(_one(y), square(y))), weight=10
 )
@@ -156,7 +157,7 @@ atan2 = binary(
 # Hyperbolic functions -----------------------------------------------------------------------------
 
 sinh = unary("sinh", on=INEXACT, eval=widened(np.sinh), jvp=lambda dx, x, y: mul(dx, cosh(x)), weight=10)
-cosh = unary("cosh", on=INEXACT, eval=widened(np.cosh), jvp=lambda dx, x, y: mul(dx, sinh(x)), weight=10)
+cosh: Op = unary("cosh", on=INEXACT, eval=widened(np.cosh), jvp=lambda dx, x, y: mul(dx, sinh(x)), weight=10)
 # 1 - y is exact next to 1, where 1 - y**2 is not.
 tanh = unary(
     "tanh",

@@ -13,12 +13,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ir.core import Function, Value
-from ir.errors import DifferentiationError, IRTypeError, ShapeError
+from ir.core import Value
+from ir.errors import ShapeError
 from ir.numerics import windows as numerics
-from ir.op import Op, build, inline
+from ir.op import Op, build
 from ir.ops import elementwise as ew
 from ir.ops import shape as shapes
+from ir.ops.calls import stop_gradient
 from ir.ops.convolution import Dims, Padding, cotangent_padding, dilated
 from ir.ops.families import (
     FLOAT,
@@ -33,11 +34,12 @@ from ir.ops.families import (
     require_dtype,
     same_types,
 )
-from ir.ops.shape import full, zeros
-from ir.types import DType, TensorType, bool_, from_numpy
+from ir.ops.scatter import scatter_add
+from ir.ops.shape import full
+from ir.types import DType, TensorType, from_numpy, i32
 
 _WINDOW = ("window_dimensions", "window_strides", "padding")
-_ATTRS: dict[str, Any] = dict.fromkeys((*_WINDOW, "base_dilation", "window_dilation"), REQUIRED)
+WINDOW: dict[str, Any] = dict.fromkeys((*_WINDOW, "base_dilation", "window_dilation"), REQUIRED)
 
 
 def window_shape(
@@ -89,7 +91,7 @@ def identity_of(combine: str, dtype: DType) -> Any:
     return int(limits.min if combine == "max" else limits.max)
 
 
-def _with_batch(attrs: dict[str, Any]) -> dict[str, Any]:
+def with_batch(attrs: dict[str, Any]) -> dict[str, Any]:
     """Window attributes with a leading axis that the window does not touch."""
     return {
         name: value if name in ("select", "function") else (((0, 0) if name == "padding" else 1), *value)
@@ -97,7 +99,8 @@ def _with_batch(attrs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _window_flops(operands: Any, results: Any, *, window_dimensions: Dims, **_: Any) -> int:
+def window_flops(operands: Any, results: Any, *, window_dimensions: Dims, **_: Any) -> int:
+    """One operation for each element that each window may hold."""
     return sum(r.size for r in results) * math.prod(window_dimensions)
 
 
@@ -114,16 +117,16 @@ def _reduction(name: str, combine: str, on: Kinds, *, jvp: Any, transpose: Any =
 
     declared: Op = op(
         name,
-        attrs=_ATTRS,
+        attrs=WINDOW,
         type=type_rule,
         eval=eval_rule,
         jvp=jvp,
         transpose=transpose,
         batch=lambda operands, batched, size, **window: (
-            (declared(operands[0], **_with_batch(window)),),
+            (declared(operands[0], **with_batch(window)),),
             (True,),
         ),
-        flops=_window_flops,
+        flops=window_flops,
     )
     return declared
 
@@ -194,7 +197,7 @@ def _tangent_of_first(this: Callable[[], Op]) -> Callable[..., Any]:
 def _pair_batch(this: Callable[[], Op]) -> Callable[..., Any]:
     def batch(operands: Any, batched: Any, size: int, **attrs: Any) -> Any:
         pair = [materialize(v, b, size) for v, b in zip(operands, batched, strict=True)]
-        return (this()(*pair, **_with_batch(attrs)),), (True,)
+        return (this()(*pair, **with_batch(attrs)),), (True,)
 
     return batch
 
@@ -206,17 +209,52 @@ def _gather_type(tangents: TensorType, x: TensorType, *, select: str, **window: 
     return x.with_shape(window_shape("select_and_gather_add", x, **window))
 
 
+def _scattered_by_index(ct: Value, x: Value, select: str, window: dict[str, Any]) -> Value:
+    """Zeros of the type of x, each cotangent added at the index that its window selects.
+
+    For windows with dilation, which XLA's select-and-scatter does not know.
+    """
+    from ir.ops.reduce_window import reduce_window
+
+    value, index = TensorType((), x.type.dtype), TensorType((), i32)
+    compare = ew.ge if select == "ge" else ew.le
+
+    def first(a: Value, i: Value, b: Value, j: Value) -> tuple[Value, Value]:
+        keep = compare(a, b)
+        return ew.select(keep, a, b), ew.select(keep, i, j)
+
+    size = x.type.size
+    numbers = shapes.reshape(shapes.iota(shape=(size,), axis=0, dtype=i32), shape=x.type.shape)
+    least = full((), identity_of("max" if select == "ge" else "min", x.type.dtype), x.type.dtype)
+    _, at = reduce_window(
+        stop_gradient(x),
+        numbers,
+        least,
+        full((), size, i32),  # out of bounds: a window without elements adds nothing
+        function=build((value, index, value, index), first, "first"),
+        **window,
+    )
+    count = ct.type.size
+    flat = scatter_add(
+        full((size,), 0, x.type.dtype),
+        shapes.reshape(at, shape=(count, 1)),
+        shapes.reshape(ct, shape=(count,)),
+        inserted_window_dims=(0,),
+        scatter_dims_to_operand_dims=(0,),
+        mode="fill",
+    )
+    return shapes.reshape(flat, shape=x.type.shape)  # type: ignore[no-any-return]
+
+
 def _gather_transpose(
     cts: Any, operands: Any, *, select: str, base_dilation: Dims, window_dilation: Dims, **window: Any
 ) -> Any:
     (ct,), (_, x) = cts, operands
-    if any(step != 1 for step in window_dilation):
-        raise DifferentiationError(
-            "select_and_gather_add: the transpose (reverse mode of max and min pooling) is not defined for "
-            f"windows with dilation, got window_dilation={window_dilation}"
-        )
     if ct.type.size == 0 or x.type.size == 0:
         return None, None
+    if any(step != 1 for step in window_dilation):
+        window |= {"base_dilation": base_dilation, "window_dilation": window_dilation}
+        return _scattered_by_index(ct, x, select, window), None
     spread = any(step != 1 for step in base_dilation)
     if spread:
         fill = identity_of("max" if select == "ge" else "min", x.type.dtype)
@@ -232,13 +270,13 @@ def _gather_transpose(
 # The elements of `tangents` at the maxima ("ge") or minima ("le") of the windows of x.
 select_and_gather_add = op(
     "select_and_gather_add",
-    attrs={"select": REQUIRED, **_ATTRS},
+    attrs={"select": REQUIRED, **WINDOW},
     type=_gather_type,
     eval=numerics.select_and_gather_add,
     jvp=_tangent_of_first(lambda: select_and_gather_add),
     transpose=_gather_transpose,
     batch=_pair_batch(lambda: select_and_gather_add),
-    flops=_window_flops,
+    flops=window_flops,
 )
 
 
@@ -274,131 +312,4 @@ select_and_scatter_add = op(
     flops=lambda operands, results, *, window_dimensions, **_: (
         operands[0].size * math.prod(window_dimensions)
     ),
-)
-
-# Any reduction -------------------------------------------------------------------------------------------
-
-
-def _any_type(*types: TensorType, function: Function, **window: Any) -> tuple[TensorType, ...]:
-    xs, inits = types[: len(types) // 2], types[len(types) // 2 :]
-    check(
-        len(xs) == len(inits) > 0,
-        f"reduce_window: expected arrays and as many initial values, got {len(types)} operands",
-    )
-    for x, init in zip(xs, inits, strict=True):
-        require_dtype("reduce_window", x, NUMBER | ORDERED)
-        if x.shape != xs[0].shape:
-            raise ShapeError(f"reduce_window: expected arrays of equal shape, got {', '.join(map(str, xs))}")
-        if init is not x.with_shape(()):
-            raise IRTypeError(f"reduce_window: expected the initial value of {x} to be a scalar, got {init}")
-    scalars = tuple(inits)
-    check(
-        function.in_types == scalars * 2 and function.out_types == scalars,
-        f"reduce_window: expected a function from {scalars} twice to {scalars}, "
-        f"got {function.in_types} to {function.out_types}",
-    )
-    shape = window_shape("reduce_window", xs[0], **window)
-    return tuple([x.with_shape(shape) for x in xs])
-
-
-def _any_eval(*arrays: Any, function: Function, **window: Any) -> tuple[Any, ...]:
-    from ir.evaluate import evaluate
-    from ir.transforms.batch import batch
-
-    count = len(arrays) // 2
-
-    def combine(accumulated: Any, elements: Any) -> Any:
-        shape = accumulated[0].shape
-        rows = [np.ravel(a) for a in (*accumulated, *elements)]
-        over, _ = batch(function, [True] * len(rows), rows[0].size, all_results=True)
-        return tuple([out.reshape(shape) for out in evaluate(over, *rows)])
-
-    return numerics.reduce_window_variadic(arrays[:count], arrays[count:], combine, **window)
-
-
-def _any_jvp(tangents: Any, operands: Any, results: Any, *, function: Function, **window: Any) -> Any:
-    """Reduces pairs of value and tangent with the derivative of the function."""
-    from ir.transforms.jvp import jvp
-
-    count = len(operands) // 2
-    if any(t is not None for t in tangents[count:]):
-        raise DifferentiationError("reduce_window: no derivative with respect to the initial values")
-    xs, inits = operands[:count], operands[count:]
-    inexact = [i for i, x in enumerate(xs) if x.type.dtype.is_inexact]
-    pairs, _ = jvp(function, [p.type.dtype.is_inexact for p in function.params])
-    dxs = [zeros(xs[i].type) if tangents[i] is None else tangents[i] for i in inexact]
-    dinits = [zeros(inits[i].type) for i in inexact]
-
-    def body(*params: Value) -> tuple[Value, ...]:
-        half = len(params) // 2
-        (left, dleft), (right, dright) = (
-            (side[:count], side[count:]) for side in (params[:half], params[half:])
-        )
-        return inline(pairs, (*left, *right, *dleft, *dright))
-
-    scalars = [v.type for v in (*inits, *dinits)]
-    both = build(scalars * 2, body, f"jvp_{function.name}")
-    outs = reduce_window(*xs, *dxs, *inits, *dinits, function=both, **window)
-    douts = dict(zip(inexact, outs[count:], strict=True))
-    return tuple([douts.get(i) for i in range(count)])
-
-
-def _results(out: Any) -> tuple[Value, ...]:
-    return out if isinstance(out, tuple) else (out,)
-
-
-def _or_other(function: Function) -> Function:
-    """`function` for values that may be absent, with a flag last: what is absent leaves the other side."""
-
-    def body(*params: Value) -> tuple[Value, ...]:
-        half = len(params) // 2
-        left, right = params[:half], params[half:]
-        both = inline(function, (*left[:-1], *right[:-1]))
-        there = ew.and_(left[-1], right[-1])
-        outs = [
-            ew.select(there, out, ew.select(left[-1], a, b))
-            for out, a, b in zip(both, left[:-1], right[:-1], strict=True)
-        ]
-        return (*outs, ew.or_(left[-1], right[-1]))
-
-    side = (*function.out_types, TensorType((), bool_))
-    return build(side * 2, body, function.name)
-
-
-def _any_batch(operands: Any, batched: Any, size: int, *, function: Function, **window: Any) -> Any:
-    from ir.transforms.batch import batch_into
-
-    count = len(operands) // 2
-    xs = [materialize(x, b, size) for x, b in zip(operands[:count], batched[:count], strict=True)]
-    inits = operands[count:]
-    window = _with_batch(window)
-    if not any(batched[count:]):
-        return _results(reduce_window(*xs, *inits, function=function, **window)), (True,) * count
-    # A window takes one initial value: reduce without, then combine with that of the example.
-    flags = full(xs[0].type.shape, True, bool_)
-    starts = [full((), 0, x.type.dtype) for x in (*xs, flags)]
-    *outs, found = reduce_window(*xs, flags, *starts, function=_or_other(function), **window)
-    shape = found.type.shape
-    inits = [
-        shapes.broadcast_in_dim(init, shape=shape, dims=(0,) if b else ())
-        for init, b in zip(inits, batched[count:], strict=True)
-    ]
-    rows = [shapes.reshape(v, shape=(found.type.size,)) for v in (*inits, *outs)]
-    combined, flat = batch_into(function, rows, [True] * len(rows), found.type.size)
-    combined = [materialize(v, b, found.type.size) for v, b in zip(combined, flat, strict=True)]
-    combined = [shapes.reshape(v, shape=shape) for v in combined]
-    results = [ew.select(found, v, init) for v, init in zip(combined, inits, strict=True)]
-    return tuple(results), (True,) * count
-
-
-# reduce_window(*arrays, *inits): `function` takes the accumulated and the next elements, all scalars. It
-# is to be associative, and `inits` its neutral element.
-reduce_window = op(
-    "reduce_window",
-    attrs={"function": REQUIRED, **_ATTRS},
-    type=_any_type,
-    eval=_any_eval,
-    jvp=_any_jvp,
-    batch=_any_batch,
-    flops=_window_flops,
 )

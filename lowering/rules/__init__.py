@@ -1,6 +1,5 @@
 """Lowering rules, one file for each file of `ir.ops`. Importing this package registers them all."""
 
-from lowering.rules import loops
 from lowering.rules import (
     calls,
     contraction,
@@ -12,7 +11,10 @@ from lowering.rules import (
     fft,
     indexing,
     linalg,
+    loops,
+    random,
     reduce,
+    reduce_window,
     scatter,
     shape,
     sorting,
@@ -31,7 +33,9 @@ __all__ = [
     "fft",
     "indexing",
     "linalg",
+    "random",
     "reduce",
+    "reduce_window",
     "scatter",
     "shape",
     "sorting",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from jax import lax
 
@@ -15,6 +16,8 @@ from lowering.emit import lowers
 def _convert(x: Any, *, dtype: DType) -> Any:
     if np.issubdtype(x.dtype, np.complexfloating) and not dtype.is_complex:
         x = lax.real(x)  # said here, JAX need not warn of it
+    if x.dtype == ml_dtypes.float4_e2m1fn and dtype.is_integer:
+        x = lax.convert_element_type(x, np.float32)  # XLA's direct conversion saturates at once
     return lax.convert_element_type(x, dtype.np)
 
 

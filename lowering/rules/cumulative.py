@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jax import lax
+from jax import numpy as jnp
 
 from lowering.emit import lowers
 from lowering.rules.reduce import accumulated
@@ -21,8 +22,10 @@ def _cumprod(x: Any, **attrs: Any) -> Any:
 
 
 @lowers("cumlogsumexp")
-def _cumlogsumexp(x: Any, **attrs: Any) -> Any:
-    return accumulated(lax.cumlogsumexp, x, **attrs)
+def _cumlogsumexp(x: Any, *, axis: int, reverse: bool) -> Any:
+    if jnp.iscomplexobj(x):  # jax.lax.cumlogsumexp gives nan where an element is -inf
+        return lax.associative_scan(jnp.logaddexp, x, reverse=reverse, axis=axis)
+    return accumulated(lax.cumlogsumexp, x, axis=axis, reverse=reverse)
 
 
 lowers("cummax")(lax.cummax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,8 @@ def _rule(function: Callable[..., Any]) -> Callable[..., Any]:
         operand_batching_dims: Dims,
         scatter_indices_batching_dims: Dims,
         mode: str,
-        **promises: bool,
+        unique_indices: bool,
+        indices_are_sorted: bool,
     ) -> Any:
         if 0 in (*x.shape, *updates.shape):  # JAX cannot differentiate it
             return x
@@ -49,7 +51,15 @@ def _rule(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         if mode == "clip":  # JAX's derivative of min and max forgets to
             indices, mode = _clamped(x, indices, updates, dims), "promise_in_bounds"
-        return function(x, indices, updates, dims, mode=mode, **promises)
+        return function(
+            x,
+            indices,
+            updates,
+            dims,
+            mode=mode,
+            unique_indices=unique_indices or math.prod(indices.shape[:-1]) == 1,
+            indices_are_sorted=indices_are_sorted,
+        )
 
     return rule
 

@@ -15,7 +15,7 @@ from jax.extend.core.primitives import select_and_gather_add_p, select_and_scatt
 
 import ir
 from ir.ops.windows import identity_of
-from lowering.emit import emit, lowers
+from lowering.emit import lowers
 
 Dims = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
@@ -69,16 +69,6 @@ def _reduction(combine: str, function: Callable[..., Any]) -> Callable[..., Any]
 lowers("reduce_window_sum")(_reduction("add", lax.add))
 lowers("reduce_window_max")(_reduction("max", lax.max))
 lowers("reduce_window_min")(_reduction("min", lax.min))
-
-
-@lowers("reduce_window")
-def _reduce_window(*operands: Any, function: ir.Function, **window: Any) -> Any:
-    count = len(operands) // 2
-
-    def combine(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
-        return emit(function, (*left, *right))
-
-    return lax.reduce_window(operands[:count], operands[count:], combine, **window)
 
 
 # The derivatives of max and min: JAX's primitives, which have derivatives themselves -----------------------

@@ -7,6 +7,7 @@ checked by evaluating before and after.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def functions(
     """
     chosen = tuple(MAKERS if ops is None else ops)
     params = draw(st.lists(types(dtypes), max_size=max_params))
-    return _function(draw, params, chosen, names, max_eqns, depth, [])
+    return _function(_Choice(draw, chosen, tuple(names), []), params, max_eqns, depth)
 
 
 def arguments(function: Function, seed: int = 0) -> list[Any]:
@@ -84,6 +85,16 @@ def arguments(function: Function, seed: int = 0) -> list[Any]:
             array = rng.integers(0 if t.dtype.kind == "uint" else -3, 4, t.shape)
         out.append(np.asarray(array).astype(t.dtype.np))
     return out
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What one drawn program has in common: `pool` collects its nested functions, for reuse."""
+
+    draw: Draw
+    ops: tuple[str, ...]
+    names: tuple[str, ...]
+    pool: list[Function]
 
 
 class _Body:
@@ -113,22 +124,15 @@ class _Body:
         return found
 
 
-def _function(
-    draw: Draw,
-    params: Sequence[TensorType],
-    ops: Sequence[str],
-    names: Sequence[str],
-    max_eqns: int,
-    depth: int,
-    pool: list[Function],
-) -> Function:
+def _function(choice: "_Choice", params: Sequence[TensorType], max_eqns: int, depth: int) -> Function:
+    draw, ops, names, pool = choice.draw, choice.ops, choice.names, choice.pool
     hint = st.sampled_from(names)
     values = [Value(t, draw(hint)) for t in params]
     inputs = tuple(values)
     builder = ir.Builder(ir.Source.at("generated.py", 1, "generated"))
 
     def nest(types: Sequence[TensorType]) -> Function:
-        inner = _function(draw, types, ops, names, max(max_eqns // 2, 1), depth - 1, pool)
+        inner = _function(choice, types, max(max_eqns // 2, 1), depth - 1)
         pool.append(inner)
         return inner
 

@@ -28,7 +28,6 @@ Arrays = tuple[Any, ...]
 KEY_IMPLEMENTATION = dict(zip(KEY_WORDS, ("threefry2x32", "rbg", "unsafe_rbg"), strict=True))
 
 
-
 def _named(samples: Sequence[Sample]) -> dict[str, Sample]:
     """Samples by name; a number tells those of one name apart."""
     out: dict[str, Sample] = {}
@@ -181,7 +180,7 @@ def _run_all(cases: Sequence[Case], run: Callable[..., Arrays], *, wide: bool) -
         return {}
     try:
         return dict(compiled(together, {c.dtype: [c.operands, *c.special] for c in cases}, wide=wide))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (raised again for the case it belongs to)
         if len(cases) > 1:  # find out which
             apart = [_run_all([c], run, wide=wide) for c in cases]
             return {dtype: out for one in apart for dtype, out in one.items()}
@@ -189,11 +188,9 @@ def _run_all(cases: Sequence[Case], run: Callable[..., Arrays], *, wide: bool) -
             try:
                 (only,) = cases
                 with jax.enable_x64(wide):
-                    outs = [
-                        run(only, *map(jax.numpy.asarray, xs)) for xs in (only.operands, *only.special)
-                    ]
+                    outs = [run(only, *map(jax.numpy.asarray, xs)) for xs in (only.operands, *only.special)]
                 return {only.dtype: jax.tree_util.tree_map(on_host, outs)}
-            except Exception as again:
+            except Exception as again:  # noqa: BLE001 (as above)
                 error = again
         return {cases[0].dtype: error}
 
@@ -322,9 +319,7 @@ def direction(like: Any, rng: np.random.Generator) -> Any:
 
 def moved(xs: Sequence[Any], step: float, along: dict[int, Any]) -> list[Any]:
     """`xs` with the operands in `along` moved by `step` times that."""
-    return [
-        np.asarray(x + step * along[i]).astype(x.dtype) if i in along else x for i, x in enumerate(xs)
-    ]
+    return [np.asarray(x + step * along[i]).astype(x.dtype) if i in along else x for i, x in enumerate(xs)]
 
 
 def differences(function: ir.Function, xs: Sequence[Any], along: dict[int, Any]) -> Arrays:
@@ -368,5 +363,3 @@ def primary(name: str) -> str:
     """The element type that batching of a sample is tested in."""
     dtypes = BY_NAME[name].dtypes
     return next((d for d in ("f64", "c128", "f32") if d in dtypes), dtypes[0])
-
-

@@ -49,7 +49,9 @@ def test_values(sample: str, dtype: str) -> None:
         function = c.function_at(operands)
         evaluated = ir.evaluate(function, *operands)
         for value, result in zip(lowered[i], function.out_types, strict=True):
-            assert on_host(value).dtype == result.dtype.np, f"{c.name}: lowered to {value.dtype}, not {result}"
+            assert on_host(value).dtype == result.dtype.np, (
+                f"{c.name}: lowered to {value.dtype}, not {result}"
+            )
         check(c, f"evaluation against lowering{where}", evaluated, lowered[i])
         check(c, f"lowering against reference{where}", lowered[i], as_tuple(reference[i]))
 

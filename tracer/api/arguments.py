@@ -86,5 +86,7 @@ def positions(argnums: int | Sequence[int], count: int, what: str) -> tuple[tupl
     given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for n in given:
         if not isinstance(n, int) or not -count <= n < count:
-            raise ArgumentTypeError(f"{what}: argnums {argnums} do not fit a call with {count} positional arguments")
+            raise ArgumentTypeError(
+                f"{what}: argnums {argnums} do not fit a call with {count} positional arguments"
+            )
     return tuple([n % count for n in given]), single

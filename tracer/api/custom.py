@@ -13,7 +13,7 @@ from ir.errors import ArgumentTypeError, CustomRuleError
 from ir.ops import calls
 from ir.types import TensorType
 from tracer.api.arguments import flatten, function_name, leaf_names, leaf_type, tree_flatten, tree_unflatten
-from tracer.api.jit import closed
+from tracer.api.jit import closed, jit
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
@@ -77,6 +77,13 @@ class _Custom:
         except TypeError:  # an unhashable non-differentiable argument: no reuse
             return make()
 
+    def _outside(self, args: tuple[Any, ...]) -> Any:
+        """The call outside any trace; under a transform of JAX, one that keeps the rule."""
+        nondiff, diff = self._split(args)
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(diff)):
+            return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
+        return self.f(*args)
+
     def _record(self, args: tuple[Any, ...]) -> tuple[Any, Any, dict[int, Any], Traced]:
         nondiff, diff = self._split(args)
         flat = flatten(diff, {}, self.f)
@@ -89,7 +96,7 @@ class _Custom:
         return flat, diff, nondiff, traced
 
 
-class custom_jvp(_Custom):  # noqa: N801 (a decorator)
+class custom_jvp(_Custom):
     """A function with its own forward derivative; reverse mode follows by transposition.
 
     `@f.defjvp` takes `rule(primals, tangents) -> (result, tangent)`; `f.defjvps(*rules)` one rule
@@ -126,11 +133,13 @@ class custom_jvp(_Custom):  # noqa: N801 (a decorator)
         args = self._bind(args, kwargs)
         trace = state.trace
         if trace is None:
-            return self.f(*args)
+            return self._outside(args)
         flat, _, nondiff, traced = self._record(args)
         function = _no_captures(traced, self.name, "the body")
         key = (flat.tree, flat.types, flat.weak, tuple(nondiff.items()), traced.out_tree)
-        rule = self._rule(key, lambda: Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced))))
+        rule = self._rule(
+            key, lambda: Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced)))
+        )
         operands = tuple([trace.lift(x).value for x in flat.leaves])
         outs = trace.emit(calls.custom_jvp_call, operands, {"function": function, "jvp": rule})
         leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
@@ -182,7 +191,7 @@ class custom_jvp(_Custom):  # noqa: N801 (a decorator)
         return [*results, *douts]
 
 
-class custom_vjp(_Custom):  # noqa: N801 (a decorator)
+class custom_vjp(_Custom):
     """A function with its own reverse derivative: `f.defvjp(fwd, bwd)`.
 
     `fwd(*args) -> (result, residuals)`; `bwd(residuals, cotangent) -> tuple` with one cotangent an
@@ -205,7 +214,7 @@ class custom_vjp(_Custom):  # noqa: N801 (a decorator)
         args = self._bind(args, kwargs)
         trace = state.trace
         if trace is None:
-            return self.f(*args)
+            return self._outside(args)
         flat, diff, nondiff, traced = self._record(args)
         function = _no_captures(traced, self.name, "the body")
         key = (flat.tree, flat.types, flat.weak, tuple(nondiff.items()), traced.out_tree)
@@ -339,14 +348,16 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def rematerialized(*args: Any, **kwargs: Any) -> Any:
         trace = state.trace
         if trace is None:
-            return f(*args, **kwargs)
+            return jax.checkpoint(f)(*args, **kwargs)
         flat = flatten(args, kwargs, f)
 
         def call(*leaves: Any) -> Any:
             inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
             return f(*inner_args, **inner_kwargs)
 
-        traced = trace_flat(call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree))
+        traced = trace_flat(
+            call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree)
+        )
         operands = tuple([trace.lift(x).value for x in (*traced.captures, *flat.leaves)])
         outs = trace.emit(calls.checkpoint, operands, {"function": traced.function, "barrier": False})
         leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]

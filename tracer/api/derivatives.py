@@ -96,7 +96,9 @@ def value_and_grad(
         asked = [t for t, w in zip(flat.types, wanted, strict=True) if w]
         if not allow_int:
             names = leaf_names(f, flat.tree)
-            _require_differentiable(asked, lambda: [n for n, w in zip(names, wanted, strict=True) if w], "grad")
+            _require_differentiable(
+                asked, lambda: [n for n, w in zip(names, wanted, strict=True) if w], "grad"
+            )
         traced = trace_call(f, flat, lambda out: _scalar_first(out, has_aux, f))
         nonzero = (
             *[False] * len(traced.captures),
@@ -120,7 +122,9 @@ def value_and_grad(
                 tree_unflatten(
                     tree,
                     [
-                        next(computed) if leaf_type(x)[0].dtype.is_inexact else np.zeros(np.shape(x), jax.dtypes.float0)
+                        next(computed)
+                        if leaf_type(x)[0].dtype.is_inexact
+                        else np.zeros(np.shape(x), jax.dtypes.float0)
                         for x in leaves
                     ],
                 )
@@ -179,9 +183,7 @@ def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any]) -> Any:
             "reduce it with sum or mean, or use jacobian"
         )
     if type_.dtype.kind != "float":
-        raise ArgumentTypeError(
-            f"grad: expected a real float result of {function_name(fn)}, got {type_}"
-        )
+        raise ArgumentTypeError(f"grad: expected a real float result of {function_name(fn)}, got {type_}")
     return value, aux
 
 
@@ -277,9 +279,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     out_shape = tree_unflatten(traced.out_tree, traced.function.out_types)
     main_types, main_tree = tree_flatten(out_shape[0])
     count = len(main_types)
-    seeded = tuple(
-        [i < count and t.dtype.is_inexact for i, t in enumerate(traced.function.out_types)]
-    )
+    seeded = tuple([i < count and t.dtype.is_inexact for i, t in enumerate(traced.function.out_types)])
     outs, backward, residuals = _split(
         traced, flat.leaves, lambda fn: transforms.split_vjp(fn, nonzero, seeded)
     )
@@ -288,9 +288,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(cotangent: Any) -> tuple[Any, ...]:
         leaves, tree = tree_flatten(cotangent)
         if tree != main_tree:
-            raise ArgumentTypeError(
-                f"vjp: expected a cotangent of structure {main_tree}, got {tree}"
-            )
+            raise ArgumentTypeError(f"vjp: expected a cotangent of structure {main_tree}, got {tree}")
         seeds = []
         for ct, want in zip(leaves, main_types, strict=True):
             if want.dtype.is_inexact:

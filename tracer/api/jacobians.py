@@ -80,7 +80,9 @@ def _require(tree: Any, kinds: tuple[str, ...], what: str) -> None:
             raise ArgumentTypeError(f"{what}: expected elements of kind {' or '.join(kinds)}, got {type_}")
 
 
-def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacfwd(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Jacobian by forward mode, one pass an input element.
 
     For a result of shape `m` and an argument of shape `n` it has shape `(*m, *n)`; for pytrees, the
@@ -108,7 +110,9 @@ def jacfwd(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     return _one_program(jacobian_)
 
 
-def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacrev(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Jacobian by reverse mode, one pass an output element; layout as for `jacfwd`."""
 
     @functools.wraps(f)
@@ -133,12 +137,16 @@ def jacrev(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: boo
     return _one_program(jacobian_)
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def jacobian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Jacobian; by reverse mode, as `jax.jacobian`."""
     return jacrev(f, argnums, has_aux)
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The Hessian, forward over reverse: shape `(*m, *n, *n)`."""
     return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
 

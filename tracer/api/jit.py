@@ -54,7 +54,9 @@ def jit(
     @functools.wraps(f)
     def program(*args: Any, **kwargs: Any) -> Any:
         traced, leaves = record(args, kwargs)
-        outs = emit_differentiable(traced.function, lambda fn: _optimized(fn, chosen), (*traced.captures, *leaves))
+        outs = emit_differentiable(
+            traced.function, lambda fn: _optimized(fn, chosen), (*traced.captures, *leaves)
+        )
         return tree_unflatten(traced.out_tree, outs)
 
     def record(args: Any, kwargs: Any) -> tuple[Traced, list[Any]]:
@@ -132,7 +134,9 @@ def closed(traced: Traced) -> ir.Function:
         eqns = list(builder.eqns)
         for eqn in traced.function.eqns:
             ops = tuple([env.get(v, v) for v in eqn.operands])
-            eqns.append(eqn if ops == eqn.operands else ir.Eqn(eqn.op, ops, eqn.attrs, eqn.results, eqn.source))
+            eqns.append(
+                eqn if ops == eqn.operands else ir.Eqn(eqn.op, ops, eqn.attrs, eqn.results, eqn.source)
+            )
     results = tuple([env.get(v, v) for v in traced.function.results])
     return ir.Function(traced.function.params[count:], tuple(eqns), results, traced.function.name)
 

@@ -106,7 +106,9 @@ def _stable(f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, c
                 changed = True
                 continue
             path = jax.tree_util.keystr(
-                jax.tree_util.tree_flatten_with_path(tree_unflatten(carry_tree, list(range(len(carry)))))[0][k][0]
+                jax.tree_util.tree_flatten_with_path(tree_unflatten(carry_tree, list(range(len(carry)))))[0][
+                    k
+                ][0]
             )
             raise ArgumentTypeError(
                 f"scan: expected {function_name(f)} to keep the type of the carry, "
@@ -127,6 +129,8 @@ def _length(xs: Any, length: int | None) -> int:
         sizes.add(int(length))
     if len(sizes) != 1:
         raise ArgumentError(
-            "scan: expected xs or length" if not sizes else f"scan: expected equal lengths, got {sorted(sizes)}"
+            "scan: expected xs or length"
+            if not sizes
+            else f"scan: expected equal lengths, got {sorted(sizes)}"
         )
     return sizes.pop()

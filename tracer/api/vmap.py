@@ -124,7 +124,10 @@ def _batched(
     """The batched program with mapped axes where the caller has and wants them."""
     params = tuple(
         [
-            Value(p.type if a is None else p.type.with_shape((*p.type.shape[:a], size, *p.type.shape[a:])), p.name)
+            Value(
+                p.type if a is None else p.type.with_shape((*p.type.shape[:a], size, *p.type.shape[a:])),
+                p.name,
+            )
             for p, a in zip(function.params, axes, strict=True)
         ]
     )
@@ -136,7 +139,9 @@ def _batched(
         for value, is_batched, axis in zip(results, flags, wanted, strict=True):
             if axis is None:
                 if is_batched:
-                    raise BatchingError("vmap: a result depends on mapped arguments, but its out_axes is None")
+                    raise BatchingError(
+                        "vmap: a result depends on mapped arguments, but its out_axes is None"
+                    )
                 outs.append(value)
                 continue
             full = materialize(value, is_batched, size)

@@ -134,8 +134,6 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     return el.multiply(el.multiply(0.5, t), tail)
 
 
-
-
 @native(jax.nn.squareplus)
 def squareplus(x: Any, b: Any = 4) -> Any:
     """(x + sqrt(x**2 + b)) / 2."""

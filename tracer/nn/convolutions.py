@@ -110,14 +110,18 @@ def conv(
         )
     x, w = same_dtype((lhs, rhs), "conv")
     if x.ndim != w.ndim or x.ndim < 2:
-        raise ShapeError(f"conv: expected operands of equal rank of at least 2, got {x.value.type} and {w.value.type}")
+        raise ShapeError(
+            f"conv: expected operands of equal rank of at least 2, got {x.value.type} and {w.value.type}"
+        )
     lhs_spec, rhs_spec, out_spec = dimension_specs(dimension_numbers, x.ndim)
     count = x.ndim - 2
     strides = tuple(strides or (1,) * count)
     left = tuple(lhs_dilation or (1,) * count)
     right = tuple(rhs_dilation or (1,) * count)
     sizes = [(x.shape[a] - 1) * d + 1 if x.shape[a] else 0 for a, d in zip(lhs_spec[2:], left, strict=True)]
-    windows = [(w.shape[a] - 1) * d + 1 if w.shape[a] else 0 for a, d in zip(rhs_spec[2:], right, strict=True)]
+    windows = [
+        (w.shape[a] - 1) * d + 1 if w.shape[a] else 0 for a, d in zip(rhs_spec[2:], right, strict=True)
+    ]
     return record(
         cv.conv_general,
         x,
@@ -139,7 +143,9 @@ def conv(
 def _pool(the_op: Any, x: Any, window: Sequence[int], strides: Sequence[int] | None, padding: Any) -> Any:
     t = lift(x)
     if len(window) != t.ndim - 2:
-        raise ShapeError(f"pool: expected a window of {t.ndim - 2} sizes for {t.value.type}, got {tuple(window)}")
+        raise ShapeError(
+            f"pool: expected a window of {t.ndim - 2} sizes for {t.value.type}, got {tuple(window)}"
+        )
     sizes = (1, *window, 1)
     steps = (1, *(strides or (1,) * len(window)), 1)
     pads = padding if isinstance(padding, str) else ((0, 0), *padding, (0, 0))
@@ -154,16 +160,23 @@ def _pool(the_op: Any, x: Any, window: Sequence[int], strides: Sequence[int] | N
     )
 
 
-def max_pool(x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID") -> Any:
+def max_pool(
+    x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID"
+) -> Any:
     """Maximum over windows of (batch, *spatial, features); strides are 1 by default."""
     return _staged(lambda t: _pool(wi.reduce_window_max, t, window_shape, strides, padding), x)
 
 
-def avg_pool(x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID") -> Any:
+def avg_pool(
+    x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID"
+) -> Any:
     """Mean over windows of (batch, *spatial, features); padding counts as zeros."""
     count = float(np.prod(window_shape))
     return _staged(
-        lambda t: el.divide(_pool(wi.reduce_window_sum, el.as_float(t), window_shape, strides, padding), count), x
+        lambda t: el.divide(
+            _pool(wi.reduce_window_sum, el.as_float(t), window_shape, strides, padding), count
+        ),
+        x,
     )
 
 

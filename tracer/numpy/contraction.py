@@ -10,7 +10,15 @@ from ir.errors import ShapeError
 from ir.ops.contraction import dot_general
 from ir.types import DType
 from tracer.numpy import elementwise as el
-from tracer.numpy.dispatch import broadcast_shapes, broadcast_to, lift, native, normalize_axis, record, reshaped
+from tracer.numpy.dispatch import (
+    broadcast_shapes,
+    broadcast_to,
+    lift,
+    native,
+    normalize_axis,
+    record,
+    reshaped,
+)
 from tracer.numpy.manipulation import moveaxis, ravel, same_dtype
 from tracer.types import canonical
 from tracer.value import Tensor
@@ -56,7 +64,9 @@ def _pair(a: Any, b: Any, name: str, preferred: Any) -> tuple[Tensor, Tensor, DT
 
 
 @native(jnp.matmul)
-def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def matmul(
+    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+) -> Any:
     """Matrix product, batched over leading axes that broadcast."""
     x, y, preferred = _pair(a, b, "matmul", preferred_element_type)
     inner_y = 0 if y.ndim == 1 else y.ndim - 2
@@ -85,7 +95,9 @@ def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any
 
 
 @native(jnp.dot)
-def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def dot(
+    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+) -> Any:
     """The last axis of `a` with the second to last of `b`."""
     x, y, preferred = _pair(a, b, "dot", preferred_element_type)
     if x.ndim == 0 or y.ndim == 0:
@@ -99,7 +111,9 @@ def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = 
 @native(jnp.vdot)
 def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """Inner product of flattened arrays, the first conjugated."""
-    return dot(el.conjugate(ravel(a)), ravel(b), precision=precision, preferred_element_type=preferred_element_type)
+    return dot(
+        el.conjugate(ravel(a)), ravel(b), precision=precision, preferred_element_type=preferred_element_type
+    )
 
 
 @native(jnp.inner)
@@ -121,7 +135,9 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 
 
 @native(jnp.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def tensordot(
+    a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """Contraction over given axes."""
     x, y, preferred = _pair(a, b, "tensordot", preferred_element_type)
     if isinstance(axes, int):
@@ -136,7 +152,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred
 
 
 @native(jnp.trace)
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Any:
     """Sum of a diagonal."""
     from tracer.numpy.reductions import sum
 
@@ -173,5 +191,3 @@ def diag(v: Any, k: int = 0) -> Any:
     spread = pad(t, (max(k, 0), max(-k, 0)))
     zero = t.owner.scalar(0, t.value.type.dtype, ())
     return el.where(eye(n, k=k, dtype=bool), spread, zero)
-
-

@@ -22,7 +22,13 @@ from tracer.value import Tensor
 
 def shape_of(shape: Any) -> Shape:
     """A shape from an int or a sequence of ints; traced sizes are an error."""
-    items = shape if isinstance(shape, (tuple, list)) else np.asarray(shape).tolist() if not isinstance(shape, int) else (shape,)
+    items = (
+        shape
+        if isinstance(shape, (tuple, list))
+        else np.asarray(shape).tolist()
+        if not isinstance(shape, int)
+        else (shape,)
+    )
     items = items if isinstance(items, (tuple, list)) else (items,)
     return tuple([int(n.__index__()) for n in items])
 
@@ -66,7 +72,9 @@ def _like(name: str, fill: Any) -> Any:
     def fn(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
         t = lift(a)
         made = t.value.type.dtype if dtype is None else _dtype(dtype)
-        return t.owner.scalar(fill, made, t.shape if shape is None else shape_of(shape), t.weak and dtype is None)
+        return t.owner.scalar(
+            fill, made, t.shape if shape is None else shape_of(shape), t.weak and dtype is None
+        )
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"{name.removesuffix('_like').capitalize()} of the shape and type of `a`."
@@ -82,11 +90,15 @@ empty_like = _like("empty_like", 0)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """One value in the shape and type of `a`."""
     t = lift(a)
-    return full(t.shape if shape is None else shape, fill_value, t.value.type.dtype.np if dtype is None else dtype)
+    return full(
+        t.shape if shape is None else shape, fill_value, t.value.type.dtype.np if dtype is None else dtype
+    )
 
 
 @native(jnp.array)
-def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", ndmin: int = 0, *, device: Any = None) -> Any:
+def array(
+    object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", ndmin: int = 0, *, device: Any = None
+) -> Any:
     """An array from a traced value, an array, a number, or nested lists of those."""
     from tracer.numpy.manipulation import expand_dims, stack
 
@@ -99,7 +111,11 @@ def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", n
         else:
             made = np.array(object)
             weak = all(type(x) in (int, float, complex) for x in leaves)
-            t = lift(made.astype(scalar_dtype({"i": int, "f": float, "c": complex}[made.dtype.kind]).np) if weak and leaves else made)
+            t = lift(
+                made.astype(scalar_dtype({"i": int, "f": float, "c": complex}[made.dtype.kind]).np)
+                if weak and leaves
+                else made
+            )
             if not leaves:
                 t = convert(t, scalar_dtype(float))
     else:

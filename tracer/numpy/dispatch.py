@@ -99,7 +99,9 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     for axis in range(-rank, 0):
         sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
         if len(sizes) > 1:
-            raise ShapeError(f"shapes {', '.join(map(str, shapes))} do not broadcast: sizes {sorted(sizes)} differ")
+            raise ShapeError(
+                f"shapes {', '.join(map(str, shapes))} do not broadcast: sizes {sorted(sizes)} differ"
+            )
         out.append(sizes.pop() if sizes else 1)
     return tuple(out)
 
@@ -185,9 +187,7 @@ def binary_function(
             and y.owner is trace
             and (not to_float or x.value.type.dtype.is_inexact)
         ):
-            return trace.emit1(
-                the_op, (x.value, y.value), EMPTY_ATTRS, x.weak and y.weak and not compares
-            )
+            return trace.emit1(the_op, (x.value, y.value), EMPTY_ATTRS, x.weak and y.weak and not compares)
         (a, b), weak = promoted(x, y, to_float=to_float)
         return trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak and not compares)
 

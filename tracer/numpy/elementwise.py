@@ -285,7 +285,11 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     largest = maximum(a, b)
     delta = subtract(a, b)
     # Infinite or undefined differences: equal infinities give themselves, NaN stays.
-    return where(isfinite(delta), add(largest, log1p(exp(negative(abs(delta))))), where(isnan(delta), add(a, b), largest))
+    return where(
+        isfinite(delta),
+        add(largest, log1p(exp(negative(abs(delta))))),
+        where(isnan(delta), add(a, b), largest),
+    )
 
 
 @native(jnp.hypot)
@@ -380,7 +384,9 @@ conj = conjugate
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """`x` where `condition`, else `y`; elementwise, broadcast."""
     if x is None or y is None:
-        raise ArgumentTypeError("where: with one argument the shape depends on data; use where(condition, x, y)")
+        raise ArgumentTypeError(
+            "where: with one argument the shape depends on data; use where(condition, x, y)"
+        )
     chosen = convert(lift(condition), bool_)
     (a, b), weak = promoted(x, y)
     shape = broadcast_shapes(chosen.shape, a.shape)

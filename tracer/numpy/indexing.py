@@ -79,7 +79,9 @@ def _entries(index: Any, rank: int) -> list[Any]:
                 entries.extend(_nonzero(entry))
                 continue
             if np.dtype(entry.dtype).kind not in "iu":
-                raise ArgumentTypeError(f"index: expected an array of integers or bools, got dtype {entry.dtype}")
+                raise ArgumentTypeError(
+                    f"index: expected an array of integers or bools, got dtype {entry.dtype}"
+                )
         elif not (entry is None or entry is Ellipsis or isinstance(entry, slice)):
             try:
                 entry = operator.index(entry)
@@ -150,7 +152,9 @@ def plan(index: Any, shape: Shape) -> Plan:
 
 def _static_slice(entry: slice) -> slice:
     try:
-        return slice(*[None if x is None else operator.index(x) for x in (entry.start, entry.stop, entry.step)])
+        return slice(
+            *[None if x is None else operator.index(x) for x in (entry.start, entry.stop, entry.step)]
+        )
     except ConcretizationError as error:
         raise ConcretizationError(
             "index: slices need static bounds, got a traced one",
@@ -183,7 +187,9 @@ def _sliced(t: Tensor, slices: tuple[slice, ...]) -> Tensor:
             reverse.append(axis)
     whole = tuple(limits) == t.shape and not any(starts) and all(k == 1 for k in strides)
     if not whole:
-        t = record(sh.slice, t, starts=tuple(starts), limits=tuple(limits), strides=tuple(strides), weak=t.weak)
+        t = record(
+            sh.slice, t, starts=tuple(starts), limits=tuple(limits), strides=tuple(strides), weak=t.weak
+        )
     return record(sh.rev, t, axes=tuple(reverse), weak=t.weak) if reverse else t
 
 
@@ -234,7 +240,9 @@ def _gathered(block: Tensor, p: Plan, mode: str, fill_value: Any = None, **hints
     )
 
 
-def getitem(x: Any, index: Any, mode: str = "promise_in_bounds", fill_value: Any = None, **hints: bool) -> Any:
+def getitem(
+    x: Any, index: Any, mode: str = "promise_in_bounds", fill_value: Any = None, **hints: bool
+) -> Any:
     """`x[index]`."""
     t = lift(x)
     p = plan(index, t.shape)
@@ -329,7 +337,13 @@ def _put(whole: Tensor, block: Tensor, slices: tuple[slice, ...]) -> Tensor:
     )
 
 
-_MODES = {None: None, "drop": "fill", "fill": "fill", "clip": "clip", "promise_in_bounds": "promise_in_bounds"}
+_MODES = {
+    None: None,
+    "drop": "fill",
+    "fill": "fill",
+    "clip": "clip",
+    "promise_in_bounds": "promise_in_bounds",
+}
 
 
 def _mode(mode: Any, default: str) -> str:
@@ -363,14 +377,24 @@ class AtIndex:
 
     def _update(self, values: Any, how: str, mode: Any, sorted_: bool, unique: bool) -> Any:
         return update(
-            self.x, self.index, values, how, _mode(mode, "fill"), indices_are_sorted=sorted_, unique_indices=unique
+            self.x,
+            self.index,
+            values,
+            how,
+            _mode(mode, "fill"),
+            indices_are_sorted=sorted_,
+            unique_indices=unique,
         )
 
-    def set(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def set(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] = values`."""
         return self._update(values, "set", mode, indices_are_sorted, unique_indices)
 
-    def add(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def add(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] += values`; repeated indices add up."""
         return self._update(values, "add", mode, indices_are_sorted, unique_indices)
 
@@ -378,13 +402,17 @@ class AtIndex:
         """`x[index] -= values`."""
         return self.add(el.negative(values), **options)
 
-    def multiply(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def multiply(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] *= values`."""
         return self._update(values, "multiply", mode, indices_are_sorted, unique_indices)
 
     mul = multiply
 
-    def divide(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def divide(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] /= values`."""
         ones = el.add(el.multiply(self.x, 0), 1)
         by = update(ones, self.index, values, "multiply", _mode(mode, "fill"))
@@ -394,11 +422,15 @@ class AtIndex:
         """`x[index] **= values`; indices must not repeat."""
         return self.set(el.power(getitem(self.x, self.index), values), **options)
 
-    def min(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def min(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] = minimum(x[index], values)`."""
         return self._update(values, "min", mode, indices_are_sorted, unique_indices)
 
-    def max(self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None) -> Any:
+    def max(
+        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
+    ) -> Any:
         """`x[index] = maximum(x[index], values)`."""
         return self._update(values, "max", mode, indices_are_sorted, unique_indices)
 
@@ -419,7 +451,12 @@ class AtIndex:
         dtype = self.x.value.type.dtype
         fill = None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype)
         return getitem(
-            self.x, self.index, chosen, fill, indices_are_sorted=indices_are_sorted, unique_indices=unique_indices
+            self.x,
+            self.index,
+            chosen,
+            fill,
+            indices_are_sorted=indices_are_sorted,
+            unique_indices=unique_indices,
         )
 
 
@@ -461,7 +498,9 @@ def take(
 
 
 @native(jnp.take_along_axis)
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None) -> Any:
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+) -> Any:
     """Elements along an axis at positions that differ from line to line."""
     t, index = lift(arr), lift(indices)
     if not index.value.type.dtype.is_integer:

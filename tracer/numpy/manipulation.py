@@ -15,15 +15,16 @@ from ir.ops import shape as sh
 from tracer.numpy.creation import shape_of
 from tracer.numpy.dispatch import (
     broadcast_shapes,
-    broadcast_to as _broadcast_to,
     convert,
     lift,
     native,
     normalize_axes,
     normalize_axis,
-
     record,
     reshaped,
+)
+from tracer.numpy.dispatch import (
+    broadcast_to as _broadcast_to,
 )
 from tracer.types import promote_dtypes
 from tracer.value import Tensor
@@ -60,7 +61,9 @@ def ravel(a: Any, order: str = "C") -> Any:
 def transpose(a: Any, axes: Any = None) -> Any:
     """Axes in another order; reversed by default."""
     t = lift(a)
-    perm = tuple(reversed(range(t.ndim))) if axes is None else normalize_axes(tuple(axes), t.ndim, "transpose")
+    perm = (
+        tuple(reversed(range(t.ndim))) if axes is None else normalize_axes(tuple(axes), t.ndim, "transpose")
+    )
     if len(perm) != t.ndim:
         raise ArgumentError(f"transpose: expected {t.ndim} axes for {t.value.type}, got {axes}")
     return t if perm == tuple(range(t.ndim)) else record(sh.transpose, t, perm=perm, weak=t.weak)
@@ -92,7 +95,9 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     sources = normalize_axes(source, t.ndim, "moveaxis")
     targets = normalize_axes(destination, t.ndim, "moveaxis")
     if len(sources) != len(targets):
-        raise ArgumentError(f"moveaxis: expected as many sources as destinations, got {source} and {destination}")
+        raise ArgumentError(
+            f"moveaxis: expected as many sources as destinations, got {source} and {destination}"
+        )
     order = [i for i in range(t.ndim) if i not in sources]
     for to, at in sorted(zip(targets, sources, strict=True)):
         order.insert(to, at)
@@ -123,7 +128,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     """Axes of size 1 removed."""
     t = lift(a)
     axes = (
-        tuple(i for i, n in enumerate(t.shape) if n == 1) if axis is None else normalize_axes(axis, t.ndim, "squeeze")
+        tuple(i for i, n in enumerate(t.shape) if n == 1)
+        if axis is None
+        else normalize_axes(axis, t.ndim, "squeeze")
     )
     if builtins.any(t.shape[i] != 1 for i in axes):
         raise ShapeError(f"squeeze: expected axes of size 1, got {t.value.type} and axis {axis}")
@@ -271,7 +278,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """Elements moved cyclically by a static shift."""
     t = lift(a)
     if type(shift) is Tensor:
-        raise ArgumentTypeError("roll: expected a static shift, got a traced one; use take with computed indices")
+        raise ArgumentTypeError(
+            "roll: expected a static shift, got a traced one; use take with computed indices"
+        )
     if axis is None:
         return reshaped(roll(ravel(t), shift, 0), t.shape)
     shifts = np.atleast_1d(shift).tolist()
@@ -296,9 +305,7 @@ def tile(A: Any, reps: Any) -> Any:
     shape = (1,) * (rank - t.ndim) + t.shape
     t = reshaped(t, shape)
     paired = tuple(n for pair in zip(times, shape, strict=True) for n in pair)
-    spread = record(
-        sh.broadcast_in_dim, t, shape=paired, dims=tuple(range(1, 2 * rank, 2)), weak=t.weak
-    )
+    spread = record(sh.broadcast_in_dim, t, shape=paired, dims=tuple(range(1, 2 * rank, 2)), weak=t.weak)
     return reshaped(spread, tuple([k * n for k, n in zip(times, shape, strict=True)]))
 
 
@@ -309,7 +316,9 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
 
     t = lift(a)
     if type(repeats) is Tensor:
-        raise ArgumentTypeError("repeat: expected static repeats, got traced ones: the shape would depend on data")
+        raise ArgumentTypeError(
+            "repeat: expected static repeats, got traced ones: the shape would depend on data"
+        )
     if axis is None:
         t, axis = ravel(t), 0
     axis = normalize_axis(axis, t.ndim, "repeat")

@@ -19,7 +19,12 @@ _SCALARS = frozenset({int, float, complex, bool, Tensor})
 
 def _operand(x: Any) -> bool:
     """Whether `x` is something an operator takes; anything else gets NotImplemented, as in Python."""
-    return type(x) in _SCALARS or hasattr(x, "dtype") or hasattr(x, "__jax_array__") or isinstance(x, (int, float, complex))
+    return (
+        type(x) in _SCALARS
+        or hasattr(x, "dtype")
+        or hasattr(x, "__jax_array__")
+        or isinstance(x, (int, float, complex))
+    )
 
 
 def _binary(fn: Any) -> tuple[Any, Any]:
@@ -79,7 +84,13 @@ def _unary(fn: Any) -> Any:
     return method
 
 
-_UNARY = {"neg": el.negative, "pos": el.positive, "abs": el.abs, "invert": el.bitwise_not, "getitem": ix.getitem}
+_UNARY = {
+    "neg": el.negative,
+    "pos": el.positive,
+    "abs": el.abs,
+    "invert": el.bitwise_not,
+    "getitem": ix.getitem,
+}
 for _name, _fn in _UNARY.items():
     setattr(Tensor, f"__{_name}__", _unary(_fn))
 

@@ -14,7 +14,15 @@ from ir.ops import cumulative as cu
 from ir.ops import reduce as rd
 from ir.types import bool_
 from tracer.numpy import elementwise as el
-from tracer.numpy.dispatch import broadcast_to, convert, lift, native, normalize_axes, normalize_axis, reshaped
+from tracer.numpy.dispatch import (
+    broadcast_to,
+    convert,
+    lift,
+    native,
+    normalize_axes,
+    normalize_axis,
+    reshaped,
+)
 from tracer.types import canonical, scalar_dtype
 from tracer.value import Tensor
 
@@ -84,12 +92,19 @@ def prod(
 
 def _extremum(name: str, the_op: Op, join: Any) -> Any:
     def fn(
-        a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+        a: Any,
+        axis: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
     ) -> Any:
         t = lift(a)
         axes = normalize_axes(axis, t.ndim, name)
         if initial is None and math.prod([t.shape[i] for i in axes]) == 0:
-            raise ArgumentError(f"{name}: expected at least one element or initial=, got shape {t.shape} over {axes}")
+            raise ArgumentError(
+                f"{name}: expected at least one element or initial=, got shape {t.shape} over {axes}"
+            )
         if where is not None and initial is None:
             raise ArgumentError(f"{name}: where= needs initial=")
         best = _reduce(_masked(t, where, initial), the_op, axes, keepdims)
@@ -127,7 +142,15 @@ def _count(t: Tensor, axes: tuple[int, ...], where: Any, keepdims: bool, dtype: 
 
 
 @native(jnp.mean)
-def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def mean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+) -> Any:
     """Arithmetic mean over axes."""
     t = el.as_float(a) if dtype is None else convert(lift(a), canonical(dtype))
     have = t.value.type.dtype
@@ -199,7 +222,9 @@ def _position(name: str, the_op: Op) -> Any:
             return reshaped(found, (1,) * t.ndim) if keepdims else found
         axis = normalize_axis(axis, t.ndim, name)
         if t.shape[axis] == 0:
-            raise ArgumentError(f"{name}: expected at least one element along axis {axis}, got shape {t.shape}")
+            raise ArgumentError(
+                f"{name}: expected at least one element along axis {axis}, got shape {t.shape}"
+            )
         found = t.owner.emit1(the_op, (t.value,), {"axis": axis, "dtype": scalar_dtype(int)})
         return _kept(found, t.shape, (axis,), bool(keepdims))
 

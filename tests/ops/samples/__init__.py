@@ -4,7 +4,26 @@ from importlib import import_module
 
 from tests.ops.sample import Sample
 
-FAMILIES = ("elementwise", "logic", "convert", "special", "shape", "reduce", "cumulative", "sorting")
+FAMILIES = (
+    "elementwise",
+    "logic",
+    "convert",
+    "special",
+    "shape",
+    "reduce",
+    "cumulative",
+    "sorting",
+    "contraction",
+    "convolution",
+    "indexing",
+    "scatter",
+    "windows",
+    "reduce_window",
+    "fft",
+    "linalg",
+    "decompositions",
+    "random",
+)
 SAMPLES: list[Sample] = [
     s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES
 ]

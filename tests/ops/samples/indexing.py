@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from ir.core import Dense
 from ir.types import dtype_named
-from tests.ops.sample import NUMBER, Sample
+from tests.ops.sample import INTEGER, NUMBER, Sample
 
 _ALL = ("bool", *NUMBER)
 _ROWS = {"offset_dims": (1,), "collapsed_slice_dims": (0,), "start_index_map": (0,), "slice_sizes": (1, 3)}
@@ -20,7 +20,12 @@ def _rows(mode: str, **options: Any) -> Any:
 
 def _windows(x: Any, i: Any) -> Any:
     """Windows of shape (2, 1, 2) at (i[1], 0, i[0]), the second axis dropped."""
-    read = [lax.dynamic_slice(x, (at[1], 0, at[0]), (2, 1, 2))[:, 0] for at in i]
+    read = [
+        lax.dynamic_slice(x, (at[1], jnp.zeros_like(at[0]), at[0]), (2, 1, 2), allow_negative_indices=False)[
+            :, 0
+        ]
+        for at in i
+    ]
     return jnp.stack(read, axis=1)
 
 
@@ -53,7 +58,8 @@ SAMPLES = [
         _rows("fill"),
         attrs={**_ROWS, "mode": "fill"},
         label="fill",
-        dtypes=_ALL,
+        # nan is filled in: no finite differences.
+        dtypes=("bool", *INTEGER, "bf16", "f32", "c64"),
     ),
     *(
         Sample(

@@ -130,6 +130,8 @@ def _empty(op: str, label: str, x: tuple[int, int], count: int) -> Sample:
 
 
 def _samples(op: str) -> list[Sample]:
+    if op in ("scatter_sub", "scatter_min"):  # as scatter_add and scatter_max
+        return [_unique(op), _rows(op, "drop", 2, 3, low=-2, high=7, mode="fill"), _window(op)]
     return [
         _unique(op),
         _rows(op, "drop", 2, 3, low=-2, high=7, mode="fill"),

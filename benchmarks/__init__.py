@@ -1,0 +1,1 @@
+"""Measurements of tracer, side by side with its peers in one run."""

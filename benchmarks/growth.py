@@ -1,0 +1,114 @@
+"""How each stage of compilation grows with the program.
+
+A chain of equations, such as an unrolled loop leaves behind, is traced, differentiated, batched,
+printed, optimised pass by pass and lowered to StableHLO, at sizes that double. Wanted: each stage at
+most 2.3 times dearer when the program doubles. Writes `benchmarks/results/growth.md`.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir import transforms
+from ir.passes.pipeline import pipeline
+from lowering.emit import emit
+
+RESULTS = Path(__file__).parent / "results" / "growth.md"
+
+
+def chain(length: int) -> Callable[[Any], Any]:
+    """A scalar function of about `length` equations that no pass can shorten much."""
+
+    def f(x: Any) -> Any:
+        for k in range(length // 4):
+            x = tnp.sin(x) * 1.01 + x
+            if k % 7 == 0:
+                x = tnp.tanh(x)
+        return tnp.sum(x)
+
+    return f
+
+
+def seconds(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """Median wall-clock seconds of a call and its last result, garbage collection kept out."""
+    times, out = [], None
+    for _ in range(repeats):
+        gc.collect()
+        gc.disable()
+        begin = time.perf_counter()
+        out = call()
+        times.append(time.perf_counter() - begin)
+        gc.enable()
+    return statistics.median(times), out
+
+
+def stages(length: int, repeats: int) -> dict[str, float]:
+    """Seconds of each stage for a chain of `length` equations."""
+    x = np.linspace(0.1, 1.0, 8, dtype=np.float32)
+    out: dict[str, float] = {}
+    out["trace"], function = seconds(lambda: tr.trace(chain(length))(x), repeats)
+    out["verify"], _ = seconds(lambda: ir.verify(function), repeats)
+    out["hash"], _ = seconds(lambda: hash(function.replace()), repeats)
+    out["differentiate"], gradient = seconds(lambda: transforms.value_and_grad(function, [True]), repeats)
+    out["jvp"], _ = seconds(lambda: transforms.jvp(function, [True]), repeats)
+    out["batch"], _ = seconds(lambda: transforms.batch(function, [True], 3), repeats)
+    out["print"], _ = seconds(lambda: str(gradient), repeats)
+    for each in pipeline():
+        name = getattr(each, "__name__", "pass")
+        spent, gradient = seconds(lambda each=each, fn=gradient: each(fn), repeats)
+        out[name] = out.get(name, 0.0) + spent
+    out["lower"], _ = seconds(lambda: jax.jit(lambda x: emit(gradient, (x,))).lower(x), 1)
+    return out
+
+
+def main(*, quick: bool = False) -> None:
+    """Measure, print the table, and write it unless `quick`."""
+    sizes = (500, 1000) if quick else (5_000, 10_000, 20_000, 40_000)
+    repeats = 1 if quick else 5
+    stages(sizes[0], 1)
+    measured = [stages(n, repeats) for n in track(sizes, description="growth")]
+    table = Table(title="Seconds by size of the program (equations), and ratio to half the size")
+    table.add_column("stage")
+    rows = []
+    for n in sizes:
+        table.add_column(f"{n:,}", justify="right")
+    for name in measured[0]:
+        cells = [f"{measured[0][name]:.4f}"]
+        for small, large in zip(measured, measured[1:], strict=False):
+            cells.append(f"{large[name]:.4f} ({large[name] / small[name]:.2f}x)")
+        rows.append((name, cells))
+        table.add_row(name, *cells)
+    Console().print(table)
+    if quick:
+        return
+    RESULTS.parent.mkdir(exist_ok=True)
+    header = " | ".join(["stage", *[f"{n:,} equations" for n in sizes]])
+    lines = [
+        "# Growth of each stage",
+        "",
+        "Median seconds on 2 CPU cores, and the ratio to half the size, by `make growth`.",
+        "",
+        f"| {header} |",
+        "|" + " --- |" * (len(sizes) + 1),
+        *[f"| {' | '.join([name, *cells])} |" for name, cells in rows],
+        "",
+    ]
+    RESULTS.write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

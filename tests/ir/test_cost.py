@@ -1,0 +1,174 @@
+"""Costs of small programs, counted by hand; and that nested programs cost what their bodies do."""
+
+import pytest
+from hypothesis import given
+
+import ir
+from ir.core import Eqn, Function, Value, nested_functions
+from ir.ops.calls import call, checkpoint
+from ir.ops.elementwise import add, mul, sin
+from ir.ops.reduce import reduce_sum
+from ir.passes.inlining import inline_calls
+from ir.types import TensorType, f32
+from tests.ir.generate import functions
+
+VECTOR = TensorType((100,), f32)  # 400 bytes
+
+
+def chain(x):
+    y = mul(x, x)
+    z = sin(y)
+    return add(z, y)
+
+
+def test_flops_and_bytes():
+    function = ir.build([VECTOR], chain)
+    assert ir.flops(function) == 100 + 1000 + 100
+    assert ir.bytes_accessed(function) == (400 + 400) + (400 + 400) + (800 + 400)
+
+
+def test_cost_of_an_equation():
+    function = ir.build([VECTOR], lambda x: mul(x, x))
+    cost = ir.eqn_cost(function.eqns[0])
+    assert (cost.flops, cost.bytes_accessed) == (100, 800)
+    assert (cost.operand_bytes, cost.result_bytes, cost.temporary_bytes) == (400, 400, 0)
+
+
+def test_live_memory():
+    def body(x):
+        a = mul(x, x)
+        b = sin(a)
+        c = add(a, b)  # x, a, b and c are live here
+        d = reduce_sum(c, axes=(0,))  # x, c and d
+        return d
+
+    function = ir.build([VECTOR], body)
+    peak = ir.live_memory(function)
+    assert peak.bytes == 1600
+    assert peak.position == 2
+    assert peak.eqn is function.eqns[2]
+    assert peak.live == (function.params[0], *[r for e in function.eqns[:3] for r in e.results])
+    assert peak.temporary_bytes == 0
+
+
+def test_params_and_results_stay_live():
+    def body(x, unused):
+        first = sin(x)
+        second = sin(x)
+        third = sin(second)
+        return first, third
+
+    peak = ir.live_memory(ir.build([VECTOR, VECTOR], body))
+    # At the last equation: both params, the first result, its operand and its result.
+    assert (peak.bytes, peak.position) == (2000, 2)
+
+
+def test_unused_results_die_at_once():
+    def body(x):
+        for _ in range(5):
+            sin(x)
+        return x
+
+    assert ir.live_memory(ir.build([VECTOR], body)).bytes == 800
+
+
+def test_function_without_equations():
+    function = ir.build([VECTOR], lambda x: (x, x))
+    peak = ir.live_memory(function)
+    assert (peak.bytes, peak.position, peak.eqn, peak.live) == (400, None, None, function.params)
+    assert ir.flops(function) == ir.bytes_accessed(function) == 0
+    assert ir.summary(function).result_bytes == 400
+
+
+def test_call_costs_what_its_body_does():
+    inner = ir.build([VECTOR], chain, "inner")
+    plain = ir.build([VECTOR], lambda x: chain(chain(x)))
+    nested = ir.build([VECTOR], lambda x: call(call(x, function=inner), function=inner))
+    assert ir.flops(nested) == ir.flops(plain)
+    assert ir.bytes_accessed(nested) == ir.bytes_accessed(plain)
+    # Within a call: x, y, z and the result are live, of which y and z are its own.
+    assert ir.eqn_cost(nested.eqns[0]).temporary_bytes == 800
+    # At the second call: x, the first result, the second result, and two of its own.
+    peak = ir.live_memory(nested)
+    assert (peak.bytes, peak.position, peak.temporary_bytes) == (2000, 1, 800)
+    # Inline, the first result is no longer needed at the end.
+    assert ir.live_memory(plain).bytes == 1600
+
+
+def test_checkpoint_also_crosses_its_boundary():
+    inner = ir.build([VECTOR], chain, "inner")
+    function = ir.build([VECTOR], lambda x: checkpoint(x, function=inner, barrier=True))
+    assert ir.bytes_accessed(function) == ir.bytes_accessed(inner) + 800
+
+
+@pytest.mark.parametrize(("attrs", "times"), [({"length": 7}, 7), ({"length": None}, 1), ({}, 1)])
+def test_bytes_are_counted_for_each_trip_and_the_greatest_branch(attrs, times):
+    op = ir.Op("loop", {}, lambda *_: (), None, None, None, None, lambda *_, **__: 0)
+    small = ir.build([VECTOR], sin)
+    large = ir.build([VECTOR], chain)
+    eqn = Eqn(op, (), {"branches": (small, large), **attrs}, ())
+    assert ir.eqn_cost(eqn).bytes_accessed == times * ir.bytes_accessed(large)
+
+
+def test_linear_in_shared_functions_and_safe_for_deep_ones():
+    function = ir.build([VECTOR], sin)
+    for _ in range(60):
+        inner = function
+        function = ir.build([VECTOR], lambda x, inner=inner: call(call(x, function=inner), function=inner))
+    assert ir.flops(function) == 1000 * 2**60
+    assert ir.bytes_accessed(function) == 800 * 2**60
+    for _ in range(3000):
+        inner = function
+        function = ir.build([VECTOR], lambda x, inner=inner: call(x, function=inner))
+    assert ir.flops(function) == 1000 * 2**60
+    assert ir.live_memory(function).bytes == 800 + 400 * 60
+    assert ir.summary(function).equations == 1 + 2 * 60 + 3000
+
+
+def test_summary_is_a_table():
+    assert str(ir.summary(ir.build([VECTOR], chain, "chain"))).splitlines() == [
+        "chain",
+        "  equations            3",
+        "  flops                1,200",
+        "  bytes accessed       2,800",
+        "  params               400 bytes",
+        "  results              400 bytes",
+        "  peak of live values  1,600 bytes (at equation 2, add)",
+        "  ops                  add 1, mul 1, sin 1",
+    ]
+
+
+def brute_force_peak(function):
+    """The same by definition, in quadratic time, for a function that holds no others."""
+    peak = sum(p.type.nbytes for p in function.params)
+    for i, eqn in enumerate(function.eqns):
+        live = {*function.params, *eqn.results}
+        later: set[Value] = {v for e in function.eqns[i:] for v in e.operands} | set(function.results)
+        live |= {r for e in function.eqns[:i] for r in e.results if r in later}
+        peak = max(peak, sum(v.type.nbytes for v in live))
+    return peak
+
+
+@given(functions(depth=0))
+def test_peak_by_definition(function):
+    peak = ir.live_memory(function)
+    assert peak.bytes == brute_force_peak(function)
+    assert peak.bytes == sum(v.type.nbytes for v in peak.live)
+    assert len(set(peak.live)) == len(peak.live)
+
+
+@given(functions())
+def test_costs_of_random_functions_add_up(function):
+    costs = [ir.eqn_cost(eqn) for eqn in function.eqns]
+    assert ir.flops(function) == sum(c.flops for c in costs)
+    assert ir.bytes_accessed(function) == sum(c.bytes_accessed for c in costs)
+    if not any(nested_functions(eqn) for eqn in function.eqns):
+        assert all(c.temporary_bytes == 0 for c in costs)
+    assert str(ir.summary(function))
+
+
+@given(functions())
+def test_inlining_calls_changes_neither_flops_nor_bytes(function):
+    flat: Function = inline_calls(function)
+    assert ir.flops(flat) == ir.flops(function)
+    assert ir.bytes_accessed(flat) == ir.bytes_accessed(function)
