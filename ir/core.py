@@ -173,13 +173,13 @@ class Function:
         found = self._cache.get("key")
         if found is None:
             found = self._cache["key"] = _structure(self)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def __hash__(self) -> int:
         found = self._cache.get("hash")
         if found is None:
             found = self._cache["hash"] = hash(self.key())
-        return found  # type: ignore[no-any-return]
+        return found
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -15,9 +15,9 @@ a tree too, or, where it must compute attributes, a function of what was matched
 Parameters are variables that match any value, the same each time; `*parts` matches all operands that
 are left; keyword-only parameters match attributes. `lit(1)` is a constant all of whose elements are 1.
 A guard or a replacement that is a function takes the matched values and attributes by the names of its
-parameters, and three more where it names them: `out`, the value to be replaced; `definition`, from a
-value to its equation or None; `single`, whether a value has no other consumer. A replacement that
-returns None leaves the equation as it is.
+parameters, and more where it names them: `out`, the value to be replaced; `definition`, from a value to
+its equation or None; `single`, whether a value has no other consumer; `shared`, whether a value inside
+the pattern has one. A replacement that returns None leaves the equation as it is.
 
 Rules are theorems: the test suite draws typed inputs for each and compares both sides. `ir.rewriter`
 applies them. Imports the core of `ir` only.
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,12 +85,14 @@ class Apply(Pattern):
     Attributes:
       attrs: name, variable or None, and what to compare with where it is no variable.
       rest: the label of a `Rest` after `operands`, or None.
+      slot: the same number for equal nodes of a pattern and its replacement, which share their value.
     """
 
-    __slots__ = ("attrs", "given", "op", "operands", "rest")
+    __slots__ = ("attrs", "given", "op", "operands", "rest", "slot")
 
-    def __init__(self, op: Op, operands: Sequence[Any], given: Attrs) -> None:
+    def __init__(self, op: Op, operands: Sequence[Any], given: Attrs, slot: int | None = None) -> None:
         super().__init__()
+        self.slot = slot
         self.op = op
         self.given = given
         self.rest = operands[-1].label if operands and isinstance(operands[-1], Rest) else None
@@ -130,13 +132,31 @@ def _orders(pattern: Any) -> list[Any]:
     if pattern.op.name in _COMMUTATIVE:
         found += [(b, a) for a, b in found]
     tail = () if pattern.rest is None else (Rest(pattern.rest),)
-    return [Apply(pattern.op, (*operands, *tail), pattern.given) for operands in found]
+    return [Apply(pattern.op, (*operands, *tail), pattern.given, pattern.slot) for operands in found]
 
 
 def _key(pattern: Any) -> Any:
     if isinstance(pattern, Apply):
         return (pattern.op, tuple(map(_key, pattern.operands)), pattern.rest, pattern.attrs)
     return repr(pattern.number) if isinstance(pattern, Literal) else pattern.label
+
+
+def _nodes(tree: Any) -> Iterator[Apply]:
+    if isinstance(tree, Apply):
+        yield tree
+        for operand in tree.operands:
+            yield from _nodes(operand)
+
+
+def _share(pattern: Apply, replacement: Any) -> None:
+    """Number the nodes of the pattern, the root left out, that the replacement has too."""
+    slots: dict[Any, int] = {}
+    for node in _nodes(replacement):
+        slots.setdefault(_key(node), len(slots))
+    held = {_key(node) for node in _nodes(pattern) if node is not pattern}
+    for node in (*_nodes(pattern), *_nodes(replacement)):
+        key = _key(node)
+        node.slot = slots.get(key) if key in held else None
 
 
 # Rules --------------------------------------------------------------------------------------------
@@ -225,6 +245,7 @@ def rule(
         variables = [v if isinstance(v, Rest) else Var(v) for v in operands]
         with building(_PatternBuilder()):
             pattern, replacement = fn(*variables, **{a: AttrVar(a) for a in attr_variables})
+        _share(pattern, replacement)
         orders = {_key(order): order for order in _orders(pattern)}
         called = [f for f in (guard, replacement) if f is not None and not isinstance(f, Pattern)]
         return Rule(

@@ -51,14 +51,16 @@ class Match:
       values: matched values by variable name; a tuple for a `Rest`.
       attrs: matched attributes by variable name.
       interior: equations the pattern covers, the root first.
+      nodes: results of those that the replacement uses too, by slot.
     """
 
-    __slots__ = ("attrs", "interior", "root", "values")
+    __slots__ = ("attrs", "interior", "nodes", "root", "values")
 
     def __init__(self, root: Eqn) -> None:
         self.values: dict[str, Any] = {}
         self.attrs: dict[str, Any] = {}
         self.interior: list[Eqn] = []
+        self.nodes: dict[int, Value] = {}
         self.root = root
 
     def extend(self, pattern: Apply, eqn: Eqn, definitions: Definitions) -> bool:
@@ -68,6 +70,8 @@ class Match:
         if len(operands) != count if pattern.rest is None else len(operands) < count:
             return False
         self.interior.append(eqn)
+        if pattern.slot is not None:
+            self.nodes[pattern.slot] = eqn.results[0]
         for name, label, key in pattern.attrs:
             have = eqn.attrs[name]
             if label is None:
@@ -217,7 +221,7 @@ class _Rewriter(Builder):
                 continue
             if each.guard is not None and not self.called(each, each.guard, found):
                 continue
-            if each.single_use and not all(map(self.single, [e.results[0] for e in found.interior[1:]])):
+            if each.single_use and self.shared(found):
                 continue
             out = self.replaced(each, eqn, found)
             if out is not None:
@@ -232,7 +236,7 @@ class _Rewriter(Builder):
             source = merge(source, covered.source)
         self.source = source
         self.depth += 1
-        out = self.instantiate(each, each.replacement, found, eqn.results[0].type)
+        out: Value | None = self.instantiate(each, each.replacement, found, eqn.results[0].type)
         self.depth -= 1
         self.source = outer
         old = eqn.results[0]
@@ -256,6 +260,8 @@ class _Rewriter(Builder):
             return full(type_.shape, replacement.number, type_.dtype)
         if not isinstance(replacement, Apply):
             return self.called(each, replacement, found)
+        if replacement.slot is not None:
+            return found.nodes[replacement.slot]
         known = next((found.values[o.label].type for o in replacement.operands if type(o) is Var), type_)
         operands = [self.instantiate(each, o, found, known) for o in replacement.operands]
         rest = () if replacement.rest is None else found.values[replacement.rest]
@@ -274,9 +280,15 @@ class _Rewriter(Builder):
                 given[name] = found.attrs[name]
             elif name == "out":
                 given[name] = found.root.results[0]
+            elif name == "shared":
+                given[name] = self.shared(found)
             else:
                 given[name] = self.definitions.get if name == "definition" else self.single
         return function(**given)
+
+    def shared(self, found: Match) -> bool:
+        """Whether a covered value other than the root has another consumer."""
+        return not all(self.single(covered.results[0]) for covered in found.interior[1:])
 
     def single(self, value: Value) -> bool:
         """Whether a value has at most one consumer."""

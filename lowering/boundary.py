@@ -67,7 +67,9 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
         outs = emit_differentiable(forward, optimize, primals)
         count = len(function.results)
         rest = iter(emit(optimize(tangent_map), (*outs[count:], *given)))
-        return outs[:count], tuple([next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types])
+        return outs[:count], tuple(
+            [next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types]
+        )
 
     return program
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import numpy as np
 from jax import lax
+from jax.extend.core.primitives import convert_element_type_p
 
 import ir
 from ir.errors import LoweringError
@@ -82,3 +85,20 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
         else:
             env.update(zip(results, out, strict=True))
     return tuple([value(v) for v in function.results])
+
+
+def with_weak_types(results: Sequence[Any], weak: Sequence[bool]) -> tuple[Any, ...]:
+    """JAX values with the given weak types; results beyond the end of `weak` are not weakly typed.
+
+    Which operations give weak types is for the tracer to say, not for the operations that a program
+    happens to be lowered to.
+    """
+    flags = (*weak, *[False] * (len(results) - len(weak)))
+    return tuple([_with_weak_type(x, flag) for x, flag in zip(results, flags, strict=True)])
+
+
+def _with_weak_type(x: Any, weak: bool) -> Any:
+    aval = jax.typeof(x)
+    if getattr(aval, "weak_type", weak) == weak:
+        return x
+    return convert_element_type_p.bind(x, new_dtype=np.dtype(aval.dtype), weak_type=weak, sharding=None)

@@ -1,31 +1,44 @@
-"""Running programs: compiled once for each structure, kept in a bounded cache. Thread-safe."""
+"""Running programs: compiled once for each structure, kept in a bounded cache. Thread-safe.
+
+Python numbers that a function closes over are constants of its program, so a number that changes from
+call to call gives a new program each time. After `EXACT` such programs that differ in their numbers
+only, one more is compiled that takes the changing numbers as operands, and serves all that follow.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 
-import ir
+from ir.core import Dense, Eqn, Function, Value
+from ir.ops.shape import broadcast_in_dim, constant
+from ir.types import TensorType
 from lowering.boundary import emit_differentiable
+from lowering.emit import with_weak_types
 
 # Programs kept; each holds one XLA executable for each set of argument placements.
 CACHE_SIZE = 1024
+# Programs compiled for their very numbers, of those that differ in nothing else.
+EXACT = 3
+
+T = TypeVar("T")
+Optimize = Callable[[Function], Function]
 
 
-class ProgramCache:
-    """The most recently used compiled programs, by key."""
+class Cache(Generic[T]):
+    """The most recently used values, by key."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self.size = size
-        self._held: OrderedDict[Hashable, Callable[..., Any]] = OrderedDict()
+        self._held: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """The program for `key`, made outside the lock when there is none."""
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value for `key`, made outside the lock when there is none."""
         with self._lock:
             found = self._held.get(key)
             if found is not None:
@@ -38,24 +51,61 @@ class ProgramCache:
                 self._held.popitem(last=False)
             return found
 
+    def find(self, key: Hashable) -> T | None:
+        """The value for `key`, if it is held."""
+        with self._lock:
+            return self._held.get(key)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget the value for `key`."""
+        with self._lock:
+            self._held.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._held)
 
     def clear(self) -> None:
-        """Forget every program."""
+        """Forget every value."""
         with self._lock:
             self._held.clear()
 
 
-PROGRAMS = ProgramCache()
+class _Family:
+    """Programs that differ in their numbers only.
+
+    Attributes:
+      first: the numbers of the first one.
+      varying: which of them were seen to change.
+      count: how many such programs there were.
+    """
+
+    def __init__(self, first: tuple[Dense, ...]) -> None:
+        self.first = first
+        self.varying: set[int] = set()
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def meet(self, numbers: tuple[Dense, ...]) -> frozenset[int]:
+        """Take note of one more program; the numbers that are to be operands of its executable."""
+        with self._lock:
+            self.count += 1
+            self.varying.update(
+                i for i, (a, b) in enumerate(zip(self.first, numbers, strict=True)) if a is not b and a != b
+            )
+            return frozenset(self.varying) if self.count > EXACT else frozenset()
+
+
+PROGRAMS: Cache[Callable[..., Any]] = Cache()
+_FAMILIES: Cache[_Family] = Cache()
 
 
 def run(
     key: tuple[Hashable, ...],
-    function: ir.Function,
-    transform: Callable[[ir.Function], ir.Function],
-    optimize: Callable[[ir.Function], ir.Function],
+    function: Function,
+    transform: Callable[[Function], Function],
+    optimize: Optimize,
     operands: Sequence[Any],
+    weak: Sequence[bool],
 ) -> tuple[Any, ...]:
     """Results of `transform(function)`, optimised, at JAX operands.
 
@@ -65,10 +115,52 @@ def run(
       key: what `transform` does, so that (key, function) names the program.
       function: what was traced; compared by structure.
       transform: called once for each new program.
+      optimize: the passes.
+      operands: JAX arrays, NumPy arrays, numbers or tracers of JAX, one for each param.
+      weak: which results are weakly typed.
     """
+    flags = tuple(weak)
+    program = PROGRAMS.get((key, flags, function), lambda: _compiled(transform(function), flags, optimize))
+    return program(*operands)  # type: ignore[no-any-return]
 
-    def make() -> Callable[..., Any]:
-        program = transform(function)
-        return jax.jit(lambda *xs: emit_differentiable(program, optimize, xs))
 
-    return PROGRAMS.get((*key, function), make)(*operands)  # type: ignore[no-any-return]
+def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
+    numbers = tuple([eqn.attrs["value"] for eqn in program.eqns if _is_number(eqn)])
+    if numbers:
+        every = _with_operands(program, frozenset(range(len(numbers))))
+        varying = _FAMILIES.get((weak, every), lambda: _Family(numbers)).meet(numbers)
+        if varying:
+            general = _with_operands(program, varying)
+            made = PROGRAMS.get(("numbers", weak, general), lambda: _jitted(general, weak, optimize))
+            given = tuple([numbers[i].array for i in sorted(varying)])
+            return lambda *xs: made(*xs, *given)
+    return _jitted(program, weak, optimize)
+
+
+def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
+    return jax.jit(lambda *xs: with_weak_types(emit_differentiable(program, optimize, xs), weak))
+
+
+def _is_number(eqn: Eqn) -> bool:
+    return eqn.op is constant and eqn.attrs["value"].shape == ()
+
+
+def _with_operands(program: Function, chosen: frozenset[int]) -> Function:
+    """`program` with the chosen ones of its numbers as further params."""
+    params = list(program.params)
+    eqns = []
+    at = -1
+    for eqn in program.eqns:
+        if _is_number(eqn):
+            at += 1
+            if at in chosen:
+                shape = eqn.attrs["shape"]
+                number = Value(TensorType((), eqn.attrs["value"].dtype), "number")
+                params.append(number)
+                attrs = {"shape": shape, "dims": ()}
+                eqn = Eqn(broadcast_in_dim, (number,), attrs, eqn.results, eqn.source)
+        eqns.append(eqn)
+    return program.replace(params=tuple(params), eqns=tuple(eqns))
+
+
+__all__ = ["CACHE_SIZE", "EXACT", "PROGRAMS", "Cache", "run"]

@@ -1,48 +1,146 @@
 """Answering `bool(x)` and the like for traced values.
 
 Under `jit` nothing is known and the answer is an error that names the user's line. An un-jitted
-transform knows its arguments: the equations so far are run, so that Python's own control flow keeps
-its meaning, as it does in eager JAX.
+transform knows its arguments: the equations behind the value are run, once each, so that Python's own
+control flow keeps its meaning, as it does in eager JAX. What would cut a derivative (`float(x)` of a
+value that depends on what is being differentiated) is an error there too.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jax
 
 import ir
+from ir.core import Eqn, Value
 from ir.errors import ConcretizationError
+from ir.op import ZERO
+from ir.ops.shape import constant
+from lowering.emit import emit
+from tracer.trace import Trace
 from tracer.value import Tensor
 
+UNKNOWN: Final = object()
 
-def concrete_value(tensor: Tensor, what: str, instead: str) -> Any:
-    """The value of `tensor` as an array; ConcretizationError where the trace does not know it."""
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the arguments of a trace stand for.
+
+    Attributes:
+      values: arrays, numbers or values of the enclosing trace; `UNKNOWN` where there is none.
+      moved: which of them are being differentiated.
+    """
+
+    values: Sequence[Any]
+    moved: Sequence[bool]
+
+
+def concrete_value(tensor: Tensor, what: str, instead: str, *, cuts: bool) -> Any:
+    """The value of `tensor` as an array.
+
+    Args:
+      tensor: a traced value.
+      what, instead: for the message: what needs the value, and what to write instead.
+      cuts: whether the answer could carry a derivative, which would be lost.
+
+    Raises:
+      ConcretizationError: the trace does not know the value, or a derivative would be lost.
+    """
     tensor.require_active()
+    if cuts and _moves(tensor):
+        raise ConcretizationError(
+            f"expected a value that is not being differentiated for {what}, got a traced {tensor.value.type}: "
+            "its derivative would be lost",
+            note=f"{instead}, or use tracer.stop_gradient where that is meant",
+        )
     found = _known(tensor)
-    if found is None:
+    if found is UNKNOWN:
         raise ConcretizationError(
             f"expected a concrete value for {what}, got a traced {tensor.value.type}", note=instead
         )
+    if isinstance(found, jax.core.Tracer):
+        try:
+            bool((found == found).all())
+        except jax.errors.ConcretizationTypeError as error:
+            raise ConcretizationError(
+                f"expected a concrete value for {what}, got a {tensor.value.type} traced by JAX", note=instead
+            ) from error
     return found
 
 
+def _needed(trace: Trace, value: Value) -> tuple[list[Eqn], list[Value]]:
+    """Equations behind `value` that were not run yet, in order, and the params and known values they use."""
+    live = {value} - trace.known.keys()
+    eqns = []
+    leaves: dict[Value, None] = {} if live else {value: None}
+    for eqn in reversed(trace.eqns):
+        if live.isdisjoint(eqn.results):
+            continue
+        eqns.append(eqn)
+        live.difference_update(eqn.results)
+        for v in eqn.operands:
+            if v in trace.known:
+                leaves[v] = None
+            else:
+                live.add(v)
+    leaves.update(dict.fromkeys(live))  # what no equation defines is a param
+    return eqns[::-1], list(leaves)
+
+
 def _known(x: Any) -> Any:
-    """The concrete array behind `x`, or None."""
+    """The concrete array behind `x`, or UNKNOWN."""
     if not isinstance(x, Tensor):
         return x
     trace = x.owner
     if trace.inputs is None:
-        return None
-    found = trace.known.get(x.value)
-    if found is None:
-        operands = []
-        for outer in (*[c[0] for c in trace.captures.values()], *trace.inputs):
-            operands.append(_known(outer))
-            if operands[-1] is None:
-                return None
-        from tracer.execution import run
+        return UNKNOWN
+    eqns, leaves = _needed(trace, x.value)
+    unknown = [v for v in leaves if v not in trace.known]
+    if unknown:
+        outer = _outer(trace)
+        for v in unknown:
+            found = _known(outer[v])
+            if found is UNKNOWN:
+                return UNKNOWN
+            trace.known[v] = found
+    if eqns:
+        # Each equation on its own, as eager JAX does: a loop runs what is new, and compiles nothing new.
+        made = [r for eqn in eqns if eqn.op is not constant for r in eqn.results]
+        results = tuple([*made, x.value])
+        part = ir.Function(tuple(leaves), tuple(eqns), results, "known")
+        trace.known.update(zip(results, emit(part, [trace.known[v] for v in leaves]), strict=True))
+    return trace.known[x.value]
 
-        params = (*[c[1] for c in trace.captures.values()], *trace.args)
-        prefix = ir.Function(params, tuple(trace.eqns), (x.value,), "prefix")
-        (found,) = run(("value",), prefix, lambda f: f, operands)
-        trace.known[x.value] = found
+
+def _outer(trace: Trace) -> dict[Value, Any]:
+    """What the params of a trace stand for."""
+    assert trace.inputs is not None
+    found = {param: outer for outer, param, _ in trace.captures.values()}
+    found.update(zip(trace.args, trace.inputs.values, strict=True))
     return found
+
+
+def _moves(x: Any) -> bool:
+    """Whether the value depends on something that is being differentiated."""
+    if not isinstance(x, Tensor) or not x.value.type.dtype.is_inexact:
+        return False
+    trace = x.owner
+    live = {x.value}
+    for eqn in reversed(trace.eqns):
+        if not live.isdisjoint(eqn.results) and eqn.op.jvp is not ZERO:
+            live.update([v for v in eqn.operands if v.type.dtype.is_inexact])
+    if trace.inputs is not None:
+        moved = [p for p, m in zip(trace.args, trace.inputs.moved, strict=True) if m]
+        if not live.isdisjoint(moved):
+            return True
+        outer = _outer(trace)
+    else:
+        outer = {param: found for found, param, _ in trace.captures.values()}
+    return any(_moves(outer[v]) for v in live & outer.keys())
+
+
+__all__ = ["UNKNOWN", "Inputs", "concrete_value"]

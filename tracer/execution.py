@@ -8,19 +8,14 @@ from typing import Any
 import ir
 from ir.op import inline
 from ir.passes.pipeline import optimize, simplify_inner
-from lowering.execute import run as run_program
+from lowering.execute import Cache, run
 from tracer.state import state
 from tracer.value import Tensor
 
+Split = tuple[ir.Function, ir.Function, int]
 
-def run(
-    key: tuple[Hashable, ...],
-    function: ir.Function,
-    transform: Callable[[ir.Function], ir.Function],
-    operands: Sequence[Any],
-) -> tuple[Any, ...]:
-    """Run `transform(function)` at concrete operands, through the cache of compiled programs."""
-    return run_program(key, function, lambda f: transform(simplify_inner(f)), optimize, operands)
+# Both halves of split programs, so that the second call of an un-jitted `vjp` transforms nothing.
+_SPLITS: Cache[Split] = Cache(256)
 
 
 def apply(
@@ -28,19 +23,30 @@ def apply(
     function: ir.Function,
     transform: Callable[[ir.Function], ir.Function],
     operands: Sequence[Any],
-    weak: Sequence[bool] = (),
+    weak: Sequence[bool],
 ) -> tuple[Any, ...]:
     """Results of `transform(function)`: traced values inside a trace, arrays outside any.
 
     Args:
       key: names the transform.
-      weak: which results are weakly typed.
+      function: what was traced.
+      transform: a program to a program; its results are what is returned.
+      operands: one for each param of the transformed program.
+      weak: which results are weakly typed; those beyond its end are not.
     """
     trace = state.trace
     if trace is None:
-        return run(key, function, transform, operands)
+        return run(key, function, lambda f: transform(simplify_inner(f)), optimize, operands, weak)
     program = simplify_inner(transform(function))
     lifted = [trace.lift(x).value for x in operands]
     results = inline(program, lifted)
     flags = [*weak, *[False] * (len(results) - len(weak))]
     return tuple([Tensor(trace, v, w) for v, w in zip(results, flags, strict=True)])
+
+
+def split(key: tuple[Hashable, ...], function: ir.Function, make: Callable[[ir.Function], Split]) -> Split:
+    """`make(function)`, simplified first; kept by structure. `key` names what `make` does."""
+    return _SPLITS.get((key, function), lambda: make(simplify_inner(function)))
+
+
+__all__ = ["apply", "split"]

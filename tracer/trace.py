@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 import ir
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
-from ir.errors import EscapedValueError, TracerError
+from ir.errors import ArgumentTypeError, EscapedValueError, TracerError
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant
 from ir.source import Source, capture
@@ -24,6 +24,9 @@ from ir.types import DType, TensorType
 from tracer.state import state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import Tensor
+
+if TYPE_CHECKING:
+    from tracer.concrete import Inputs
 
 # NumPy arrays up to this many bytes become constants of the program, larger ones captures.
 _CONSTANT_BYTES = 4096
@@ -39,11 +42,12 @@ class Trace(Builder):
       captures: outer object by id, with the param that stands for it.
       inputs: what the params stand for, where those are known now (an un-jitted transform), so
         that `bool()` of a traced value can be answered; otherwise `None`.
+      known: values that were computed to answer such questions.
     """
 
     __slots__ = ("active", "args", "captures", "inputs", "known", "parent")
 
-    def __init__(self, parent: Trace | None, inputs: Sequence[Any] | None = None) -> None:
+    def __init__(self, parent: Trace | None, inputs: Inputs | None = None) -> None:
         super().__init__()
         self.parent = parent
         self.captures: dict[int, tuple[Any, Value, bool]] = {}
@@ -79,7 +83,11 @@ class Trace(Builder):
         if kind is Tensor:
             if x.owner is self:
                 return x  # type: ignore[no-any-return]
-            x.require_active()
+            outer = self.parent
+            while outer is not x.owner:
+                if outer is None:
+                    raise escaped(x)
+                outer = outer.parent
             return self.captured(x, x.value.type, x.weak)
         if kind in _PYTHON_SCALARS:
             return self.scalar(x, scalar_dtype(kind), (), kind is not bool)
@@ -133,14 +141,19 @@ def trace_flat(
     *,
     name: str = "f",
     names: Sequence[str] = (),
-    inputs: Sequence[Any] | None = None,
+    inputs: Inputs | None = None,
 ) -> Traced:
     """Record `fn`, which takes one traced value for each type and returns a pytree.
 
     Args:
-      weak: which arguments are weakly typed.
-      names: names of the arguments, for printing.
-      inputs: concrete arguments, where control flow on values may be answered by evaluation.
+      fn: the function, of flat arguments.
+      types, weak: types of the arguments, and which are weakly typed.
+      name: of the function, for printing.
+      names: of the arguments, for printing.
+      inputs: the arguments, where control flow on values may be answered by evaluation.
+
+    Raises:
+      ArgumentTypeError: a result is no array and no number.
     """
     parent = state.trace
     trace = Trace(parent, inputs)
@@ -151,7 +164,7 @@ def trace_flat(
         with building(trace):
             out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
             leaves, tree = jax.tree_util.tree_flatten(out)
-            results = [trace.lift(leaf) for leaf in leaves]
+            results = [_lifted_result(trace, leaf, name) for leaf in leaves]
     finally:
         state.trace = parent
         trace.active = False
@@ -165,13 +178,22 @@ def trace_flat(
     return Traced(function, tuple([x for x, _, _ in captures]), tree, tuple([r.weak for r in results]))
 
 
+def _lifted_result(trace: Trace, leaf: Any, name: str) -> Tensor:
+    try:
+        return trace.lift(leaf)
+    except ArgumentTypeError as error:
+        error.message = f"{name} returned something that is no array: {error.message}"
+        raise
+
+
 def escaped(tensor: Tensor) -> EscapedValueError:
     """The error for a traced value whose trace has ended."""
     eqn = next((e for e in tensor.owner.eqns if tensor.value in e.results), None)
     where: Source = eqn.source if eqn is not None else capture(2)
     made = "made" if eqn is not None else "an argument of the traced function; used"
+    when = "in another thread than that of its trace" if tensor.owner.active else "after its trace had ended"
     return EscapedValueError(
-        f"a traced value of type {tensor.value.type} was used after its trace had ended ({made} at {where}); "
+        f"a traced value of type {tensor.value.type} was used {when} ({made} at {where}); "
         "return it from the traced function instead of storing it"
     )
 

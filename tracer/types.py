@@ -32,7 +32,7 @@ def dtype_of(dtype: Any) -> DType:
     """The IR's element type of a NumPy, JAX or key dtype; ArgumentTypeError when there is none."""
     found = _known.get(dtype)
     if found is None:
-        if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(dtype, jax.dtypes.prng_key):
             text = str(dtype)
             found = dtype_named(text) if text in {"key<fry>", "key<rbg>", "key<urbg>"} else None
         elif np.dtype(dtype).kind not in "OSUMm":
@@ -72,8 +72,9 @@ def type_of(x: Any) -> tuple[TensorType, bool]:
         return TensorType(tuple(x.shape), dtype_of(x.dtype)), bool(getattr(x, "weak_type", False))
     if isinstance(x, (np.ndarray, np.generic)):
         return TensorType(tuple(x.shape), canonical(dtype_of(x.dtype))), False
-    if isinstance(x, (bool, int, float, complex)):  # subclasses of Python's numbers
-        return type_of(next(base(x) for base in (bool, int, float, complex) if isinstance(x, base)))
+    for base in (bool, int, float, complex):  # subclasses of Python's numbers
+        if isinstance(x, base):
+            return TensorType((), scalar_dtype(base)), base is not bool
     if hasattr(x, "__jax_array__"):
         return type_of(x.__jax_array__())
     if isinstance(x, jax.ShapeDtypeStruct):
@@ -128,4 +129,4 @@ def struct(type: TensorType) -> Any:
                 impl=KEY_IMPLS[type.dtype.name[4:-1]],
             )
         )
-    return jax.ShapeDtypeStruct(type.shape, type.dtype.np)
+    return jax.ShapeDtypeStruct(type.shape, type.dtype.np)  # type: ignore[no-untyped-call]

@@ -12,13 +12,41 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ir.core import Value
-from ir.errors import ConcretizationError
+from ir.errors import ArgumentTypeError, ConcretizationError
+from tracer.state import state
 
 if TYPE_CHECKING:
     from tracer.trace import Trace
 
+    class _Operators:
+        """What `tracer.numpy.methods` attaches, for the type checker."""
 
-class Tensor:
+        def _binary(self, other: Any, /) -> Tensor: ...
+        def _compare(self, other: Any, /) -> Any: ...
+        def _unary(self) -> Tensor: ...
+        def _method(self, *args: Any, **kwargs: Any) -> Tensor: ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _binary
+        __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _binary
+        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _binary
+        __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _binary
+        __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+        __neg__ = __pos__ = __abs__ = __invert__ = _unary
+        sum = prod = mean = var = std = max = min = ptp = all = any = argmax = argmin = _method
+        cumsum = cumprod = round = clip = conj = conjugate = astype = dot = trace = diagonal = _method
+        ravel = flatten = squeeze = swapaxes = repeat = take = reshape = transpose = copy = _method
+        T: Tensor
+        mT: Tensor
+        real: Tensor
+        imag: Tensor
+        at: Any
+
+else:
+    _Operators = object
+
+
+class Tensor(_Operators):
     """A value of a trace.
 
     Attributes:
@@ -69,18 +97,21 @@ class Tensor:
         return self.weak
 
     def require_active(self) -> None:
-        """EscapedValueError unless the trace is still being recorded."""
-        if not self.owner.active:
-            from tracer.trace import escaped
+        """EscapedValueError unless the trace is still being recorded, by this thread."""
+        trace = state.trace
+        while trace is not self.owner:
+            if trace is None:
+                from tracer.trace import escaped
 
-            raise escaped(self)
+                raise escaped(self)
+            trace = trace.parent
 
     def __repr__(self) -> str:
         return f"Traced<{self.value.type}>"
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of a traced value without axes")
+            raise ArgumentTypeError(f"len() needs an axis, got a traced scalar {self.value.type}")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -89,17 +120,17 @@ class Tensor:
         return (self[i] for i in range(self.shape[0]))
 
     def __hash__(self) -> NoReturn:
-        raise TypeError("traced values are not hashable")
+        raise ArgumentTypeError(f"traced values are not hashable, got one of type {self.value.type}")
 
     def __getitem__(self, index: Any) -> Tensor:
         raise NotImplementedError  # replaced by tracer.numpy
 
     # Where Python needs a concrete value ----------------------------------------------------------
 
-    def _concrete(self, what: str, instead: str) -> Any:
+    def _concrete(self, what: str, instead: str, *, cuts: bool = False) -> Any:
         from tracer.concrete import concrete_value
 
-        return concrete_value(self, what, instead)
+        return concrete_value(self, what, instead, cuts=cuts)
 
     def __bool__(self) -> bool:
         return bool(
@@ -110,13 +141,13 @@ class Tensor:
         )
 
     def __float__(self) -> float:
-        return float(self._concrete("float()", "keep it an array: x.astype(float)"))
+        return float(self._concrete("float()", "keep it an array: x.astype(float)", cuts=True))
 
     def __int__(self) -> int:
         return int(self._concrete("int()", "keep it an array: x.astype(int), or make it a static argument"))
 
     def __complex__(self) -> complex:
-        return complex(self._concrete("complex()", "keep it an array: x.astype(complex)"))
+        return complex(self._concrete("complex()", "keep it an array: x.astype(complex)", cuts=True))
 
     def __index__(self) -> int:
         return int(
@@ -128,14 +159,20 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = np.asarray(
-            self._concrete("a NumPy array", "use tracer.numpy functions instead of numpy's on traced values")
+            self._concrete(
+                "a NumPy array",
+                "use tracer.numpy functions instead of numpy's on traced values",
+                cuts=True,
+            )
         )
         return array if dtype is None else array.astype(dtype)
 
     def item(self, *args: Any) -> Any:
         """The Python scalar, where the value is known."""
-        return np.asarray(self._concrete("item()", "return the value from the traced function")).item(*args)
+        found = self._concrete("item()", "return the value from the traced function")
+        return np.asarray(found).item(*args)
 
     def tolist(self) -> Any:
         """Nested Python lists, where the value is known."""
-        return np.asarray(self._concrete("tolist()", "return the value from the traced function")).tolist()
+        found = self._concrete("tolist()", "return the value from the traced function", cuts=True)
+        return np.asarray(found).tolist()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.core import Function, Opaque, Value
+from ir.core import Function, Opaque
 from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
-from ir.op import Linear, current_builder, inline
+from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
-from ir.ops.shape import zeros
+from ir.ops.shape import move_axis, zeros
 from ir.types import TensorType
 
 
@@ -85,20 +85,27 @@ call = op(
 
 def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Function, barrier: bool) -> Any:
     from ir.transforms.jvp import jvp
-    from ir.transforms.linearize import LinearBuilder
+    from ir.transforms.linearize import LinearBuilder, linearize
 
     nonzero = [t is not None for t in tangents]
     given = [t for t in tangents if t is not None]
-    split = isinstance(current_builder(), LinearBuilder)
-    # Into a linear builder the tangents go alone and recompute what they need of the primals;
-    # a plain JVP computes both at once and needs no second evaluation.
-    program, present = jvp(function, nonzero, instantiate=False, primals_out=not split)
-    if split:
+    if isinstance(current_builder(), LinearBuilder):
+        # The tangents go alone and recompute what they need of the primals. They will be transposed,
+        # so that nothing inside may compute primals and tangents at once either: it is linearized.
+        split = linearize(function, nonzero)
+        present = tuple([t is not None for t in split.tangent_results])
+        program = Function(
+            (*split.params, *[t for t in split.tangent_params if t is not None]),
+            (*split.eqns, *split.linear_eqns),
+            tuple([t for t in split.tangent_results if t is not None]),
+            f"jvp_{function.name}",
+        )
         results = _results(checkpoint(*operands, function=function, barrier=barrier))
         outs = iter(
             _results(checkpoint(*operands, *given, function=program, barrier=True)) if any(present) else ()
         )
-    else:
+    else:  # a plain JVP computes both at once and needs no second evaluation
+        program, present = jvp(function, nonzero, instantiate=False)
         both = _results(checkpoint(*operands, *given, function=program, barrier=barrier))
         results, outs = both[: len(present)], iter(both[len(present) :])
     return results, tuple([next(outs) if p else None for p in present])
@@ -145,6 +152,10 @@ class Rule:
         if key not in self._known:
             self._known[key] = self._trace(key)
         return self._known[key]
+
+    def unchanged(self) -> bool:
+        """Whether tracing again gives what is known: the rule may read what has changed since."""
+        return all(self._trace(types) == known for types, known in self._known.items())
 
     def batched(self, size: int) -> Opaque:
         """The rule over a leading batch axis of every operand and result."""
@@ -276,7 +287,7 @@ def _barrier_transpose(cts: Any, operands: Any) -> Any:
 
 
 # Identity that XLA may not look through: keeps recomputed values from being merged with the first.
-optimization_barrier = op(
+optimization_barrier: Op = op(
     "optimization_barrier",
     type=lambda *types: types,
     eval=lambda *arrays: arrays,
@@ -286,13 +297,22 @@ optimization_barrier = op(
     flops=lambda operands, results: 0,
 )
 
-# `sharding` is an `Opaque` around a device sharding; batching leaves the new axis unconstrained.
-sharding_constraint = unary(
+
+def _sharding_batch(operands: Any, batched: Any, size: int, *, sharding: Opaque) -> Any:
+    """The batch goes last, where a sharding of fewer axes leaves it unconstrained."""
+    x = move_axis(operands[0], 0, operands[0].type.rank - 1)
+    out = sharding_constraint(x, sharding=sharding)
+    return (move_axis(out, out.type.rank - 1, 0),), (True,)
+
+
+# `sharding` is an `Opaque` around a device sharding.
+sharding_constraint: Op = op(
     "sharding_constraint",
-    on=ANY,
+    type=lambda x, *, sharding: x,
     eval=lambda x, *, sharding: x,
     jvp=LINEAR,
-    transpose=lambda ct, x, *, sharding: sharding_constraint(ct, sharding=sharding),
+    transpose=lambda cts, operands, *, sharding: (sharding_constraint(cts[0], sharding=sharding),),
+    batch=_sharding_batch,
     attrs=("sharding",),
-    weight=0,
+    flops=lambda operands, results, **_: 0,
 )

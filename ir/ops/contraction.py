@@ -30,7 +30,7 @@ _PRECISIONS = (None, "default", "high", "highest")
 
 def check_precision(name: str, precision: Any) -> None:
     """IRTypeError unless `precision` is None, a name or a pair of names."""
-    parts = precision if isinstance(precision, tuple) and len(precision) == 2 else (precision,)
+    parts: Any = precision if isinstance(precision, tuple) and len(precision) == 2 else (precision,)
     check(
         all(p in _PRECISIONS for p in parts),
         f"{name}: expected a precision of {_PRECISIONS} or a pair of them, got {precision!r}",
@@ -46,7 +46,7 @@ def _breadth(dtype: DType) -> tuple[bool, int, int, int, bool]:
     """Orders element types as XLA does: complex, then exponent, mantissa, bits, signed."""
     if not dtype.is_inexact:
         return False, -1, -1, dtype.bits, dtype.kind != "uint"
-    info = ml_dtypes.finfo(dtype.real.np)
+    info: Any = ml_dtypes.finfo(dtype.real.np)  # type: ignore[no-untyped-call]
     return dtype.is_complex, int(info.maxexp), int(info.nmant), dtype.real.bits, True
 
 
@@ -61,8 +61,8 @@ def product_dtype(name: str, lhs: DType, rhs: DType, preferred: DType | None) ->
     if preferred is None or preferred is natural:
         return natural
     check(
-        isinstance(preferred, DType) and preferred.kind != "key",
-        f"{name}: expected an element type or None as preferred_type, got {preferred!r}",
+        preferred.kind != "key",
+        f"{name}: expected an element type or None as preferred_type, got {preferred}",
     )
     check(
         preferred.is_complex == natural.is_complex and (preferred.is_float or not natural.is_float),
@@ -77,7 +77,7 @@ def product_dtype(name: str, lhs: DType, rhs: DType, preferred: DType | None) ->
 
 def converted(x: Value, like: Value | Linear) -> Value:
     """`x` in the element type of `like`; of a complex number that becomes real, its real part."""
-    return x if x.type.dtype is like.type.dtype else convert(x, dtype=like.type.dtype)  # type: ignore[no-any-return]
+    return x if x.type.dtype is like.type.dtype else convert(x, dtype=like.type.dtype)
 
 
 def moved_to_front(x: Value, axis: int) -> Value:
@@ -250,7 +250,7 @@ def _dot_batch(
 
 
 def _dot_flops(operands: Any, results: Any, *, lhs_contract: Dims, **_: Any) -> int:
-    return 2 * int(results[0].size) * math.prod(operands[0].shape[d] for d in lhs_contract)
+    return 2 * int(results[0].size) * int(math.prod(operands[0].shape[d] for d in lhs_contract))
 
 
 # Result dimensions: batch, free dimensions of lhs, free dimensions of rhs.

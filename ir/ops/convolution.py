@@ -316,7 +316,7 @@ def _conv_batch(operands: Any, batched: Any, size: int, **attrs: Any) -> Any:
 
 def _conv_flops(operands: Any, results: Any, *, rhs_spec: Dims, **_: Any) -> int:
     taps = [operands[1].shape[d] for d in rhs_spec[1:]]
-    return 2 * int(results[0].size) * math.prod(taps)
+    return 2 * int(results[0].size) * int(math.prod(taps))
 
 
 # Specs are those of jax.lax.ConvDimensionNumbers: (batch, feature, *spatial) of lhs and of the result,

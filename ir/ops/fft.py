@@ -8,6 +8,7 @@ from typing import Any
 from ir.core import Value
 from ir.errors import IRTypeError, ShapeError
 from ir.numerics import fft as numerics
+from ir.op import Op
 from ir.ops import shape as shapes
 from ir.ops.arithmetic import conj, mul
 from ir.ops.families import LINEAR, check, op
@@ -70,7 +71,7 @@ def _flops(operands: Any, results: Any, *, lengths: tuple[int, ...], **_: Any) -
 
 # "ifft" and "irfft" divide by the number of elements; "rfft" gives, and "irfft" takes, the non-negative
 # frequencies of the last axis only. `lengths` are the sizes on the real side.
-fft = op(
+fft: Op = op(
     "fft",
     attrs=("kind", "lengths"),
     type=_type,

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ir.core import Dense, Value
 from ir.errors import ShapeError
 from ir.numerics import indexing as numerics
+from ir.op import Op
 from ir.ops import shape as shapes
 from ir.ops.families import INTEGER, REQUIRED, Linear, batch_axis_moved, check, materialize, op, require_dtype
 from ir.ops.shape import zeros, zeros_like
@@ -75,11 +78,6 @@ def check_indexed(
         )
 
 
-def with_words(x: Any, rank: int) -> int:
-    """1 if the array holds the raw words of keys along an axis after its `rank` axes, otherwise 0."""
-    return int(x.ndim) - rank
-
-
 # gather ---------------------------------------------------------------------------------------------
 
 
@@ -139,20 +137,15 @@ def _gather_eval(
     x: Any,
     indices: Any,
     *,
-    offset_dims: Dims,
-    slice_sizes: Dims,
     fill_value: Dense | None,
     indices_are_sorted: bool,
     unique_indices: bool,
     **attrs: Any,
 ) -> Any:
-    if with_words(x, len(slice_sizes)):
-        offset_dims = (*offset_dims, len(offset_dims) + indices.ndim - 1)
-        slice_sizes = (*slice_sizes, x.shape[-1])
-    fill = None if fill_value is None else fill_value.array
-    return numerics.gather(
-        x, indices, offset_dims=offset_dims, slice_sizes=slice_sizes, fill_value=fill, **attrs
-    )
+    fill: Any = None if fill_value is None else fill_value.array
+    if x.dtype.names:  # keys: all bits set, as in JAX
+        fill = np.frombuffer(b"\xff" * x.dtype.itemsize, x.dtype)[0]
+    return numerics.gather(x, indices, fill_value=fill, **attrs)
 
 
 def _gather_jvp(
@@ -287,11 +280,6 @@ def _slice_type(x: TensorType, *starts: TensorType, sizes: Dims) -> TensorType:
     return x.with_shape(sizes)
 
 
-def _slice_eval(x: Any, *starts: Any, sizes: Dims) -> Any:
-    words = with_words(x, len(starts))
-    return numerics.dynamic_slice(x, (*starts, *[0] * words), (*sizes, *x.shape[x.ndim - words :]))
-
-
 def _batched_indices(starts: Sequence[Value], batched: Sequence[bool], size: int) -> Value:
     """The starts of all examples as index vectors, `[size, len(starts)]`."""
     columns = [
@@ -331,11 +319,11 @@ def _slice_batch(operands: Any, batched: Any, size: int, *, sizes: Dims) -> Any:
 
 
 # Starts are moved so that the slice is within bounds; a negative one does not count from the end.
-dynamic_slice = op(
+dynamic_slice: Op = op(
     "dynamic_slice",
     attrs=("sizes",),
     type=_slice_type,
-    eval=_slice_eval,
+    eval=lambda x, *starts, sizes: numerics.dynamic_slice(x, starts, sizes),
     jvp=lambda tangents, operands, results, *, sizes: (
         dynamic_slice(tangents[0], *operands[1:], sizes=sizes),
     ),
@@ -357,11 +345,6 @@ def _update_type(x: TensorType, update: TensorType, *starts: TensorType) -> Tens
     if update.rank != x.rank or any(n > of for n, of in zip(update.shape, x.shape, strict=True)):
         raise ShapeError(f"dynamic_update_slice: expected an update within {x}, got {update}")
     return x
-
-
-def _update_eval(x: Any, update: Any, *starts: Any) -> Any:
-    words = with_words(x, len(starts))
-    return numerics.dynamic_update_slice(x, update, (*starts, *[0] * words))
 
 
 def _update_jvp(tangents: Any, operands: Any, results: Any) -> Any:
@@ -407,10 +390,10 @@ def _update_batch(operands: Any, batched: Any, size: int) -> Any:
     return (out,), (True,)
 
 
-dynamic_update_slice = op(
+dynamic_update_slice: Op = op(
     "dynamic_update_slice",
     type=_update_type,
-    eval=_update_eval,
+    eval=lambda x, update, *starts: numerics.dynamic_update_slice(x, update, starts),
     jvp=_update_jvp,
     transpose=_update_transpose,
     batch=_update_batch,

@@ -253,11 +253,11 @@ def _tridiagonal_solve_jvp(tangents: Any, operands: Any, results: Any) -> tuple[
 def _tridiagonal_solve_transpose(cts: Any, operands: Any) -> Any:
     dl, d, du, _ = operands
     axis, m = d.type.rank - 1, d.type.shape[-1]
-    if m:
+    if m > 1:
         below = pad_axis(slice_axis(du, axis, 0, m - 1), axis, 1, 0)
         above = pad_axis(slice_axis(dl, axis, 1, m), axis, 0, 1)
-    else:
-        below, above = dl, du
+    else:  # neither is read
+        below = above = d
     return None, None, None, tridiagonal_solve(below, d, above, cts[0])
 
 

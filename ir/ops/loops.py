@@ -34,16 +34,26 @@ def _unstacked(t: TensorType, length: int) -> TensorType:
 
 
 def _scan_type(
-    *types: TensorType, function: Function, num_consts: int, num_carry: int, length: int, reverse: bool, unroll: int
+    *types: TensorType,
+    function: Function,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+    unroll: int,
 ) -> tuple[TensorType, ...]:
-    check(length >= 0 and unroll >= 1, f"scan: expected length >= 0 and unroll >= 1, got {length} and {unroll}")
+    check(
+        length >= 0 and unroll >= 1, f"scan: expected length >= 0 and unroll >= 1, got {length} and {unroll}"
+    )
     split = num_consts + num_carry
     ins = (*types[:split], *[_unstacked(t, length) for t in types[split:]])
     if ins != function.in_types:
         raise IRTypeError(f"scan: expected the body to take {ins}, it takes {function.in_types}")
     carry = types[num_consts:split]
     if function.out_types[:num_carry] != carry:
-        raise IRTypeError(f"scan: expected the body to return the carry {carry}, got {function.out_types[:num_carry]}")
+        raise IRTypeError(
+            f"scan: expected the body to return the carry {carry}, got {function.out_types[:num_carry]}"
+        )
     return (*carry, *[t.with_shape((length, *t.shape)) for t in function.out_types[num_carry:]])
 
 
@@ -65,9 +75,7 @@ def _scan_eval(
     return (*carry, *ys)
 
 
-def _scan_flops(
-    operands: Any, results: Any, *, function: Function, length: int, **_: Any
-) -> int:
+def _scan_flops(operands: Any, results: Any, *, function: Function, length: int, **_: Any) -> int:
     from ir.cost import flops
 
     return length * flops(function)
@@ -214,22 +222,29 @@ def _split_scan(
         for lo, hi in ((0, num_consts), (num_consts, split), (split, len(operands)))
     ]
     tangent_body = Function(
-        (*invariant, *groups[0], *groups[1], *reread, *stacked, *groups[2]), tuple(linear_eqns), tuple(outs), "lin_body"
+        (*invariant, *groups[0], *groups[1], *reread, *stacked, *groups[2]),
+        tuple(linear_eqns),
+        tuple(outs),
+        "lin_body",
     )
-    douts = _results(
-        scan(
-            *[outer[v] for v in invariant],
-            *values[0],
-            *values[1],
-            *[inputs[r] for r in reread],
-            *saved,
-            *values[2],
-            function=tangent_body,
-            num_consts=len(invariant) + len(groups[0]),
-            num_carry=len(groups[1]),
-            **loop,
+    douts = (
+        _results(
+            scan(
+                *[outer[v] for v in invariant],
+                *values[0],
+                *values[1],
+                *[inputs[r] for r in reread],
+                *saved,
+                *values[2],
+                function=tangent_body,
+                num_consts=len(invariant) + len(groups[0]),
+                num_carry=len(groups[1]),
+                **loop,
+            )
         )
-    ) if outs else ()
+        if outs
+        else ()
+    )
     return results, douts
 
 
@@ -282,15 +297,13 @@ def _transpose(
         pulled = pull(
             sorted_.linear_eqns, lin, outputs, [s if h else None for s, h in zip(seeds, has_ct, strict=True)]
         )
-        of = dict(zip(lin, pulled, strict=True))
-        new_totals = [t if of[p] is None else add(t, of[p]) for t, p in zip(totals, sums, strict=True)]
-        new_carry = [zeros(p.type) if of[p] is None else of[p] for p in params[num_consts:split]]
-        x_outs = [
-            zeros(p.type) if of[p] is None else of[p]
-            for p, is_linear in zip(params[split:], linear[split:], strict=True)
-            if is_linear
-        ]
-    consts = [p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if not is_linear]
+        of = {p: zeros(p.type) if ct is None else ct for p, ct in zip(lin, pulled, strict=True)}
+        new_totals = [add(t, of[p]) for t, p in zip(totals, sums, strict=True)]
+        new_carry = [of[p] for p in params[num_consts:split]]
+        x_outs = [of[p] for p, is_linear in zip(params[split:], linear[split:], strict=True) if is_linear]
+    consts = [
+        p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if not is_linear
+    ]
     read = [p for p, is_linear in zip(params[split:], linear[split:], strict=True) if not is_linear]
     y_seeds = [s for s, h in zip(seeds[num_carry:], has_ct[num_carry:], strict=True) if h]
     back = Function(
@@ -303,7 +316,8 @@ def _transpose(
     read_values = [x for x in operands[split:] if not isinstance(x, Linear)]
     start = [zeros(p.type) for p in sums]
     carry_cts = [
-        zeros(p.type) if ct is None else ct for p, ct in zip(params[num_consts:split], cts[:num_carry], strict=True)
+        zeros(p.type) if ct is None else ct
+        for p, ct in zip(params[num_consts:split], cts[:num_carry], strict=True)
     ]
     y_cts = [ct for ct in cts[num_carry:] if ct is not None]
     outs = _results(
@@ -359,7 +373,9 @@ def _batch(
     with building(builder):
         carry_out = [
             materialize(r, f, size) if m else r
-            for r, f, m in zip(body.results[:num_carry], flags[:num_carry], mask[num_consts:split], strict=True)
+            for r, f, m in zip(
+                body.results[:num_carry], flags[:num_carry], mask[num_consts:split], strict=True
+            )
         ]
     body = Function(
         body.params, (*body.eqns, *builder.eqns), (*carry_out, *body.results[num_carry:]), body.name

@@ -118,15 +118,16 @@ def _batch(operands: Any, batched: Any, size: int, *, function: Function, **wind
     starts = [full((), 0, x.type.dtype) for x in (*xs, flags)]
     *outs, found = reduce_window(*xs, flags, *starts, function=_or_other(function), **window)
     shape = found.type.shape
-    inits = [
+    spread = [
         shapes.broadcast_in_dim(init, shape=shape, dims=(0,) if b else ())
         for init, b in zip(inits, batched[count:], strict=True)
     ]
-    rows = [shapes.reshape(v, shape=(found.type.size,)) for v in (*inits, *outs)]
-    combined, flat = batch_into(function, rows, [True] * len(rows), found.type.size)
-    combined = [materialize(v, b, found.type.size) for v, b in zip(combined, flat, strict=True)]
-    combined = [shapes.reshape(v, shape=shape) for v in combined]
-    results = [ew.select(found, v, init) for v, init in zip(combined, inits, strict=True)]
+    rows = [shapes.reshape(v, shape=(found.type.size,)) for v in (*spread, *outs)]
+    joined, flags_of = batch_into(function, rows, [True] * len(rows), found.type.size)
+    results = [
+        ew.select(found, shapes.reshape(materialize(v, b, found.type.size), shape=shape), init)
+        for v, b, init in zip(joined, flags_of, spread, strict=True)
+    ]
     return tuple(results), (True,) * count
 
 

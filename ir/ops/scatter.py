@@ -30,7 +30,7 @@ from ir.ops.families import (
     op,
     require_dtype,
 )
-from ir.ops.indexing import Dims, check_dims, check_indexed, gather, with_words
+from ir.ops.indexing import Dims, check_dims, check_indexed, gather
 from ir.ops.shape import full_like, zeros, zeros_like
 from ir.types import TensorType, i32, u32
 
@@ -135,30 +135,9 @@ def _type_rule(name: str, on: Kinds) -> Callable[..., TensorType]:
 
 def _eval_rule(combine: str) -> Callable[..., Any]:
     def rule(
-        x: Any,
-        indices: Any,
-        updates: Any,
-        *,
-        update_window_dims: Dims,
-        inserted_window_dims: Dims,
-        operand_batching_dims: Dims,
-        indices_are_sorted: bool,
-        unique_indices: bool,
-        **attrs: Any,
+        x: Any, indices: Any, updates: Any, *, indices_are_sorted: bool, unique_indices: bool, **attrs: Any
     ) -> Any:
-        rank = len(update_window_dims) + len(inserted_window_dims) + len(operand_batching_dims)
-        if with_words(x, rank):
-            update_window_dims = (*update_window_dims, updates.ndim - 1)
-        return numerics.scatter(
-            x,
-            indices,
-            updates,
-            combine=combine,
-            update_window_dims=update_window_dims,
-            inserted_window_dims=inserted_window_dims,
-            operand_batching_dims=operand_batching_dims,
-            **attrs,
-        )
+        return numerics.scatter(x, indices, updates, combine=combine, **attrs)
 
     return rule
 
@@ -235,6 +214,17 @@ def _scatter_op(
 # scatter: one update wins -----------------------------------------------------------------------------
 
 
+def _winners(x: TensorType, indices: Value, updates: TensorType, **attrs: Any) -> tuple[Value, Value]:
+    """Which elements of x a scatter keeps, and which elements of the updates it writes for good."""
+    outer = tuple([d for d in range(updates.rank) if d not in attrs["update_window_dims"]])
+    count = math.prod(indices.type.shape[:-1])
+    numbers = shapes.reshape(shapes.iota(shape=(count,), axis=0, dtype=u32), shape=indices.type.shape[:-1])
+    numbers = ew.add(numbers, full_like(numbers, 1))
+    numbers = shapes.broadcast_in_dim(numbers, shape=updates.shape, dims=outer)
+    winners = scatter(shapes.full(x.shape, 0, u32), indices, numbers, **attrs)
+    return ew.eq(winners, zeros_like(winners)), ew.eq(numbers, _read(winners, indices, updates, **attrs))
+
+
 def _scatter_differentiate(operands: Any, tangents: Any, **attrs: Any) -> Any:
     """Finds out which update wins by scattering their numbers, and lets only that one through.
 
@@ -245,17 +235,7 @@ def _scatter_differentiate(operands: Any, tangents: Any, **attrs: Any) -> Any:
     dupdates = zeros(updates.type) if dupdates is None else dupdates
     if _is_unique(indices.type, attrs["unique_indices"]):
         return (scatter(*operands, **attrs),), (scatter(dx, indices, dupdates, **attrs),)
-    window = attrs["update_window_dims"]
-    outer = [d for d in range(updates.type.rank) if d not in window]
-    count = math.prod(indices.type.shape[:-1])
-    numbers = shapes.reshape(
-        shapes.iota(shape=(count,), axis=0, dtype=u32), shape=tuple(indices.type.shape[:-1])
-    )
-    numbers = ew.add(numbers, full_like(numbers, 1))
-    numbers = shapes.broadcast_in_dim(numbers, shape=updates.type.shape, dims=tuple(outer))
-    winners = scatter(shapes.full(x.type.shape, 0, u32), indices, numbers, **attrs)
-    kept = ew.eq(winners, zeros_like(winners))
-    wins = ew.eq(numbers, _read(winners, indices, updates.type, **attrs))
+    kept, wins = _winners(x.type, indices, updates.type, **attrs)
     # What loses is -0.0, the neutral element of addition that keeps the sign of zero.
     result = scatter_add(
         ew.select(kept, x, _negative_zeros(x)),
@@ -276,18 +256,17 @@ def _negative_zeros(x: Value) -> Value:
     return full_like(x, complex(-0.0, -0.0) if x.type.dtype.is_complex else -0.0)
 
 
-def _scatter_transpose(cts: Any, operands: Any, *, unique_indices: bool, **attrs: Any) -> Any:
+def _scatter_transpose(cts: Any, operands: Any, **attrs: Any) -> Any:
     (ct,), (x, indices, updates) = cts, operands
-    if not _is_unique(indices.type, unique_indices):
-        raise DifferentiationError(
-            "scatter: the transpose needs unique_indices=True (differentiating scatter itself does not)"
-        )
-    attrs["unique_indices"] = unique_indices
-    return (
-        scatter(ct, indices, zeros_like(updates), **attrs) if isinstance(x, Linear) else None,
-        None,
-        _read(ct, indices, updates.type, **attrs) if isinstance(updates, Linear) else None,
-    )
+    ct_x = ct_updates = None
+    if isinstance(updates, Linear):
+        ct_updates = _read(ct, indices, updates.type, **attrs)
+        if not _is_unique(indices.type, attrs["unique_indices"]):
+            _, wins = _winners(x.type, indices, updates.type, **attrs)
+            ct_updates = ew.select(wins, ct_updates, zeros_like(ct_updates))
+    if isinstance(x, Linear):
+        ct_x = scatter(ct, indices, zeros_like(updates), **attrs)
+    return ct_x, None, ct_updates
 
 
 scatter = _scatter_op(
@@ -322,10 +301,10 @@ def _sub_transpose(cts: Any, operands: Any, **attrs: Any) -> Any:
     return ct_x, None, None if ct_updates is None else ew.neg(ct_updates)
 
 
-scatter_add = _scatter_op(
+scatter_add: Op = _scatter_op(
     "scatter_add", "add", NUMBER, jvp=_sum_jvp(lambda: scatter_add), transpose=_add_transpose
 )
-scatter_sub = _scatter_op(
+scatter_sub: Op = _scatter_op(
     "scatter_sub", "sub", NUMBER, jvp=_sum_jvp(lambda: scatter_sub), transpose=_sub_transpose
 )
 

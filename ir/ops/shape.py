@@ -121,7 +121,7 @@ def _broadcast_eval(x: Any, *, shape: Shape, dims: tuple[int, ...]) -> Any:
     expanded = [1] * len(shape)
     for n, d in zip(x.shape, dims, strict=False):
         expanded[d] = n
-    return np.broadcast_to(x.reshape(*expanded, *words), (*shape, *words))
+    return np.broadcast_to(x.reshape((*expanded, *words)), (*shape, *words))
 
 
 def _broadcast_transpose(cotangents: Any, operands: Any, *, shape: Shape, dims: tuple[int, ...]) -> Any:

@@ -14,13 +14,14 @@ import ml_dtypes
 import numpy as np
 
 from ir.core import Value
-from ir.errors import ShapeError
+from ir.errors import DifferentiationError, ShapeError
 from ir.numerics import windows as numerics
 from ir.op import Op, build
 from ir.ops import elementwise as ew
 from ir.ops import shape as shapes
 from ir.ops.calls import stop_gradient
-from ir.ops.convolution import Dims, Padding, cotangent_padding, dilated
+from ir.ops.contraction import Dims
+from ir.ops.convolution import Padding, cotangent_padding, dilated
 from ir.ops.families import (
     FLOAT,
     LINEAR,
@@ -28,6 +29,7 @@ from ir.ops.families import (
     ORDERED,
     REQUIRED,
     Kinds,
+    Linear,
     check,
     materialize,
     op,
@@ -82,12 +84,12 @@ def identity_of(combine: str, dtype: DType) -> Any:
     if dtype.kind == "bool":
         return combine == "min"
     if dtype.is_float:
-        info = ml_dtypes.finfo(dtype.np)
+        info: Any = ml_dtypes.finfo(dtype.np)  # type: ignore[no-untyped-call]
         with np.errstate(all="ignore"):
             has_inf = bool(np.isinf(np.asarray(np.inf, dtype.np).astype(np.float64)))
         bound = np.inf if has_inf else float(info.max)
         return -bound if combine == "max" else bound
-    limits = ml_dtypes.iinfo(dtype.np)
+    limits: Any = ml_dtypes.iinfo(dtype.np)  # type: ignore[no-untyped-call]
     return int(limits.min if combine == "max" else limits.max)
 
 
@@ -101,7 +103,7 @@ def with_batch(attrs: dict[str, Any]) -> dict[str, Any]:
 
 def window_flops(operands: Any, results: Any, *, window_dimensions: Dims, **_: Any) -> int:
     """One operation for each element that each window may hold."""
-    return sum(r.size for r in results) * math.prod(window_dimensions)
+    return math.prod(window_dimensions) * sum([int(r.size) for r in results])
 
 
 # Sum, max and min --------------------------------------------------------------------------------------
@@ -250,6 +252,8 @@ def _gather_transpose(
     cts: Any, operands: Any, *, select: str, base_dilation: Dims, window_dilation: Dims, **window: Any
 ) -> Any:
     (ct,), (_, x) = cts, operands
+    if isinstance(x, Linear):
+        raise DifferentiationError("select_and_gather_add is not linear in its second operand")
     if ct.type.size == 0 or x.type.size == 0:
         return None, None
     if any(step != 1 for step in window_dilation):
@@ -268,7 +272,7 @@ def _gather_transpose(
 
 
 # The elements of `tangents` at the maxima ("ge") or minima ("le") of the windows of x.
-select_and_gather_add = op(
+select_and_gather_add: Op = op(
     "select_and_gather_add",
     attrs={"select": REQUIRED, **WINDOW},
     type=_gather_type,
@@ -293,6 +297,8 @@ def _scatter_type(source: TensorType, x: TensorType, *, select: str, **window: A
 
 
 def _scatter_transpose(cts: Any, operands: Any, *, select: str, **window: Any) -> Any:
+    if isinstance(operands[1], Linear):
+        raise DifferentiationError("select_and_scatter_add is not linear in its second operand")
     ones = (1,) * operands[1].type.rank
     out = select_and_gather_add(
         cts[0], operands[1], select=select, **window, base_dilation=ones, window_dilation=ones
@@ -301,7 +307,7 @@ def _scatter_transpose(cts: Any, operands: Any, *, select: str, **window: Any) -
 
 
 # Zeros of the type of x, each element of `source` added where its window of x has its extremum.
-select_and_scatter_add = op(
+select_and_scatter_add: Op = op(
     "select_and_scatter_add",
     attrs=("select", *_WINDOW),
     type=_scatter_type,

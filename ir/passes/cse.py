@@ -2,18 +2,26 @@
 
     a = sin(x); b = sin(x); c = a * b     becomes     a = sin(x); c = a * a
 
-Equations with an effect are never merged; `optimization_barrier` is opaque by design and neither
-are its results.
+Equations with an effect are never merged. Neither are those of `optimization_barrier`, which is opaque
+by design: what is computed behind a barrier has other operands than what it repeats, and stays. A
+`checkpoint` that recomputes (`barrier=True`) differs in its attributes from one that does not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ir.core import Eqn, Function, Value, attr_key
+from ir.ops.calls import optimization_barrier
+from ir.ops.elementwise import add, and_, eq, mul, ne, or_, xor_
+from ir.passes.nested import deep
 from ir.source import merge
 
+# (A maximum of 0.0 and -0.0 may depend on the order.)
+_COMMUTATIVE: Final = frozenset({add, mul, and_, or_, xor_, eq, ne})
 
+
+@deep
 def cse(function: Function) -> Function:
     """Compute equal equations once. The kept equation remembers the sources of both."""
     replaced: dict[Value, Value] = {}
@@ -24,18 +32,21 @@ def cse(function: Function) -> Function:
         if replaced and not replaced.keys().isdisjoint(operands):
             operands = tuple([replaced.get(v, v) for v in operands])
             eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-        if eqn.op.effect or eqn.op.name == "optimization_barrier":
+        if eqn.op.effect or eqn.op is optimization_barrier:
             eqns.append(eqn)
             continue
+        if eqn.op in _COMMUTATIVE and id(operands[0]) > id(operands[1]):
+            operands = (operands[1], operands[0])
         key = (eqn.op, operands, tuple([attr_key(a) for a in eqn.attrs.values()]) if eqn.attrs else ())
         at = seen.setdefault(key, len(eqns))
         if at == len(eqns):
             eqns.append(eqn)
-        else:
-            kept = eqns[at]
-            replaced.update(zip(eqn.results, kept.results, strict=True))
-            if kept.source is not eqn.source:
-                eqns[at] = Eqn(kept.op, kept.operands, kept.attrs, kept.results, merge(kept.source, eqn.source))
+            continue
+        kept = eqns[at]
+        replaced.update(zip(eqn.results, kept.results, strict=True))
+        source = merge(kept.source, eqn.source)
+        if source is not kept.source:
+            eqns[at] = Eqn(kept.op, kept.operands, kept.attrs, kept.results, source)
     if not replaced:
         return function
     results = tuple([replaced.get(v, v) for v in function.results])

@@ -2,14 +2,16 @@
 
     a = sin(x); b = cos(x); return a     becomes     a = sin(x); return a
 
-Equations with an effect stay. Nested functions are cleaned by `ir.passes.nested`.
+Equations with an effect stay. Params stay, so that callers need not change.
 """
 
 from __future__ import annotations
 
 from ir.core import Function
+from ir.passes.nested import deep
 
 
+@deep
 def dce(function: Function) -> Function:
     """Remove equations that no result depends on."""
     live = set(function.results)

@@ -1,30 +1,34 @@
 """Inlining of calls that mean no more than their body.
 
-    y = call(x) {function=f}     becomes     the equations of f, applied to x
+y = call(x) {function=f}     becomes     the equations of f, applied to x
 """
 
 from __future__ import annotations
 
-from ir.core import Function
+from ir.core import Function, Value
 from ir.op import Builder, building, inline
+from ir.passes.nested import deep
 
 
+@deep
 def inline_calls(function: Function) -> Function:
     """Replace calls, and custom derivative calls whose rules are no longer needed, by their bodies."""
     if not any(eqn.op.inline is not None for eqn in function.eqns):
         return function
     builder = Builder()
-    env = {}
+    env: dict[Value, Value] = {}
     with building(builder):
         for eqn in function.eqns:
             operands = tuple([env.get(v, v) for v in eqn.operands])
             if eqn.op.inline is not None:
-                body = inline_calls(eqn.op.inline(**eqn.attrs))
+                # Functions inside come first, so that a body among the attributes holds no call any more.
+                body = eqn.op.inline(**eqn.attrs)
+                if any(inner.op.inline is not None for inner in body.eqns):
+                    body = inline_calls(body)
                 env.update(zip(eqn.results, inline(body, operands), strict=True))
             elif operands == eqn.operands:
                 builder.append(eqn)
             else:
                 env.update(zip(eqn.results, builder.copy(eqn, operands), strict=True))
-    return function.replace(
-        eqns=tuple(builder.eqns), results=tuple([env.get(v, v) for v in function.results])
-    )
+    results = tuple([env.get(v, v) for v in function.results])
+    return function.replace(eqns=tuple(builder.eqns), results=results)

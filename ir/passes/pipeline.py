@@ -5,18 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ir.core import Function
+from ir.errors import ArgumentError
 from ir.passes.cse import cse
 from ir.passes.dce import dce
+from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
+from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 
 Pass = Callable[[Function], Function]
 
-DEFAULT: tuple[Pass, ...] = (inline_calls, dce, cse)
-
 
 def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> tuple[Pass, ...]:
-    """The passes of an optimisation level; 0 only inlines."""
-    return DEFAULT if opt else (inline_calls,)
+    """The passes of an optimisation level.
+
+    Args:
+      opt: 0 only inlines calls.
+      exact: forbid passes and rewrites that change rounding.
+      fast_math: allow rewrites that change NaN, inf or signed-zero behaviour.
+
+    Raises:
+      ArgumentError: `exact` and `fast_math` contradict each other.
+    """
+    if exact and fast_math:
+        raise ArgumentError("expected at most one of exact=True and fast_math=True, got both")
+    if not opt:
+        return (inline_calls,)
+    return (
+        inline_calls,
+        dce,
+        cse,
+        fold_exact if exact else fold,
+        simplify_exact if exact else simplify_fast if fast_math else simplify,
+        cse,
+        dce,
+    )
+
+
+DEFAULT: tuple[Pass, ...] = pipeline()
 
 
 def optimize(function: Function, passes: Sequence[Pass] | None = None) -> Function:
@@ -27,5 +52,8 @@ def optimize(function: Function, passes: Sequence[Pass] | None = None) -> Functi
 
 
 def simplify_inner(function: Function) -> Function:
-    """What runs after each transform inside a trace: keeps nested derivatives small, and rules intact."""
-    return cse(dce(function))
+    """What runs after each transform inside a trace: cheap, and keeps all that later transforms need.
+
+    Calls with custom derivatives and checkpoints stay as they are, and every value keeps its derivatives.
+    """
+    return tidy(cse(dce(function)))

@@ -4,8 +4,14 @@ Signs of zero decide what is exact: x + 0.0 is not x where x is -0.0, but x + -0
 complex numbers add zeros to zeros, so that few of these rules hold for them.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
 from __future__ import annotations
 
+import math
+
+import ml_dtypes
 import numpy as np
 
 from ir.core import Dense, Value
@@ -47,34 +53,42 @@ def quotient_of_negs(x, y):
     return div(neg(x), neg(y)), div(x, y)
 
 
-@rule(changes=NOTHING, on=REAL, guard=lambda c: fill(c) is not None, examples=[at((3,), c=Fill(3), s=(3,))])
+# A constant that is one number, not a table of them.
+def _is_number(c: Dense) -> bool:
+    return fill(c) is not None
+
+
+_NUMBERS = [at((3,), c=Fill(3), s=(3,)), at((2, 0), c=Fill(5), s=(2, 0))]
+_TABLES = [at((2,), c=Dense(np.array([1, 2], np.float32)), s=(2,), dtypes=["f32"])]
+
+
+def _negated(c: Dense, shape: tuple[int, ...]) -> Value:
+    return filled(np.negative(c.array), c, shape)
+
+
+@rule(changes=NOTHING, on=REAL, guard=_is_number, examples=_NUMBERS, counterexamples=_TABLES)
 def neg_times_constant(x, *, c, s):
     """-x * c = x * -c."""
     return mul(neg(x), constant(value=c, shape=s)), lambda x, c, s: mul(x, _negated(c, s))
 
 
-@rule(
-    changes=NOTHING,
-    on=REAL,
-    single_use=True,
-    guard=lambda c: fill(c) is not None,
-    examples=[at((3,), c=Fill(3), s=(3,)), at((2, 0), c=Fill(5), s=(2, 0))],
-    counterexamples=[at((2,), c=Dense(np.float32([1, 2])), s=(2,), dtypes=["f32"])],
-)
+@rule(changes=NOTHING, on=REAL, single_use=True, guard=_is_number, examples=_NUMBERS, counterexamples=_TABLES)
 def neg_of_multiple(x, *, c, s):
     """-(x * c) = x * -c."""
     return neg(mul(x, constant(value=c, shape=s))), lambda x, c, s: mul(x, _negated(c, s))
 
 
-@rule(changes=NOTHING, on=FLOAT, single_use=True, guard=lambda c: fill(c) is not None,
-      examples=[at((3,), c=Fill(3), s=(3,))])  # fmt: skip
+@rule(
+    changes=NOTHING, on=FLOAT, single_use=True, guard=_is_number, examples=_NUMBERS, counterexamples=_TABLES
+)
 def neg_of_quotient(x, *, c, s):
     """-(x / c) = x / -c."""
     return neg(div(x, constant(value=c, shape=s))), lambda x, c, s: div(x, _negated(c, s))
 
 
-@rule(changes=NOTHING, on=FLOAT, single_use=True, guard=lambda c: fill(c) is not None,
-      examples=[at((3,), c=Fill(3), s=(3,))])  # fmt: skip
+@rule(
+    changes=NOTHING, on=FLOAT, single_use=True, guard=_is_number, examples=_NUMBERS, counterexamples=_TABLES
+)
 def neg_of_reciprocal(x, *, c, s):
     """-(c / x) = -c / x."""
     return neg(div(constant(value=c, shape=s), x)), lambda x, c, s: div(_negated(c, s), x)
@@ -98,7 +112,7 @@ def quotient_by_neg(x, y):
     return div(x, neg(y)), neg(div(x, y))
 
 
-@rule(changes=NOTHING, on=INTEGER)
+@rule(changes=NOTHING, on=INTEGER, single_use=True)
 def neg_of_difference(x, y):
     """-(x - y) = y - x, but for the sign of zero where x = y."""
     return neg(sub(x, y)), sub(y, x)
@@ -114,10 +128,6 @@ def square_of_neg(x):
 def abs_of_abs(x):
     """||x|| = |x|."""
     return abs(abs(x)), abs(x)
-
-
-def _negated(c: Dense, shape: tuple[int, ...]) -> Value:
-    return filled(np.negative(c.array), c, shape)
 
 
 # Units and zeros ----------------------------------------------------------------------------------
@@ -218,11 +228,20 @@ def zero_added_last(x, y):
 
 # Constants ----------------------------------------------------------------------------------------
 
-_SCALARS = [at((3,), a=Fill(3), b=Fill(7), s=(3,)), at((), a=Fill(-1), b=Fill(100), s=(), dtypes=["i8", "i32"])]
-_BOTH = lambda a, b: fill(a) is not None and fill(b) is not None  # noqa: E731
+_SCALARS = [
+    at((3,), a=Fill(3), b=Fill(7), s=(3,)),
+    at((), a=Fill(-1), b=Fill(100), s=(), dtypes=["i8", "i32"]),
+]
+_PAIRS_OF_TABLES = [
+    at((2,), a=Dense(np.array([1, 2], np.int32)), b=Dense(np.int32(3)), s=(2,), dtypes=["i32"])
+]
 
 
-@rule(changes=NOTHING, on=INTEGER, guard=_BOTH, examples=_SCALARS)
+def _are_numbers(a: Dense, b: Dense) -> bool:
+    return fill(a) is not None and fill(b) is not None
+
+
+@rule(changes=NOTHING, on=INTEGER, guard=_are_numbers, examples=_SCALARS, counterexamples=_PAIRS_OF_TABLES)
 def sum_of_constants(x, *, a, b, s):
     """(x + a) + b = x + (a + b) for integers."""
     return (
@@ -231,7 +250,7 @@ def sum_of_constants(x, *, a, b, s):
     )
 
 
-@rule(changes=NOTHING, on=INTEGER, guard=_BOTH, examples=_SCALARS)
+@rule(changes=NOTHING, on=INTEGER, guard=_are_numbers, examples=_SCALARS, counterexamples=_PAIRS_OF_TABLES)
 def product_of_constants(x, *, a, b, s):
     """(x * a) * b = x * (a * b) for integers."""
     return (
@@ -241,21 +260,15 @@ def product_of_constants(x, *, a, b, s):
 
 
 def _has_exact_reciprocal(c: Dense) -> bool:
-    """Whether c is a power of two, up to sign, whose reciprocal is a normal number too."""
+    """Whether c is a power of two, up to sign, and so is its reciprocal, as a normal number."""
     number = fill(c)
-    if number is None:
+    if number is None or c.dtype.kind != "float":
         return False
-    wide = float(number)
-    if not np.isfinite(wide) or np.abs(np.frexp(wide)[0]) != 0.5:
+    wide = math.fabs(float(number))
+    info = ml_dtypes.finfo(c.dtype.np)
+    if not np.isfinite(wide) or math.frexp(wide)[0] != 0.5:
         return False
-    tiny = float(_smallest_normal(c))
-    return np.abs(wide) >= tiny and tiny <= np.abs(1 / wide) and float(np.asarray(1 / wide).astype(c.dtype.np)) == 1 / wide
-
-
-def _smallest_normal(c: Dense) -> float:
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(c.dtype.np).smallest_normal)  # type: ignore[no-untyped-call]
+    return min(wide, 1 / wide) >= float(info.smallest_normal) and max(wide, 1 / wide) <= float(info.max)
 
 
 @rule(
@@ -263,7 +276,11 @@ def _smallest_normal(c: Dense) -> float:
     on=FLOAT,
     guard=_has_exact_reciprocal,
     examples=[at((3,), c=Fill(4), s=(3,)), at((), c=Fill(-0.5), s=())],
-    counterexamples=[at((3,), c=Fill(3), s=(3,)), at((3,), c=Fill(0), s=(3,)), at((3,), c=Fill(np.inf), s=(3,))],
+    counterexamples=[
+        at((3,), c=Fill(3), s=(3,)),
+        at((3,), c=Fill(0), s=(3,)),
+        at((3,), c=Fill(np.inf), s=(3,), dtypes=["f32"]),
+    ],
 )
 def quotient_by_power_of_two(x, *, c, s):
     """x / 2^n = x * 2^-n."""
@@ -297,8 +314,13 @@ def integer_power_minus_one(x):
     return integer_pow(x, y=-1), lambda x: div(full_like(x, 1), x)
 
 
-@rule(changes=NOTHING, on=REAL, guard=lambda y: y % 2 == 0, examples=[at((3,), y=2), at((3,), y=4)],
-      counterexamples=[at((3,), y=3)])  # fmt: skip
+@rule(
+    changes=NOTHING,
+    on=REAL,
+    guard=lambda y: y % 2 == 0,
+    examples=[at((3,), y=2), at((3,), y=4)],
+    counterexamples=[at((3,), y=3)],
+)
 def even_power_of_neg(x, *, y):
     """(-x)^2n = x^2n."""
     return integer_pow(neg(x), y=y), lambda x, y: integer_pow(x, y=y)

@@ -1,5 +1,8 @@
 """Conversion between element types, and the parts of complex numbers."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
 from __future__ import annotations
 
 import itertools
@@ -29,12 +32,18 @@ def lossless(x: DType, y: DType) -> bool:
             wanted = ml_dtypes.iinfo(y.np)
             return int(wanted.min) <= int(given.min) and int(given.max) <= int(wanted.max)
         digits = x.bits - (x.kind == "int")
-        info = ml_dtypes.finfo(y.np)  # type: ignore[no-untyped-call]
+        info = ml_dtypes.finfo(y.np)
         return digits <= info.nmant + 1 and float(info.max) >= 2.0**digits
     if y.is_integer:
         return False
     if x.bits > 8:
-        return (x.name, y.name) in {("f16", "f32"), ("f16", "f64"), ("bf16", "f32"), ("bf16", "f64"), ("f32", "f64")}
+        return (x.name, y.name) in {
+            ("f16", "f32"),
+            ("f16", "f64"),
+            ("bf16", "f32"),
+            ("bf16", "f64"),
+            ("f32", "f64"),
+        }
     # Narrow formats differ in their subnormals, and some have no inf or no signed zero: try every number.
     with np.errstate(all="ignore"):
         wide = np.arange(2**x.bits).astype(np.uint8).view(x.np).astype(np.float64)
@@ -109,7 +118,11 @@ def bits_as_own_type(x, *, d):
 @rule(
     changes=NOTHING,
     guard=lambda x, d, e: x.type.dtype.bits == d.bits == e.bits,
-    examples=[at((3,), d=dtype_named("u32"), e=dtype_named(e), dtypes=[x]) for x in ("f32", "i32") for e in ("f32", "i32")],
+    examples=[
+        at((3,), d=dtype_named("u32"), e=dtype_named(e), dtypes=[x])
+        for x in ("f32", "i32")
+        for e in ("f32", "i32")
+    ],
     counterexamples=[at((4,), d=dtype_named("u8"), e=dtype_named("f32"), dtypes=["f32"])],
 )
 def bits_through_same_width(x, *, d, e):
@@ -121,7 +134,9 @@ def bits_through_same_width(x, *, d, e):
 def rounding_twice(x, *, e, m):
     """A rounded number is not rounded again."""
     return (
-        reduce_precision(reduce_precision(x, exponent_bits=e, mantissa_bits=m), exponent_bits=e, mantissa_bits=m),
+        reduce_precision(
+            reduce_precision(x, exponent_bits=e, mantissa_bits=m), exponent_bits=e, mantissa_bits=m
+        ),
         reduce_precision(x, exponent_bits=e, mantissa_bits=m),
     )
 
@@ -159,7 +174,7 @@ def real_of_conj(z):
     return real(conj(z)), real(z)
 
 
-@rule(changes=NOTHING)
+@rule(changes=NOTHING, single_use=True)
 def imag_of_conj(z):
     """im(conj z) = -im z."""
     return imag(conj(z)), neg(imag(z))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 
 from ir.core import Dense, Value
-from ir.ops.families import COMPLEX, FLOAT, INEXACT, INTEGER, NUMBER
-from ir.ops.shape import constant
+from ir.ops.families import COMPLEX, FLOAT, INEXACT, INTEGER, NUMBER, ORDERED
+from ir.ops.shape import broadcast_in_dim, constant, reshape_to
 from ir.types import Shape
 
 __all__ = [
-    "BITS", "COMPLEX", "EXACT", "FLOAT", "INEXACT", "INTEGER", "NUMBER", "REAL", "F", "fill", "filled", "same",
+    "BITS", "COMPLEX", "EXACT", "FLOAT", "INEXACT", "INTEGER", "NUMBER", "ORDERED", "REAL", "fill", "filled",
+    "repeated", "same",
 ]  # fmt: skip
 
 BITS: Final = frozenset({"bool", "int", "uint"})
 EXACT: Final = frozenset({"bool", "int", "uint"})  # whatever the order of operations
 REAL: Final = NUMBER - COMPLEX
-F: Final = ("bf16", "f16", "f32", "f64")
 
 
 def fill(value: Dense) -> Any:
@@ -32,6 +33,13 @@ def filled(array: Any, like: Dense, shape: Shape) -> Value:
         return constant(value=Dense(np.asarray(array).astype(like.dtype.np), like.dtype), shape=shape)  # type: ignore[no-any-return]
 
 
-def same(a: Dense, b: Dense) -> bool:
+def repeated(x: Value, shape: Shape, dims: tuple[int, ...]) -> Value:
+    """`x` broadcast; reshaped, which is free, where nothing is repeated."""
+    if x.type.size == math.prod(shape):
+        return reshape_to(x, shape)
+    return broadcast_in_dim(x, shape=shape, dims=dims)  # type: ignore[no-any-return]
+
+
+def same(c: Dense, v: Dense) -> bool:
     """Whether two constants are filled with the same number, bit for bit."""
-    return fill(a) is not None and a == b
+    return fill(c) is not None and c == v

@@ -1,5 +1,8 @@
 """Logic, comparison, selection and extrema. Exact, on every value, unless marked."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
 from __future__ import annotations
 
 from ir.ops.elementwise import (
@@ -140,6 +143,7 @@ def _negated_comparison(comparison, opposite):
     @rule(
         changes=NOTHING,
         name=f"not_{comparison.name}",
+        single_use=True,
         guard=None if free else _ordered,
         examples=() if free else examples,
         counterexamples=() if free else [at((3,), (3,), dtypes=["f32", "bf16"])],

@@ -1,5 +1,8 @@
 """Rearrangement: reshape, transpose, broadcast_in_dim, rev, and what they do to each other."""
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
 from __future__ import annotations
 
 import math
@@ -45,10 +48,17 @@ def reshape_to_own_shape(x, *, s):
     return reshape(x, shape=s), x
 
 
-@rule(changes=NOTHING, examples=[at((2, 3), s=(6,), t=(3, 2)), at((2, 0), s=(0,), t=(5, 0)), at((1,), s=(), t=(1, 1))])
-def reshape_of_reshape(x, *, s, t):
+@rule(
+    changes=NOTHING,
+    examples=[
+        at((2, 3), s=(6,), shape=(3, 2)),
+        at((2, 0), s=(0,), shape=(5, 0)),
+        at((1,), s=(), shape=(1, 1)),
+    ],
+)
+def reshape_of_reshape(x, *, s, shape):
     """Only the last shape counts."""
-    return reshape(reshape(x, shape=s), shape=t), lambda x, t: reshape_to(x, t)
+    return reshape(reshape(x, shape=s), shape=shape), reshape_to
 
 
 # transpose ----------------------------------------------------------------------------------------
@@ -100,12 +110,12 @@ def transpose_of_ones(x, *, p):
 @rule(
     changes=NOTHING,
     guard=lambda x, out: x.type.size == out.type.size,
-    examples=[at((2, 3), s=(2, 3), d=(0, 1)), at((3,), s=(1, 3), d=(1,)), at((), s=(1,), d=())],
-    counterexamples=[at((3,), s=(2, 3), d=(1,))],
+    examples=[at((2, 3), shape=(2, 3), d=(0, 1)), at((3,), shape=(1, 3), d=(1,)), at((), shape=(1,), d=())],
+    counterexamples=[at((3,), shape=(2, 3), d=(1,))],
 )
-def broadcast_of_size_one(x, *, s, d):
+def broadcast_of_size_one(x, *, shape, d):
     """No element is repeated: a reshape, which is free."""
-    return broadcast_in_dim(x, shape=s, dims=d), lambda x, s: reshape_to(x, s)
+    return broadcast_in_dim(x, shape=shape, dims=d), reshape_to
 
 
 @rule(
@@ -148,6 +158,16 @@ def broadcast_of_expanded(x, *, r, s, d):
     )
 
 
+def _transposed_broadcast(x, d, p, out):
+    dims = [p.index(axis) for axis in d]
+    kept = [axis for axis, n in zip(dims, x.type.shape, strict=True) if n != 1]
+    if dims != sorted(dims):
+        if kept != sorted(kept):
+            return None
+        x, dims = reshape_to(x, tuple(_without_ones(x.type.shape))), kept
+    return broadcast_in_dim(x, shape=out.type.shape, dims=tuple(dims))
+
+
 @rule(
     changes=NOTHING,
     examples=[
@@ -160,16 +180,6 @@ def broadcast_of_expanded(x, *, r, s, d):
 def transpose_of_broadcast(x, *, s, d, p):
     """Repeat along the new axes at once, where the operand's own keep their order."""
     return transpose(broadcast_in_dim(x, shape=s, dims=d), perm=p), _transposed_broadcast
-
-
-def _transposed_broadcast(x, d, p, out):
-    dims = [p.index(axis) for axis in d]
-    kept = [axis for axis, n in zip(dims, x.type.shape, strict=True) if n != 1]
-    if dims != sorted(dims):
-        if kept != sorted(kept):
-            return None
-        x, dims = reshape_to(x, tuple(_without_ones(x.type.shape))), kept
-    return broadcast_in_dim(x, shape=out.type.shape, dims=tuple(dims))
 
 
 def _groups(before, after):
@@ -189,21 +199,6 @@ def _groups(before, after):
         i, j = a, b
 
 
-@rule(
-    changes=NOTHING,
-    examples=[
-        at((3,), s=(2, 3), d=(1,), t=(2, 1, 3)),
-        at((3,), s=(2, 4, 3), d=(2,), t=(8, 3)),
-        at((), s=(2, 3), d=(), t=(6,)),
-        at((1, 3), s=(2, 3), d=(0, 1), t=(2, 1, 3)),
-    ],
-    counterexamples=[at((3,), s=(2, 3), d=(1,), t=(6,)), at((0,), s=(2, 0), d=(1,), t=(0,))],
-)
-def reshape_of_broadcast(x, *, s, d, t):
-    """Repeat into the last shape at once, where the operand's own axes are kept."""
-    return reshape(broadcast_in_dim(x, shape=s, dims=d), shape=t), _reshaped_broadcast
-
-
 def _reshaped_broadcast(x, s, d, t):
     if 0 in s:
         return None
@@ -218,11 +213,28 @@ def _reshaped_broadcast(x, s, d, t):
     return broadcast_in_dim(reshape_to(x, kept), shape=t, dims=tuple([where[axis] for axis in own]))
 
 
+@rule(
+    changes=NOTHING,
+    single_use=True,
+    examples=[
+        at((3,), s=(2, 3), d=(1,), t=(2, 1, 3)),
+        at((3,), s=(2, 4, 3), d=(2,), t=(8, 3)),
+        at((), s=(2, 3), d=(), t=(6,)),
+        at((1, 3), s=(2, 3), d=(0, 1), t=(2, 1, 3)),
+    ],
+    counterexamples=[at((3,), s=(2, 3), d=(1,), t=(6,)), at((0,), s=(2, 0), d=(1,), t=(0,))],
+)
+def reshape_of_broadcast(x, *, s, d, t):
+    """Repeat into the last shape at once, where the operand's own axes are kept."""
+    return reshape(broadcast_in_dim(x, shape=s, dims=d), shape=t), _reshaped_broadcast
+
+
 # Elementwise ops on repeated elements: compute each element once.
 
 
-def _smaller(x, s):
-    return x.type.size < math.prod(s)
+def _smaller(x, s, shared):
+    """Whether computing before repeating is less work, also where the repeated operand stays."""
+    return x.type.size * (3 if shared else 1) < math.prod(s)
 
 
 def _unary_of_broadcast(op, changes):
@@ -247,7 +259,7 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_broadcasts",
-        guard=lambda x, y, s: x.type is y.type and _smaller(x, s),
+        guard=lambda x, y, s, shared: x.type is y.type and _smaller(x, s, shared),
         examples=[at((3,), (3,), s=(2, 3), d=(1,))],
         counterexamples=[at((1, 3), (2, 1), s=(2, 3), d=(0, 1))],
     )
@@ -261,7 +273,7 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_broadcast_and_constant",
-        guard=lambda x, c, s: fill(c) is not None and _smaller(x, s),
+        guard=lambda x, c, s, shared: fill(c) is not None and _smaller(x, s, shared),
         examples=[at((3,), s=(2, 3), d=(1,), c=Fill(3), t=(2, 3))],
         counterexamples=[at((3,), s=(1, 3), d=(1,), c=Fill(3), t=(1, 3))],
     )
@@ -275,7 +287,7 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_constant_and_broadcast",
-        guard=lambda x, c, s: fill(c) is not None and _smaller(x, s),
+        guard=lambda x, c, s, shared: fill(c) is not None and _smaller(x, s, shared),
         examples=[at((3,), s=(2, 3), d=(1,), c=Fill(3), t=(2, 3))],
         counterexamples=[at((3,), s=(1, 3), d=(1,), c=Fill(3), t=(1, 3))],
     )
@@ -310,7 +322,10 @@ def rev_of_ones(x, *, a):
     return rev(x, axes=a), x
 
 
-@rule(changes=NOTHING, examples=[at((2, 3), a=(0,), b=(1, 0)), at((2, 3), a=(0,), b=(0,)), at((2, 3), a=(0,), b=(1,))])
+@rule(
+    changes=NOTHING,
+    examples=[at((2, 3), a=(0,), b=(1, 0)), at((2, 3), a=(0,), b=(0,)), at((2, 3), a=(0,), b=(1,))],
+)
 def rev_of_rev(x, *, a, b):
     """An axis reversed twice is as before."""
     return rev(rev(x, axes=a), axes=b), lambda x, a, b: _reversed(x, sorted(set(a) ^ set(b)))

@@ -18,7 +18,12 @@ def _call(*operands: Any, function: ir.Function) -> Any:
 
 @lowers("checkpoint")
 def _checkpoint(*operands: Any, function: ir.Function, barrier: bool) -> Any:
-    return emit(function, lax.optimization_barrier(operands) if barrier else operands)
+    return emit(function, _barrier(operands) if barrier else operands)
+
+
+def _barrier(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The operands, behind a barrier that XLA does not look through."""
+    return tuple(lax.optimization_barrier(operands))  # type: ignore[no-untyped-call]
 
 
 @lowers("custom_jvp_call")
@@ -46,9 +51,9 @@ def _stop_gradient(x: Any) -> Any:
 
 @lowers("optimization_barrier")
 def _optimization_barrier(*operands: Any) -> Any:
-    return tuple(lax.optimization_barrier(operands))
+    return _barrier(operands)
 
 
 @lowers("sharding_constraint")
 def _sharding_constraint(x: Any, *, sharding: ir.Opaque) -> Any:
-    return lax.with_sharding_constraint(x, sharding.obj)
+    return lax.with_sharding_constraint(x, sharding.obj)  # type: ignore[no-untyped-call]

@@ -168,7 +168,8 @@ def test_costs_of_random_functions_add_up(function):
 
 
 @given(functions())
-def test_inlining_calls_changes_neither_flops_nor_bytes(function):
+def test_inlining_calls_adds_no_cost(function):
     flat: Function = inline_calls(function)
     assert ir.flops(flat) == ir.flops(function)
-    assert ir.bytes_accessed(flat) == ir.bytes_accessed(function)
+    # Less where a body returns a value twice: an operand used twice in an equation is read once.
+    assert ir.bytes_accessed(flat) <= ir.bytes_accessed(function)

@@ -68,7 +68,10 @@ class Sample:
       rtol: wanted agreement of evaluation, lowering and reference, by dtype; see the harness.
       compare: maps results before they are compared, where they are unique only up to a sign or an
         order (`compare` must keep what defines the op).
-      derivative_rtol: agreement with finite differences in f64 where 1e-6 is out of reach, with why.
+      derivative_rtol: agreement with finite differences in f64 where 1e-6 is out of reach, with why; inf
+        where results are unique only up to a choice that need not be continuous.
+      tangent: projects a direction to one that keeps the structure of an operand (Hermitian, say) to
+        which the derivative is restricted.
       why: the reason for any loosened tolerance or for `compare`.
     """
 
@@ -82,6 +85,7 @@ class Sample:
     rtol: dict[str, float] = field(default_factory=dict)
     compare: Callable[..., Any] | None = None
     derivative_rtol: float = 1e-6
+    tangent: Callable[[Any], Any] | None = None
     why: str = ""
 
     @property

@@ -19,7 +19,6 @@ import pytest
 import ir
 from ir import transforms
 from ir.errors import DifferentiationError
-from ir.op import ZERO
 from lowering.emit import emit
 from tests.ops.harness import (
     BY_NAME,
@@ -51,6 +50,20 @@ DEFINED_AS_ZERO = {
     "stop_gradient": "that is what it is for",
     "bitcast_convert": "bits are no numbers; as in JAX",
 }
+# Operands by which an op has no derivative, given how many operands there are.
+UNDEFINED: dict[str, Callable[[int], Sequence[int]]] = {
+    "polygamma": lambda count: [0],  # the order: nan in JAX
+    "regularized_incomplete_beta": lambda count: [0, 1],
+    "zeta": lambda count: [0],
+    "reduce": lambda count: range(count // 2, count),  # inits, which are identities of the function
+    "reduce_window": lambda count: range(count // 2, count),
+}
+# Where the derivative is not what JAX says.
+UNLIKE_JAX = {"sign": "the sign of a complex number turns with it; JAX says it does not"}
+# Which have no second derivative, although JAX gives one in forward mode.
+ONCE_DIFFERENTIABLE = {"random_gamma": "JAX differentiates the iterations that approximate the slope"}
+# Agreement of ops that round tangents as they round values.
+ROUNDING = {"reduce_precision": 1e-2}
 
 
 class Problem:
@@ -60,15 +73,39 @@ class Problem:
         self.case = c
         self.function = c.function
         self.xs = c.operands
-        self.wrt = inexact(c.types)
+        undefined = UNDEFINED.get(c.sample.op, lambda count: ())(len(self.xs))
+        self.wrt = tuple([i for i in inexact(c.types) if i not in undefined])
+        self.undefined = tuple([i for i in inexact(c.types) if i in undefined])
         self.outs = inexact(self.function.out_types)
         rng = np.random.default_rng(1)
-        self.tangents = {i: direction(self.xs[i], rng) for i in self.wrt}
+        project = c.sample.tangent or (lambda tangent: tangent)
+        self.tangents = {i: project(direction(self.xs[i], rng)) for i in self.wrt}
         values = ir.evaluate(self.function, *self.xs)
+        self.finite = all(np.isfinite(precise(v)).all() for v in values)
         self.cts = [direction(values[i], rng) for i in self.outs]
         # Directions of the second order: of the operands and of the cotangents.
-        self.tangents2 = {i: direction(self.xs[i], rng) for i in self.wrt}
+        self.tangents2 = {i: project(direction(self.xs[i], rng)) for i in self.wrt}
         self.cts2 = [direction(ct, rng) for ct in self.cts]
+
+    @property
+    def rtol(self) -> float:
+        """Wanted agreement with JAX, and of forward with reverse mode."""
+        if self.case.sample.op in ROUNDING:
+            return ROUNDING[self.case.sample.op]
+        dtypes = [t.dtype.name for t in (*self.function.in_types, *self.function.out_types)]
+        return max([JAX_RTOL.get(d, 0.3) for d in dtypes if ir.dtype_named(d).is_inexact])
+
+    @property
+    def compares(self) -> bool:
+        """Whether derivatives are unique and JAX's are right."""
+        return self.case.sample.compare is None and self.case.sample.op not in UNLIKE_JAX
+
+    @property
+    def differenceable(self) -> bool:
+        """Whether finite differences approximate the derivative."""
+        sample = self.case.sample
+        told = sample.op not in DEFINED_AS_ZERO and sample.derivative_rtol < np.inf
+        return is_double(self) and self.finite and told
 
     @property
     def rng(self) -> np.random.Generator:
@@ -196,12 +233,14 @@ def skip_without_derivative(p: Problem) -> None:
             p.jvp(p.wrt)
         pytest.skip(f"{the_op.name} has no derivative")
     if not p.outs:
-        assert the_op.jvp is ZERO
+        assert p.jvp(p.wrt) == ()
         pytest.skip("no result has a tangent")
 
 
 def refused(p: Problem, name: str, key: Any, error: Exception) -> None:
     """A derivative that does not exist here: nor may it in JAX."""
+    if key == "second" and p.case.sample.op in ONCE_DIFFERENTIABLE:
+        return
     if jax_says(name, p.case.dtype, key) is not None:
         raise error
 
@@ -210,6 +249,9 @@ def refused(p: Problem, name: str, key: Any, error: Exception) -> None:
 def test_forward(name: str, dtype: str) -> None:
     p = problem(name, dtype)
     skip_without_derivative(p)
+    for i in p.undefined:
+        with pytest.raises(DifferentiationError):
+            p.jvp((i,))
     defined = []
     for i in p.wrt:
         try:
@@ -220,10 +262,10 @@ def test_forward(name: str, dtype: str) -> None:
     for subset in subsets(defined):
         got = p.jvp(subset)
         expected = [jax_says(name, dtype, ("jvp", i)) for i in subset]
-        if all(outs is not None for outs in expected) and p.case.sample.compare is None:
+        if all(outs is not None for outs in expected) and p.compares:
             total = [sum(parts) for parts in zip(*expected, strict=True)]
-            close(p, f"jvp by operands {subset} against JAX", got, total, rtol=JAX_RTOL[dtype], atol=1e-12)
-        if is_double(p) and p.case.sample.op not in DEFINED_AS_ZERO:
+            close(p, f"jvp by operands {subset} against JAX", got, total, rtol=p.rtol, atol=1e-12)
+        if p.differenceable:
             along = {i: p.tangents[i] for i in subset}
             want = differences(p.function, p.xs, along)
             rtol = p.case.sample.derivative_rtol
@@ -243,9 +285,7 @@ def test_forward_at_special_operands(name: str, dtype: str) -> None:
                 continue
             program, _ = transforms.jvp(p.case.function_at(operands), mask((i,), len(operands)))
             got = ir.evaluate(program, *operands, p.tangents[i])[len(p.function.results) :]
-            close(
-                p, f"jvp by operand {i} at special operands {n}", got, want, rtol=JAX_RTOL[dtype], atol=1e-12
-            )
+            close(p, f"jvp by operand {i} at special operands {n}", got, want, rtol=p.rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
@@ -259,6 +299,8 @@ def test_reverse(name: str, dtype: str) -> None:
             except DifferentiationError as error:
                 refused(p, name, "vjp", error)
                 continue
+            if not p.finite:
+                continue
             try:
                 pushed = p.jvp(subset)
             except DifferentiationError:
@@ -271,15 +313,15 @@ def test_reverse(name: str, dtype: str) -> None:
                 float(np.sum(np.abs(precise(a) * precise(b))))
                 for a, b in zip(cts, [p.tangents[i] for i in subset], strict=True)
             )
-            rtol = JAX_RTOL[dtype]
+            rtol = p.rtol
             assert abs(left - right) <= rtol * max(1e-3, abs(left), scale), (
                 f"{p.case.name}, operands {subset}, results {seeded}: <ct, J t> = {left}, "
                 f"<J^T ct, t> = {right}"
             )
     want = jax_says(name, dtype, "vjp")
-    if want is not None and p.case.sample.compare is None:
+    if want is not None and p.compares:
         got = p.pulled(p.wrt, p.outs)
-        close(p, "vjp against JAX", got, want, rtol=JAX_RTOL[dtype], atol=1e-12)
+        close(p, "vjp against JAX", got, want, rtol=p.rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
@@ -297,7 +339,7 @@ def test_transposes_where_linear(name: str, dtype: str) -> None:
             return ir.evaluate(p.function, *[values.get(i, x) for i, x in enumerate(p.xs)])
 
         def is_sum(whole: Arrays, x_part: Arrays, y_part: Arrays) -> bool:
-            limit = JAX_RTOL[dtype] * max(1.0, magnitude(whole))
+            limit = p.rtol * max(1.0, magnitude(whole))
             return all(
                 np.all(np.abs(precise(w) - 2 * precise(a) - 3 * precise(b)) <= limit)
                 for w, a, b in zip(whole, x_part, y_part, strict=True)
@@ -314,7 +356,7 @@ def test_transposes_where_linear(name: str, dtype: str) -> None:
         cts = ir.evaluate(back, *others, *p.cts)
         left = paired(p.cts, at(ys))
         right = paired(cts, [ys[i] for i in subset])
-        assert abs(left - right) <= JAX_RTOL[dtype] * max(1.0, abs(left), magnitude(cts)), (
+        assert abs(left - right) <= p.rtol * max(1.0, abs(left), magnitude(cts)), (
             f"{p.case.name}, operands {subset}: <ct, L y> = {left}, <L^T ct, y> = {right}"
         )
 
@@ -334,20 +376,22 @@ def test_second_order(name: str, dtype: str) -> None:
         pytest.skip(str(error))
     got = ir.evaluate(program, *xs, *along.values())
     want = jax_says(name, dtype, "second")
-    if want is not None and p.case.sample.compare is None:
+    if want is not None and p.compares:
         flat = [*want] if len(want) == len(got) else jax.tree_util.tree_leaves(want)
-        close(p, "jvp of vjp against JAX", got, flat, rtol=JAX_RTOL[dtype] * 10, atol=1e-11)
-    if is_double(p) and p.case.sample.op not in DEFINED_AS_ZERO:
+        close(p, "jvp of vjp against JAX", got, flat, rtol=p.rtol * 10, atol=1e-11)
+    if p.differenceable:
         rtol = p.case.sample.derivative_rtol * 10
         want = differences(first, xs, along)
         close(p, "jvp of vjp against differences", got, want, rtol=rtol, atol=noise(first, xs))
+    if not p.finite:
+        return
     twice = transforms.vjp(first, mask(tuple(along), len(xs)), [True] * len(first.results))
     verified(twice, "vjp of vjp")
     weights = [direction(g, p.rng) for g in got]
     cts = ir.evaluate(twice, *xs, *weights)[len(first.results) :]
     left, right = paired(weights, got), paired(cts, list(along.values()))
     scale = max(1e-3, abs(left), magnitude(cts), magnitude(got))
-    assert abs(left - right) <= 100 * JAX_RTOL[dtype] * scale, (
+    assert abs(left - right) <= 100 * p.rtol * scale, (
         f"{p.case.name}: <w, H t> = {left}, <H^T w, t> = {right}"
     )
 
@@ -409,4 +453,7 @@ def test_second_order_program_compiles(name: str, dtype: str) -> None:
     given = [*xs, *[p.tangents2[i] for i in p.wrt], *p.cts2]
     want = ir.evaluate(program, *given)
     got = compiled(lambda arrays: emit(program, arrays), given, wide=True)
-    close(p, "second order through XLA", got, want, rtol=max(1e-9, JAX_RTOL[dtype]), atol=1e-10)
+    if p.case.sample.compare is not None:  # XLA and the evaluator may have chosen differently
+        assert [x.shape for x in got] == [x.shape for x in want]
+        return
+    close(p, "second order through XLA", got, want, rtol=p.rtol, atol=1e-10)

@@ -15,12 +15,17 @@ OPS = ir.all_ops()
 # Ops that lack a rule, and why.
 NO_SAMPLE = {
     "custom_vjp_tangent": "stands for a linear map of which only the transpose is known",
+    "custom_vjp_call": "has no forward mode to test; tests/tracer/test_custom_rules.py has its reverse mode",
 }
 NO_DERIVATIVE = {
     "custom_vjp_tangent": "forward mode does not exist for custom_vjp",
     "nextafter": "the neighbour of a float is no differentiable function; JAX has no rule either",
     "igamma_grad_a": "a second derivative by the shape parameter; JAX has no rule either",
     "random_gamma_grad": "a second derivative of gamma samples; JAX has no rule either",
+    "householder_product": "JAX has no rule either; qr has one",
+    "hessenberg": "JAX has no rule either",
+    "tridiagonal": "JAX has no rule either; eigh has one",
+    "schur": "JAX has no rule either",
 }
 
 

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
+import numpy as np
 
-from ir.core import Opaque
-from ir.errors import ArgumentTypeError, CustomRuleError
+import ir
+from ir.core import Opaque, attr_key
+from ir.errors import ArgumentError, ArgumentTypeError, CustomRuleError
 from ir.ops import calls
 from ir.types import TensorType
-from tracer.api.arguments import flatten, function_name, leaf_names, leaf_type, tree_flatten, tree_unflatten
+from lowering.execute import Cache
+from tracer.api.arguments import (
+    Flat,
+    call,
+    check_signature,
+    flatten,
+    function_name,
+    leaf_type,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
 from tracer.api.jit import closed, jit
+from tracer.numpy.creation import zeros_like
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
+from tracer.types import x64_enabled
 from tracer.value import Tensor
 
 
-def _no_captures(traced: Traced, name: str, what: str) -> Any:
+def _no_captures(traced: Traced, name: str, what: str) -> ir.Function:
     """The closed function; CustomRuleError where it uses a value of an enclosing trace."""
     for x in traced.captures:
         if isinstance(x, (Tensor, jax.core.Tracer)):
@@ -30,29 +47,46 @@ def _no_captures(traced: Traced, name: str, what: str) -> Any:
     return closed(traced)
 
 
+class _Checking(threading.local):
+    """The custom functions whose rules this thread is comparing with what they were."""
+
+    active: frozenset[int] = frozenset()
+
+
+_checking = _Checking()
+
+
 class _Custom:
     """What both kinds share: non-differentiable arguments and recording of the primal function."""
 
+    # Whether the rules depend on nothing but their arguments, so that they never change.
+    constant = False
+
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(cast("Callable[..., Any]", self), f)
         self.f = f
         self.nondiff = tuple(nondiff_argnums)
-        self._rules: dict[Any, Any] = {}
+        self._rules: Cache[tuple[Opaque, ...]] = Cache(256)
 
     @property
     def name(self) -> str:
         return function_name(self.f)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
     def _bind(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
-        """Positional arguments, keywords resolved by the signature."""
-        if not kwargs:
+        """Positional arguments, keywords and defaults resolved by the signature."""
+        try:
+            bound = inspect.signature(self.f).bind(*args, **kwargs)
+        except ValueError:  # no signature to be had
             return tuple(args)
-        import inspect
-
-        bound = inspect.signature(self.f).bind(*args, **kwargs)
+        except TypeError as error:
+            check_signature(self.f, args, kwargs, error)
+            raise
         bound.apply_defaults()
         if bound.kwargs:
             raise ArgumentTypeError(
@@ -61,6 +95,10 @@ class _Custom:
         return bound.args
 
     def _split(self, args: tuple[Any, ...]) -> tuple[dict[int, Any], tuple[Any, ...]]:
+        if wrong := [n for n in self.nondiff if not -len(args) <= n < len(args)]:
+            raise ArgumentError(
+                f"{self.name}: expected nondiff_argnums to fit the {len(args)} arguments, got {wrong}"
+            )
         nondiff = {n % len(args): args[n] for n in self.nondiff}
         return nondiff, tuple([a for i, a in enumerate(args) if i not in nondiff])
 
@@ -68,28 +106,46 @@ class _Custom:
         rest = iter(diff)
         return [nondiff[i] if i in nondiff else next(rest) for i in range(len(nondiff) + len(diff))]
 
-    def _rule(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs."""
+    def _outside(self, args: tuple[Any, ...]) -> Any:
+        """The result outside any trace; what JAX traces gets a program that knows the rules."""
+        nondiff, diff = self._split(args)
+        if not any(isinstance(x, jax.core.Tracer) for x in tree_leaves(diff)):
+            return self.f(*args)
+        return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
+
+    def _key(self, flat: Flat, nondiff: dict[int, Any], traced: Traced) -> tuple[Any, ...]:
+        fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
+        return flat.tree, flat.types, flat.weak, fixed, traced.out_tree, x64_enabled()
+
+    def _rule(self, key: Any, make: Callable[[], tuple[Opaque, ...]]) -> tuple[Opaque, ...]:
+        """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs.
+
+        What a rule closes over may have changed since it was traced: it is traced again and compared.
+        """
         try:
-            if key not in self._rules:
-                self._rules[key] = make()
-            return self._rules[key]
+            hash(key)
         except TypeError:  # an unhashable non-differentiable argument: no reuse
             return make()
-
-    def _outside(self, args: tuple[Any, ...]) -> Any:
-        """The call outside any trace; under a transform of JAX, one that keeps the rule."""
-        nondiff, diff = self._split(args)
-        if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(diff)):
-            return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
-        return self.f(*args)
+        if id(self) in _checking.active or self.constant:
+            return self._rules.get(key, make)
+        before = self._rules.find(key)
+        if before is not None:
+            outer = _checking.active
+            _checking.active = outer | {id(self)}
+            try:
+                same = all(rule.obj.unchanged() for rule in before)
+            finally:
+                _checking.active = outer
+            if not same:
+                self._rules.drop(key)
+        return self._rules.get(key, make)
 
     def _record(self, args: tuple[Any, ...]) -> tuple[Any, Any, dict[int, Any], Traced]:
         nondiff, diff = self._split(args)
         flat = flatten(diff, {}, self.f)
 
         def call(*leaves: Any) -> Any:
-            inner, _ = tree_unflatten(flat.tree, leaves)
+            inner, _ = flat.unflatten(leaves)
             return self.f(*self._merge(nondiff, inner))
 
         traced = trace_flat(call, flat.types, flat.weak, name=self.name)
@@ -117,12 +173,21 @@ class custom_jvp(_Custom):
         """Set one rule an argument; None stands for a zero derivative."""
 
         def jvp(primals: Any, tangents: Any) -> Any:
+            if len(jvps) != len(primals):
+                raise CustomRuleError(
+                    f"{self.name}: expected one rule for each of {len(primals)} arguments, got {len(jvps)}"
+                )
             out = self(*primals)
-            total = jax.tree_util.tree_map(lambda x: lift(x) * 0, out)
-            for rule, tangent in zip(jvps, tangents, strict=True):
-                if rule is not None:
-                    term = rule(tangent, out, *primals)
-                    total = jax.tree_util.tree_map(lambda a, b: a + b, total, term)
+            terms = [
+                rule(tangent, out, *primals)
+                for rule, tangent in zip(jvps, tangents, strict=True)
+                if rule is not None
+            ]
+            if not terms:
+                return out, jax.tree_util.tree_map(zeros_like, out)
+            total = terms[0]
+            for term in terms[1:]:
+                total = jax.tree_util.tree_map(lambda a, b: a + b, total, term)
             return out, total
 
         self.defjvp(jvp)
@@ -136,26 +201,25 @@ class custom_jvp(_Custom):
             return self._outside(args)
         flat, _, nondiff, traced = self._record(args)
         function = _no_captures(traced, self.name, "the body")
-        key = (flat.tree, flat.types, flat.weak, tuple(nondiff.items()), traced.out_tree)
-        rule = self._rule(
-            key, lambda: Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced)))
+        (rule,) = self._rule(
+            self._key(flat, nondiff, traced),
+            lambda: (Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced))),),
         )
         operands = tuple([trace.lift(x).value for x in flat.leaves])
         outs = trace.emit(calls.custom_jvp_call, operands, {"function": function, "jvp": rule})
         leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
         return tree_unflatten(traced.out_tree, leaves)
 
-    def _trace_rule(self, flat: Any, nondiff: dict[int, Any], primal: Traced) -> Any:
-        def trace_rule(types: tuple[TensorType, ...]) -> Any:
+    def _trace_rule(
+        self, flat: Flat, nondiff: dict[int, Any], primal: Traced
+    ) -> Callable[[tuple[TensorType, ...]], ir.Function]:
+        def trace_rule(types: tuple[TensorType, ...]) -> ir.Function:
             inexact = [t.dtype.is_inexact for t in types]
 
             def rule(*leaves: Any) -> Any:
-                import numpy as np
-
-                primals, _ = tree_unflatten(flat.tree, leaves[: len(types)])
+                primals, _ = flat.unflatten(leaves[: len(types)])
                 given = iter(leaves[len(types) :])
-                tangents, _ = tree_unflatten(
-                    flat.tree,
+                tangents, _ = flat.unflatten(
                     [
                         next(given) if i else np.zeros(t.shape, jax.dtypes.float0)
                         for i, t in zip(inexact, types, strict=True)
@@ -165,12 +229,13 @@ class custom_jvp(_Custom):
                 out = self.jvp(*nondiff.values(), tuple(primals), tuple(tangents))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
-                        f"the JVP rule of {self.name} must return (result, tangent), got {type(out).__name__}"
+                        f"the JVP rule of {self.name} is expected to return (result, tangent), got {_shown(out)}"
                     )
                 return self._checked(out[0], out[1], primal)
 
             all_types = (*types, *[t for t, i in zip(types, inexact, strict=True) if i])
-            traced = trace_flat(rule, all_types, [False] * len(all_types), name=f"jvp_of_{self.name}")
+            weak = (*flat.weak, *[w for w, i in zip(flat.weak, inexact, strict=True) if i])
+            traced = trace_flat(rule, all_types, weak, name=f"jvp_of_{self.name}")
             return _no_captures(traced, self.name, "the JVP rule")
 
         return trace_rule
@@ -178,10 +243,10 @@ class custom_jvp(_Custom):
     def _checked(self, out: Any, tangent: Any, primal: Traced) -> Any:
         leaves, tree = tree_flatten(out)
         tangents, tangent_tree = tree_flatten(tangent)
-        if tree != primal.out_tree or tangent_tree != tree:
+        if bool(tree != primal.out_tree) or bool(tangent_tree != tree):
             raise CustomRuleError(
-                f"the JVP rule of {self.name} returned results of structure {tree} with tangents {tangent_tree}, "
-                f"expected {primal.out_tree} for both"
+                f"the JVP rule of {self.name}: expected a result and a tangent of structure "
+                f"{primal.out_tree}, got {tree} and {tangent_tree}"
             )
         results, douts = [], []
         for x, t, want in zip(leaves, tangents, primal.function.out_types, strict=True):
@@ -189,6 +254,12 @@ class custom_jvp(_Custom):
             if want.dtype.is_inexact:
                 douts.append(_as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
         return [*results, *douts]
+
+
+class builtin_jvp(custom_jvp):  # noqa: N801 (a decorator)
+    """`custom_jvp` whose rule depends on nothing but its arguments."""
+
+    constant = True
 
 
 class custom_vjp(_Custom):
@@ -217,8 +288,10 @@ class custom_vjp(_Custom):
             return self._outside(args)
         flat, diff, nondiff, traced = self._record(args)
         function = _no_captures(traced, self.name, "the body")
-        key = (flat.tree, flat.types, flat.weak, tuple(nondiff.items()), traced.out_tree)
-        fwd, bwd = self._rule(key, lambda: self._make_rules(flat, nondiff, traced, tree_flatten(diff)[1]))
+        fwd, bwd = self._rule(
+            self._key(flat, nondiff, traced),
+            lambda: self._make_rules(flat, nondiff, traced, tree_flatten(diff)[1]),
+        )
         operands = tuple([trace.lift(x).value for x in flat.leaves])
         attrs = {"function": function, "fwd": fwd, "bwd": bwd}
         outs = trace.emit(calls.custom_vjp_call, operands, attrs)
@@ -229,22 +302,22 @@ class custom_vjp(_Custom):
         self, flat: Any, nondiff: dict[int, Any], primal: Traced, arg_tree: Any
     ) -> tuple[Opaque, Opaque]:
         residual_trees: dict[Any, tuple[Any, tuple[TensorType, ...]]] = {}
-        fwd_rule = calls.Rule(self.name, lambda types: trace_fwd(types))
 
         def trace_fwd(types: tuple[TensorType, ...]) -> Any:
             def forward(*leaves: Any) -> Any:
-                inner, _ = tree_unflatten(flat.tree, leaves)
+                inner, _ = flat.unflatten(leaves)
                 assert self.fwd is not None
                 out = self.fwd(*self._merge(nondiff, inner))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
-                        f"the forward rule of {self.name} must return (result, residuals), got {type(out).__name__}"
+                        f"the forward rule of {self.name} is expected to return (result, residuals), "
+                        f"got {_shown(out)}"
                     )
                 results, tree = tree_flatten(out[0])
-                if tree != primal.out_tree:
+                if bool(tree != primal.out_tree):
                     raise CustomRuleError(
-                        f"the forward rule of {self.name} returned a result of structure {tree}, "
-                        f"expected {primal.out_tree}"
+                        f"the forward rule of {self.name}: expected a result of structure "
+                        f"{primal.out_tree}, got {tree}"
                     )
                 residuals, residual_tree = tree_flatten(out[1])
                 residuals = [lift(r) for r in residuals]
@@ -256,6 +329,8 @@ class custom_vjp(_Custom):
             traced = trace_flat(forward, types, flat.weak, name=f"fwd_of_{self.name}")
             return _no_captures(traced, self.name, "the forward rule")
 
+        fwd_rule = calls.Rule(self.name, trace_fwd)
+
         def trace_bwd(types: tuple[TensorType, ...]) -> Any:
             fwd_rule.function(types)
             residual_tree, residual_types = residual_trees[types]
@@ -263,8 +338,6 @@ class custom_vjp(_Custom):
             seeds = [t for t in out_types if t.dtype.is_inexact]
 
             def backward(*leaves: Any) -> Any:
-                import numpy as np
-
                 residuals = tree_unflatten(residual_tree, leaves[: len(residual_types)])
                 given = iter(leaves[len(residual_types) :])
                 cts = tree_unflatten(
@@ -285,31 +358,36 @@ class custom_vjp(_Custom):
 
     def _cotangents(self, out: Any, arg_tree: Any, types: tuple[TensorType, ...]) -> list[Any]:
         """Flat cotangents of the inexact leaves, None spread to zeros, structure checked."""
+        what = f"the backward rule of {self.name}"
         args = arg_tree.unflatten(list(range(arg_tree.num_leaves)))
         if not isinstance(out, (tuple, list)) or len(out) != len(args):
-            got = len(out) if isinstance(out, (tuple, list)) else type(out).__name__
             raise CustomRuleError(
-                f"the backward rule of {self.name} must return a tuple of {len(args)} cotangents, got {got}"
+                f"{what}: expected a tuple of {len(args)} cotangents, one for each argument, got {_shown(out)}"
             )
         flat: list[Any] = [None] * len(types)
-        for arg, ct in zip(args, out, strict=True):
-            indices = tree_flatten(arg)[0]
+
+        def place(ct: Any, indices: Any) -> None:
             if ct is None:
-                continue
-            cts, tree = tree_flatten(ct, is_leaf=lambda x: x is None)
-            want = tree_flatten(arg)[1]
-            if tree != want and len(cts) != len(indices):
-                raise CustomRuleError(
-                    f"the backward rule of {self.name} returned a cotangent of structure {tree}, expected {want}"
-                )
-            for index, c in zip(indices, cts, strict=True):
-                flat[index] = c
-        what = f"the backward rule of {self.name} returned a cotangent"
+                return
+            if type(indices) is not int:
+                raise ValueError(f"an array in the place of {tree_flatten(indices)[1]}")
+            flat[indices] = ct
+
+        try:
+            jax.tree_util.tree_map(place, tuple(out), tuple(args), is_leaf=lambda x: x is None)
+        except ValueError as error:
+            raise CustomRuleError(
+                f"{what}: expected cotangents of structure {arg_tree}, got {tree_flatten(tuple(out))[1]}"
+            ) from error
         return [
-            _zeros(t) if c is None else _as_type(c, t, what)
+            _zeros(t) if c is None else _as_type(c, t, f"{what} returned a cotangent")
             for c, t in zip(flat, types, strict=True)
             if t.dtype.is_inexact
         ]
+
+
+def _shown(out: Any) -> str:
+    return f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
 
 
 def _zeros(type_: TensorType) -> Tensor:
@@ -320,10 +398,13 @@ def _zeros(type_: TensorType) -> Tensor:
 
 def _as_type(x: Any, want: TensorType, what: str) -> Tensor:
     """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit."""
-    got, weak = leaf_type(x)
-    if getattr(x, "dtype", None) == jax.dtypes.float0 or got.shape != want.shape:
-        raise CustomRuleError(f"{what} of type {got}, expected {want}")
-    if got.dtype is not want.dtype and not weak:
+    if getattr(x, "dtype", None) == jax.dtypes.float0:
+        raise CustomRuleError(f"{what} of type float0{list(x.shape)}, expected {want}")
+    try:
+        got, weak = leaf_type(x)
+    except ArgumentTypeError as error:
+        raise CustomRuleError(f"{what} that is no array: {error.message}; expected {want}") from error
+    if got.shape != want.shape or (got.dtype is not want.dtype and not weak):
         raise CustomRuleError(f"{what} of type {got}, expected {want}")
     return convert(lift(x), want.dtype)
 
@@ -350,13 +431,12 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if trace is None:
             return jax.checkpoint(f)(*args, **kwargs)
         flat = flatten(args, kwargs, f)
-
-        def call(*leaves: Any) -> Any:
-            inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
-            return f(*inner_args, **inner_kwargs)
-
         traced = trace_flat(
-            call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree)
+            lambda *leaves: call(f, *flat.unflatten(leaves)),
+            flat.types,
+            flat.weak,
+            name=function_name(f),
+            names=flat.names,
         )
         operands = tuple([trace.lift(x).value for x in (*traced.captures, *flat.leaves)])
         outs = trace.emit(calls.checkpoint, operands, {"function": traced.function, "barrier": False})

@@ -7,7 +7,7 @@ compiled and cached by structure outside.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -16,57 +16,69 @@ import numpy as np
 import ir
 from ir import transforms
 from ir.errors import ArgumentTypeError, DifferentiationError
-from ir.passes.pipeline import simplify_inner
+from ir.passes.dce import dce
 from ir.types import TensorType
 from tracer.api.arguments import (
     Flat,
+    argument_mask,
+    call,
     flatten,
     function_name,
-    leaf_names,
     leaf_type,
     positions,
     tree_flatten,
+    tree_leaves,
     tree_unflatten,
 )
-from tracer.execution import apply
-from tracer.state import state
+from tracer.concrete import Inputs
+from tracer.execution import apply, split
+from tracer.numpy.dispatch import convert, lift
 from tracer.trace import Traced, trace_flat
 from tracer.value import Tensor
 
 
-def trace_call(fn: Callable[..., Any], flat: Flat, select: Callable[[Any], Any] | None = None) -> Traced:
-    """Record `fn` at flat arguments; `select` picks from its result what to return."""
+def trace_call(
+    fn: Callable[..., Any],
+    flat: Flat,
+    moved: Sequence[bool],
+    select: Callable[[Any], Any] | None = None,
+) -> Traced:
+    """Record `fn` at flat arguments.
 
-    def call(*leaves: Tensor) -> Any:
-        args, kwargs = tree_unflatten(flat.tree, leaves)
-        out = fn(*args, **kwargs)
+    Args:
+      fn: the function.
+      flat: its arguments.
+      moved: which of them are being differentiated.
+      select: picks from the result of `fn` what to return.
+    """
+
+    def body(*leaves: Tensor) -> Any:
+        out = call(fn, *flat.unflatten(leaves))
         return out if select is None else select(out)
 
-    inputs = flat.leaves if state.trace is None else _inputs(flat.leaves)
     return trace_flat(
-        call,
+        body,
         flat.types,
         flat.weak,
         name=function_name(fn),
-        names=leaf_names(fn, flat.tree) if flat.leaves else (),
-        inputs=inputs,
+        names=flat.names,
+        inputs=Inputs(flat.leaves, moved),
     )
 
 
-def _inputs(leaves: Sequence[Any]) -> Sequence[Any] | None:
-    """Outer values of a nested trace, where the outermost trace knows its arguments."""
-    trace = state.trace
-    return leaves if trace is not None and trace.inputs is not None else None
-
-
-def _require_differentiable(types: Sequence[TensorType], names: Callable[[], list[str]], what: str) -> None:
-    for i, type_ in enumerate(types):
-        if not type_.dtype.is_inexact:
+def _require_differentiable(flat: Flat, wanted: Sequence[bool], what: str) -> None:
+    for name, type_, asked in zip(flat.names, flat.types, wanted, strict=True):
+        if asked and not type_.dtype.is_inexact:
             raise ArgumentTypeError(
                 f"{what}: expected float or complex arguments to differentiate, "
-                f"got {type_.dtype.kind} {type_} for {names()[i]}; integers have no tangents"
-                + ("" if what != "grad" else " (allow_int=True gives zeros of dtype float0)")
+                f"got {type_.dtype.kind} {type_} for {name}; integers have no tangents "
+                "(allow_int=True gives zeros of dtype float0)"
             )
+
+
+def float0_zeros(shape: tuple[int, ...]) -> Any:
+    """The tangent or cotangent of integers, bools and keys."""
+    return np.zeros(shape, jax.dtypes.float0)
 
 
 def value_and_grad(
@@ -90,26 +102,22 @@ def value_and_grad(
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen, single = positions(argnums, len(args), "grad")
-        flat = flatten(args, kwargs, f)
-        # Leaves of args come first, argument by argument.
-        wanted = _leaf_mask(args, chosen, len(flat.leaves))
-        asked = [t for t, w in zip(flat.types, wanted, strict=True) if w]
+        count = len(tree_leaves((args, kwargs)))
+        mask = argument_mask(args, chosen, count)
+        flat = flatten(args, kwargs, f, [not m for m in mask])
+        wanted = [m for i, m in enumerate(mask) if i not in flat.fixed]
         if not allow_int:
-            names = leaf_names(f, flat.tree)
-            _require_differentiable(
-                asked, lambda: [n for n, w in zip(names, wanted, strict=True) if w], "grad"
-            )
-        traced = trace_call(f, flat, lambda out: _scalar_first(out, has_aux, f))
-        nonzero = (
-            *[False] * len(traced.captures),
-            *[w and t.dtype.is_inexact for w, t in zip(wanted, flat.types, strict=True)],
-        )
+            _require_differentiable(flat, wanted, "grad")
+        moved = [w and t.dtype.is_inexact for w, t in zip(wanted, flat.types, strict=True)]
+        traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f))
+        nonzero = (*[False] * len(traced.captures), *moved)
+        weak_grads = [w for w, m in zip(flat.weak, moved, strict=True) if m]
         outs = apply(
             ("value_and_grad", nonzero),
             traced.function,
             lambda fn: transforms.value_and_grad(fn, nonzero),
             (*traced.captures, *flat.leaves),
-            traced.out_weak,
+            (*traced.out_weak, *weak_grads),
         )
         count = len(traced.function.results)
         out = tree_unflatten(traced.out_tree, outs[:count])
@@ -118,15 +126,10 @@ def value_and_grad(
         grads = []
         for n in chosen:
             leaves, tree = tree_flatten(args[n])
+            types = [leaf_type(x)[0] for x in leaves]
             grads.append(
                 tree_unflatten(
-                    tree,
-                    [
-                        next(computed)
-                        if leaf_type(x)[0].dtype.is_inexact
-                        else np.zeros(np.shape(x), jax.dtypes.float0)
-                        for x in leaves
-                    ],
+                    tree, [next(computed) if t.dtype.is_inexact else float0_zeros(t.shape) for t in types]
                 )
             )
         return value, (grads[0] if single else tuple(grads))
@@ -152,13 +155,6 @@ def grad(
         return (grads, value[1]) if has_aux else grads
 
     return gradient
-
-
-def _leaf_mask(args: Any, chosen: Sequence[int], count: int) -> tuple[bool, ...]:
-    mask: list[bool] = []
-    for n, arg in enumerate(args):
-        mask.extend([n in chosen] * len(jax.tree_util.tree_leaves(arg)))
-    return (*mask, *[False] * (count - len(mask)))
 
 
 def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any]) -> Any:
@@ -190,57 +186,94 @@ def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any]) -> Any:
 # Products with the Jacobian -------------------------------------------------------------------------
 
 
-def _check_like(given: Any, like: Any, what: str) -> list[Any]:
-    """Leaves of `given`, of the structure, shapes and dtypes of `like`'s inexact leaves."""
-    leaves, tree = tree_flatten(given)
-    want_leaves, want_tree = tree_flatten(like)
-    if tree != want_tree:
-        raise ArgumentTypeError(f"{what}: expected the structure {want_tree}, got {tree}")
-    for got, want in zip(leaves, want_leaves, strict=True):
-        got_dtype = getattr(got, "dtype", None)
-        if got_dtype == jax.dtypes.float0:
+def _seeds(given: Any, like: Sequence[TensorType], tree: Any, what: str) -> list[Any]:
+    """Tangents or cotangents for the inexact ones of `like`, in their types.
+
+    Raises:
+      ArgumentTypeError: `given` differs in structure, shape or element type.
+    """
+    leaves, got_tree = tree_flatten(given)
+    if bool(got_tree != tree):
+        raise ArgumentTypeError(f"{what}: expected the structure {tree}, got {got_tree}")
+    out = []
+    for got, want in zip(leaves, like, strict=True):
+        if getattr(got, "dtype", None) == jax.dtypes.float0:
+            if want.dtype.is_inexact or np.shape(got) != want.shape:
+                raise ArgumentTypeError(f"{what}: expected {want}, got float0{list(np.shape(got))}")
             continue
-        (g, weak), (w, _) = leaf_type(got), leaf_type(want)
-        if g.shape != w.shape or (g.dtype is not w.dtype and not weak):
-            raise ArgumentTypeError(f"{what}: expected {w}, got {g}")
-    return leaves
+        type_, weak = leaf_type(got)
+        if not want.dtype.is_inexact:
+            raise ArgumentTypeError(f"{what}: expected float0{list(want.shape)} for {want}, got {type_}")
+        if type_.shape != want.shape or (type_.dtype is not want.dtype and not weak):
+            raise ArgumentTypeError(f"{what}: expected {want}, got {type_}")
+        out.append(_cast(got, want))
+    return out
 
 
 def _cast(x: Any, type_: TensorType) -> Any:
-    """A weak number as an operand of exactly `type_`."""
-    if type(x) is Tensor or leaf_type(x)[0] is type_:
+    """A number of another element type, weakly typed, as an operand of exactly `type_`."""
+    if leaf_type(x)[0] is type_:
         return x
+    if type(x) is Tensor:
+        return convert(lift(x), type_.dtype)
+    if isinstance(x, jax.Array):
+        return x.astype(type_.dtype.np)
     return np.asarray(x, type_.dtype.np)
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def _spread(types: Sequence[TensorType], computed: Sequence[Any]) -> list[Any]:
+    """What was computed for the inexact ones of `types`, float0 zeros for the others."""
+    rest = iter(computed)
+    return [next(rest) if t.dtype.is_inexact else float0_zeros(t.shape) for t in types]
+
+
+def _inexact(types: Sequence[TensorType]) -> tuple[bool, ...]:
+    return tuple([t.dtype.is_inexact for t in types])
+
+
+def _of_inexact(flags: Sequence[bool], types: Sequence[TensorType]) -> tuple[bool, ...]:
+    return tuple([f for f, t in zip(flags, types, strict=True) if t.dtype.is_inexact])
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(f(*primals), its derivative in the direction `tangents`), both of the structure of the result.
+
+    With `has_aux`, `f` returns `(result, aux)` and `(result, tangent, aux)` is returned.
 
     Raises:
       ArgumentTypeError: tangents differ from primals in structure, shape or dtype.
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
-        raise ArgumentTypeError("jvp: expected primals and tangents to be tuples or lists")
+        raise ArgumentTypeError(
+            "jvp: expected primals and tangents to be tuples or lists, "
+            f"got {type(primals).__name__} and {type(tangents).__name__}"
+        )
     flat = flatten(tuple(primals), {}, f)
-    given = _check_like(tuple(tangents), tuple(primals), "jvp")
-    traced = trace_call(f, flat)
-    moved = [t.dtype.is_inexact for t in flat.types]
+    ins = _seeds(tuple(tangents), flat.types, tree_flatten(tuple(primals))[1], "jvp: tangents")
+    moved = _inexact(flat.types)
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
+    main_types, main_tree, _ = _main(traced)
     nonzero = (*[False] * len(traced.captures), *moved)
-    ins = [_cast(x, t) for x, t, m in zip(given, flat.types, moved, strict=True) if m]
+    count = len(traced.function.results)
     outs = apply(
         ("jvp", nonzero),
         traced.function,
-        lambda fn: _reject_linear_only(transforms.jvp(fn, nonzero)[0]),
+        # A reverse-only rule whose tangent nothing uses does no harm.
+        lambda fn: _reject_linear_only(dce(transforms.jvp(fn, nonzero)[0])),
         (*traced.captures, *flat.leaves, *ins),
-        traced.out_weak,
+        (*traced.out_weak, *_of_inexact(traced.out_weak, traced.function.out_types)),
     )
-    count = len(traced.function.results)
-    pushed = iter(outs[count:])
-    out_tangents = [
-        next(pushed) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0)
-        for t in traced.function.out_types
-    ]
-    return tree_unflatten(traced.out_tree, outs[:count]), tree_unflatten(traced.out_tree, out_tangents)
+    out, aux = tree_unflatten(traced.out_tree, outs[:count])
+    pushed = outs[count : count + sum(_inexact(main_types))]
+    tangent = tree_unflatten(main_tree, _spread(main_types, pushed))
+    return (out, tangent, aux) if has_aux else (out, tangent)
+
+
+def _main(traced: Traced) -> tuple[list[TensorType], Any, int]:
+    """(types, structure, number) of the leaves of the result proper of `(result, aux)`, which come first."""
+    main, _ = tree_unflatten(traced.out_tree, traced.function.out_types)
+    types, tree = tree_flatten(main)
+    return types, tree, len(types)
 
 
 def _reject_linear_only(function: ir.Function) -> ir.Function:
@@ -252,16 +285,19 @@ def _reject_linear_only(function: ir.Function) -> ir.Function:
                 "forward mode (jvp, jacfwd, linearize) needs custom_jvp",
                 source=eqn.source,
             )
+        for nested in ir.nested_functions(eqn):
+            _reject_linear_only(nested)
     return function
 
 
-def _split(
+def _first_half(
+    key: tuple[Hashable, ...],
     traced: Traced,
     leaves: Sequence[Any],
     make: Callable[[ir.Function], tuple[ir.Function, ir.Function, int]],
 ) -> tuple[tuple[Any, ...], ir.Function, tuple[Any, ...]]:
     """Run the first half of a split program: (results, second half, residuals)."""
-    first, second, _ = make(simplify_inner(traced.function))
+    first, second, _ = split(key, traced.function, make)
     outs = apply(("forward",), first, lambda fn: fn, (*traced.captures, *leaves), traced.out_weak)
     count = len(traced.function.results)
     return outs[:count], second, outs[count:]
@@ -271,36 +307,30 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(f(*primals), pull) where `pull(cotangent)` gives a tuple of cotangents of the primals.
 
     With `has_aux`, `f` returns `(result, aux)` and `(result, pull, aux)` is returned.
+
+    Raises:
+      ArgumentTypeError: by `pull`, where the cotangent differs from the result in structure, shape or
+        dtype.
     """
     flat = flatten(primals, {}, f)
-    traced = trace_call(f, flat, lambda out: _pair(out, f) if has_aux else (out, ()))
-    moved = tuple([t.dtype.is_inexact for t in flat.types])
+    moved = _inexact(flat.types)
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
     nonzero = (*[False] * len(traced.captures), *moved)
-    out_shape = tree_unflatten(traced.out_tree, traced.function.out_types)
-    main_types, main_tree = tree_flatten(out_shape[0])
-    count = len(main_types)
+    main_types, main_tree, count = _main(traced)
     seeded = tuple([i < count and t.dtype.is_inexact for i, t in enumerate(traced.function.out_types)])
-    outs, backward, residuals = _split(
-        traced, flat.leaves, lambda fn: transforms.split_vjp(fn, nonzero, seeded)
+    outs, backward, residuals = _first_half(
+        ("vjp", nonzero, seeded),
+        traced,
+        flat.leaves,
+        lambda fn: transforms.split_vjp(fn, nonzero, seeded),
     )
     result, aux = tree_unflatten(traced.out_tree, outs)
+    weak = _of_inexact(flat.weak, flat.types)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        leaves, tree = tree_flatten(cotangent)
-        if tree != main_tree:
-            raise ArgumentTypeError(f"vjp: expected a cotangent of structure {main_tree}, got {tree}")
-        seeds = []
-        for ct, want in zip(leaves, main_types, strict=True):
-            if want.dtype.is_inexact:
-                got, weak = leaf_type(ct)
-                if got.shape != want.shape or (got.dtype is not want.dtype and not weak):
-                    raise ArgumentTypeError(f"vjp: expected a cotangent {want}, got {got}")
-                seeds.append(_cast(ct, want))
-        cts = iter(apply(("pull",), backward, lambda fn: fn, (*residuals, *seeds)))
-        flat_out = [
-            next(cts) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0) for t in flat.types
-        ]
-        args, _ = tree_unflatten(flat.tree, flat_out)
+        seeds = _seeds(cotangent, main_types, main_tree, "vjp: the cotangent")
+        cts = apply(("pull",), backward, lambda fn: fn, (*residuals, *seeds), weak)
+        args, _ = flat.unflatten(_spread(flat.types, cts))
         return tuple(args)
 
     return (result, pull, aux) if has_aux else (result, pull)
@@ -318,34 +348,33 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     """(f(*primals), push) where `push(*tangents)` is the derivative at that point, evaluated cheaply.
 
     With `has_aux`, `f` returns `(result, aux)` and `(result, push, aux)` is returned.
+
+    Raises:
+      ArgumentTypeError: by `push`, where tangents differ from primals in structure, shape or dtype.
     """
     flat = flatten(primals, {}, f)
-    traced = trace_call(f, flat, lambda out: _pair(out, f) if has_aux else (out, ()))
-    moved = tuple([t.dtype.is_inexact for t in flat.types])
+    moved = _inexact(flat.types)
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
     nonzero = (*[False] * len(traced.captures), *moved)
-    out_shape = tree_unflatten(traced.out_tree, traced.function.out_types)
-    main_types, main_tree = tree_flatten(out_shape[0])
+    main_types, main_tree, count = _main(traced)
+    in_tree = tree_flatten(primals)[1]
 
     def make(fn: ir.Function) -> tuple[ir.Function, ir.Function, int]:
-        forward, tangent_map, count = transforms.split_linearize(fn, nonzero)
-        return forward, _reject_linear_only(tangent_map), count
+        forward, tangent_map, residual_count = transforms.split_linearize(fn, nonzero)
+        mains = sum(_inexact(main_types))
+        tangent_map = _reject_linear_only(tangent_map.replace(results=tangent_map.results[:mains]))
+        return forward, tangent_map, residual_count
 
-    outs, tangent_map, residuals = _split(traced, flat.leaves, make)
+    outs, tangent_map, residuals = _first_half(("linearize", nonzero, count), traced, flat.leaves, make)
     result, aux = tree_unflatten(traced.out_tree, outs)
+    weak = _of_inexact(traced.out_weak[:count], main_types)
 
     def push(*tangents: Any) -> Any:
-        given = _check_like(tuple(tangents), tuple(primals), "linearize")
-        ins = [_cast(x, t) for x, t, m in zip(given, flat.types, moved, strict=True) if m]
-        pushed = iter(apply(("push",), tangent_map, lambda fn: fn, (*residuals, *ins)))
-        return tree_unflatten(
-            main_tree,
-            [
-                next(pushed) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0)
-                for t in main_types
-            ],
-        )
+        ins = _seeds(tangents, flat.types, in_tree, "linearize: tangents")
+        pushed = apply(("push",), tangent_map, lambda fn: fn, (*residuals, *ins), weak)
+        return tree_unflatten(main_tree, _spread(main_types, pushed))
 
     return (result, push, aux) if has_aux else (result, push)
 
 
-__all__ = ["grad", "jvp", "linearize", "trace_call", "value_and_grad", "vjp"]
+__all__ = ["float0_zeros", "grad", "jvp", "linearize", "trace_call", "value_and_grad", "vjp"]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.errors import ArgumentTypeError
-from tracer import numpy as tnp
-from tracer.api.arguments import flatten, leaf_type, positions, tree_flatten, tree_unflatten
+from tracer.api.arguments import flatten, leaf_type, positions, tree_flatten, tree_leaves, tree_unflatten
 from tracer.api.derivatives import grad, jvp, linearize, trace_call, vjp
 from tracer.api.vmap import vmap
 from tracer.execution import apply
+from tracer.numpy.creation import eye
+from tracer.numpy.manipulation import reshape
 from tracer.state import state
 
 
@@ -23,8 +24,8 @@ def _one_program(composite: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if state.trace is not None:
             return composite(*args, **kwargs)
-        flat = flatten(args, kwargs, composite)
-        traced = trace_call(composite, flat)
+        flat = flatten(args, kwargs, composite, [True] * len(tree_leaves((args, kwargs))))
+        traced = trace_call(composite, flat, [False] * len(flat.leaves))
         outs = apply(
             ("whole",), traced.function, lambda fn: fn, (*traced.captures, *flat.leaves), traced.out_weak
         )
@@ -56,8 +57,8 @@ def _basis(tree: Any) -> Any:
     out, start = [], 0
     for x, size in zip(leaves, sizes, strict=True):
         type_ = leaf_type(x)[0]
-        block = tnp.eye(total, size, -start, dtype=type_.dtype.np)
-        out.append(tnp.reshape(block, (total, *type_.shape)))
+        block = eye(total, size, -start, dtype=type_.dtype.np)
+        out.append(reshape(block, (total, *type_.shape)))
         start += size
     return tree_unflatten(structure, out)
 
@@ -68,7 +69,7 @@ def _split_leading(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list
     for shape in shapes:
         stop = start + math.prod(shape)
         block = x[(slice(None),) * axis + (slice(start, stop),)]
-        out.append(tnp.reshape(block, (*x.shape[:axis], *shape, *x.shape[axis + 1 :])))
+        out.append(reshape(block, (*x.shape[:axis], *shape, *x.shape[axis + 1 :])))
         start = stop
     return out
 

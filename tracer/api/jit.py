@@ -5,18 +5,29 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 import ir
-from ir.errors import ArgumentTypeError
+from ir.errors import ArgumentError, ArgumentTypeError, TracerError
 from ir.passes.pipeline import Pass, pipeline
 from ir.source import capture
 from lowering.boundary import emit_differentiable
-from tracer.api.arguments import flatten, function_name, leaf_names, tree_unflatten
+from lowering.emit import with_weak_types
+from tracer.api.arguments import (
+    Flat,
+    call,
+    check_signature,
+    flatten,
+    function_name,
+    tree_leaves,
+    tree_unflatten,
+)
 from tracer.state import state
-from tracer.trace import Traced, trace_flat
+from tracer.trace import Traced, escaped, trace_flat
+from tracer.value import Tensor
 
 
 def jit(
@@ -36,10 +47,11 @@ def jit(
 
     Args:
       f: takes and returns pytrees of arrays.
-      static_argnums, static_argnames: arguments that are Python values, hashed; a new value compiles
-        anew.
+      static_argnums: positions of arguments that are Python values, hashed; a new value compiles anew.
+      static_argnames: likewise by name; where only one of both is given, the other follows from it.
       donate_argnums: arguments whose buffers the results may reuse.
-      in_shardings, out_shardings: as in `jax.jit`.
+      in_shardings: as in `jax.jit`.
+      out_shardings: as in `jax.jit`.
       passes: replaces the default pipeline.
       opt: 0 turns optimisation off.
       exact: forbid rewrites that change rounding.
@@ -47,9 +59,14 @@ def jit(
 
     Returns:
       The compiled function, with `lower(...)`, `ir(...)` and `stages(...)`.
+
+    Raises:
+      ArgumentError: static arguments that do not fit the signature.
+      ArgumentTypeError: by the compiled function: arguments that are no arrays or do not fit the
+        signature, static ones that are not hashable.
     """
     chosen = tuple(passes) if passes is not None else pipeline(opt, exact=exact, fast_math=fast_math)
-    nums, names = _static(f, static_argnums, static_argnames)
+    static = _Static.of(f, static_argnums, static_argnames)
 
     @functools.wraps(f)
     def program(*args: Any, **kwargs: Any) -> Any:
@@ -57,41 +74,46 @@ def jit(
         outs = emit_differentiable(
             traced.function, lambda fn: _optimized(fn, chosen), (*traced.captures, *leaves)
         )
-        return tree_unflatten(traced.out_tree, outs)
+        return tree_unflatten(traced.out_tree, with_weak_types(outs, traced.out_weak))
 
     def record(args: Any, kwargs: Any) -> tuple[Traced, list[Any]]:
-        dynamic_args = tuple([None if i in nums else a for i, a in enumerate(args)])
-        dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in names}
-        flat = flatten(dynamic_args, dynamic_kwargs, f)
-
-        def call(*leaves: Any) -> Any:
-            inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
-            all_args = [args[i] if i in nums else a for i, a in enumerate(inner_args)]
-            static = {k: v for k, v in kwargs.items() if k in names}
-            return f(*all_args, **inner_kwargs, **static)
-
+        flat, whole = static.flatten(f, args, kwargs)
         traced = trace_flat(
-            call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree)
+            lambda *leaves: call(f, *whole(leaves)),
+            flat.types,
+            flat.weak,
+            name=function_name(f),
+            names=flat.names,
         )
         return traced, flat.leaves
 
-    options = {"donate_argnums": donate_argnums, "in_shardings": in_shardings, "out_shardings": out_shardings}
-    compiled = jax.jit(
-        program,
-        static_argnums=static_argnums,
-        static_argnames=static_argnames,
-        **{k: v for k, v in options.items() if v is not None},
-    )
+    options = {
+        "donate_argnums": donate_argnums,
+        "in_shardings": in_shardings,
+        "out_shardings": out_shardings,
+    }
+    try:
+        compiled = jax.jit(
+            program,
+            static_argnums=static.nums,
+            static_argnames=static.names,
+            **{k: v for k, v in options.items() if v is not None},
+        )
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"jit of {function_name(f)}: {error}") from error
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
+        trace = state.trace
+        if trace is not None:  # recorded where it is used: its closures may hold traced values
+            flat, whole = static.flatten(f, args, kwargs)
+            return call(f, *whole([trace.lift(x) for x in flat.leaves]))
         try:
             return compiled(*args, **kwargs)
-        except TypeError:
-            # JAX refuses traced values; inside a trace the call is recorded there instead.
-            if state.trace is None:
-                raise
-        return f(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if not isinstance(error, TracerError):
+                static.explain(f, args, kwargs, error)
+            raise
 
     def as_function(*args: Any, **kwargs: Any) -> ir.Function:
         return _optimized(closed(record(args, kwargs)[0]), chosen)
@@ -147,13 +169,14 @@ def trace(f: Callable[..., Any]) -> Callable[..., ir.Function]:
     @functools.wraps(f)
     def traced_ir(*args: Any, **kwargs: Any) -> ir.Function:
         flat = flatten(args, kwargs, f)
-
-        def call(*leaves: Any) -> Any:
-            inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
-            return f(*inner_args, **inner_kwargs)
-
         return closed(
-            trace_flat(call, flat.types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree))
+            trace_flat(
+                lambda *leaves: call(f, *flat.unflatten(leaves)),
+                flat.types,
+                flat.weak,
+                name=function_name(f),
+                names=flat.names,
+            )
         )
 
     return traced_ir
@@ -165,21 +188,88 @@ def _optimized(function: ir.Function, passes: Sequence[Pass]) -> ir.Function:
     return function
 
 
-def _static(
-    f: Callable[..., Any], nums: int | Sequence[int] | None, names: str | Sequence[str] | None
-) -> tuple[frozenset[int], frozenset[str]]:
-    """Static positions and names, each completed from the other by the signature, as in `jax.jit`."""
-    given_nums = () if nums is None else (nums,) if isinstance(nums, int) else tuple(nums)
-    given_names = () if names is None else (names,) if isinstance(names, str) else tuple(names)
-    try:
-        parameters = [
-            p.name
-            for p in inspect.signature(f).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        parameters = []
-    positive = {n % len(parameters) if n < 0 and parameters else n for n in given_nums}
-    found_nums = positive | {parameters.index(n) for n in given_names if n in parameters}
-    found_names = set(given_names) | {parameters[n] for n in positive if n < len(parameters)}
-    return frozenset(found_nums), frozenset(found_names)
+@dataclass(frozen=True, slots=True)
+class _Static:
+    """Which arguments are Python values, by position and by name, each completed from the other.
+
+    Positions may be negative where the signature does not tell how many there are.
+    """
+
+    nums: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, f: Callable[..., Any], nums: int | Sequence[int] | None, names: str | Sequence[str] | None
+    ) -> _Static:
+        """As in `jax.jit`: where both are given, neither is completed."""
+        given = () if nums is None else tuple(nums) if isinstance(nums, (tuple, list)) else (nums,)
+        named = () if names is None else (names,) if isinstance(names, str) else tuple(names)
+        try:
+            parameters = list(inspect.signature(f).parameters.values())
+        except (TypeError, ValueError):
+            return cls(given, named)
+        count = len(parameters)
+        if not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            if wrong := [n for n in given if not -count <= n < count]:
+                raise ArgumentError(
+                    f"jit: expected static_argnums to fit the {count} arguments of {function_name(f)}, got {wrong}"
+                )
+            given = tuple([n % count for n in given])
+        known = {p.name for p in parameters}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters) and (unknown := set(named) - known):
+            raise ArgumentError(
+                f"jit: expected static_argnames to be among {sorted(known)}, got {sorted(unknown)}"
+            )
+        either = [(i, p.name) for i, p in enumerate(parameters) if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if nums is None:
+            given = tuple([i for i, name in either if name in named])
+        elif names is None:
+            named = tuple([name for i, name in either if i in given])
+        return cls(given, named)
+
+    def flatten(
+        self, f: Callable[..., Any], args: Any, kwargs: Any
+    ) -> tuple[Flat, Callable[[Sequence[Any]], tuple[Any, Any]]]:
+        """The other arguments, and the function from their leaves to all arguments."""
+        fixed = {n % len(args) for n in self.nums if -len(args) <= n < len(args)}
+        kept = {k: v for k, v in kwargs.items() if k in self.names}
+        rest = {k: v for k, v in kwargs.items() if k not in self.names}
+        flat = flatten(tuple([None if i in fixed else a for i, a in enumerate(args)]), rest, f)
+
+        def whole(leaves: Sequence[Any]) -> tuple[Any, Any]:
+            inner_args, inner_kwargs = flat.unflatten(leaves)
+            return [args[i] if i in fixed else a for i, a in enumerate(inner_args)], {**inner_kwargs, **kept}
+
+        return flat, whole
+
+    def explain(self, f: Callable[..., Any], args: Any, kwargs: Any, error: Exception) -> None:
+        """Our own error where the arguments explain one of JAX."""
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                raise escaped(leaf) from error
+        check_signature(f, args, kwargs, error)
+        for name, value in self._values(f, args, kwargs).items():
+            try:
+                hash(value)
+            except TypeError as reason:
+                raise ArgumentTypeError(
+                    f"{function_name(f)}: expected a hashable value for the static argument {name}, "
+                    f"got {type(value).__name__}"
+                ) from reason
+        try:
+            self.flatten(f, args, kwargs)
+        except TracerError as found:
+            raise found from error
+
+    def _values(self, f: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+        try:
+            names = [p.name for p in inspect.signature(f).parameters.values()]
+        except (TypeError, ValueError):
+            names = []
+        found = {k: v for k, v in kwargs.items() if k in self.names}
+        for n in self.nums:
+            if -len(args) <= n < len(args):
+                i = n % len(args)
+                found[names[i] if i < len(names) else str(i)] = args[i]
+        return found

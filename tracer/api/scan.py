@@ -55,12 +55,13 @@ def scan(
     def body(*leaves: Any) -> Any:
         state_in = tree_unflatten(carry_tree, leaves[: len(carry)])
         out = f(state_in, tree_unflatten(x_tree, leaves[len(carry) :]))
-        if not isinstance(out, (tuple, list)) or len(out) != 2:
+        pair: Any = out
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ArgumentTypeError(
                 f"scan: expected {function_name(f)} to return (carry, y), got {type(out).__name__}"
             )
         new, tree = tree_flatten(out[0])
-        if tree != carry_tree:
+        if bool(tree != carry_tree):
             raise ArgumentTypeError(f"scan: expected a carry of structure {carry_tree}, got {tree}")
         return new, out[1]
 

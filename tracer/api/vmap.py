@@ -15,7 +15,8 @@ from ir.op import Builder, building
 from ir.ops.families import materialize
 from ir.ops.shape import transpose
 from ir.transforms.batch import batch_into
-from tracer.api.arguments import Flat, flatten, function_name, leaf_names, tree_flatten, tree_unflatten
+from tracer.api.arguments import Flat, call, flatten, function_name, tree_flatten, tree_unflatten
+from tracer.concrete import UNKNOWN, Inputs
 from tracer.execution import apply
 from tracer.trace import trace_flat
 
@@ -40,23 +41,25 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             raise BatchingError(
                 f"vmap: expected in_axes for {len(args)} positional arguments, got {len(in_axes)}"
             )
-        flat = flatten(args, kwargs, f)
-        axes = (
+        every = (
             *_spread(tuple(in_axes) if isinstance(in_axes, list) else in_axes, args, "in_axes"),
             *_spread(0, kwargs, "in_axes"),
         )
-        axes, size = _check_axes(f, flat, axes)
+        flat = flatten(args, kwargs, f, [a is None for a in every])
+        axes, size = _check_axes(flat, [a for i, a in enumerate(every) if i not in flat.fixed])
         inner_types = [
             t if a is None else t.with_shape((*t.shape[:a], *t.shape[a + 1 :]))
             for t, a in zip(flat.types, axes, strict=True)
         ]
 
-        def call(*leaves: Any) -> Any:
-            inner_args, inner_kwargs = tree_unflatten(flat.tree, leaves)
-            return f(*inner_args, **inner_kwargs)
-
+        mapped = [a is not None for a in axes]
         traced = trace_flat(
-            call, inner_types, flat.weak, name=function_name(f), names=leaf_names(f, flat.tree)
+            lambda *leaves: call(f, *flat.unflatten(leaves)),
+            inner_types,
+            flat.weak,
+            name=function_name(f),
+            names=flat.names,
+            inputs=Inputs([UNKNOWN if m else x for x, m in zip(flat.leaves, mapped, strict=True)], mapped),
         )
         out_tree = traced.out_tree
         outs_like = tree_unflatten(out_tree, [0] * out_tree.num_leaves)
@@ -95,14 +98,11 @@ def _spread(prefix: Any, full: Any, what: str) -> tuple[int | None, ...]:
     return tuple(leaves)
 
 
-def _check_axes(
-    f: Callable[..., Any], flat: Flat, axes: Sequence[int | None]
-) -> tuple[tuple[int | None, ...], int]:
+def _check_axes(flat: Flat, axes: Sequence[int | None]) -> tuple[tuple[int | None, ...], int]:
     """Non-negative axes and the common size."""
     out: list[int | None] = []
     sizes: dict[str, int] = {}
-    names = leaf_names(f, flat.tree)
-    for name, type_, axis in zip(names, flat.types, axes, strict=True):
+    for name, type_, axis in zip(flat.names, flat.types, axes, strict=True):
         if axis is None:
             out.append(None)
             continue

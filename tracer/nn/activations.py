@@ -10,12 +10,12 @@ import numpy as np
 from ir.core import EMPTY_ATTRS
 from ir.ops import elementwise as ew
 from ir.ops import special
-from tracer.api.custom import custom_jvp
+from tracer.api.custom import builtin_jvp
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import native
 
 
-@custom_jvp
+@builtin_jvp
 def _relu(x: Any) -> Any:
     return el.maximum(x, 0)
 
@@ -33,7 +33,7 @@ def relu(x: Any) -> Any:
     return _relu(x)
 
 
-@custom_jvp
+@builtin_jvp
 def _relu6(x: Any) -> Any:
     return el.minimum(el.maximum(x, 0), 6.0)
 

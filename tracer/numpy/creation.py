@@ -36,7 +36,8 @@ def shape_of(shape: Any) -> Shape:
 def _dtype(dtype: Any, default: Any = float) -> DType:
     if dtype is None:
         return scalar_dtype(default)
-    return scalar_dtype(dtype) if dtype in (bool, int, float, complex) else canonical(dtype)
+    is_scalar = isinstance(dtype, type) and dtype in (bool, int, float, complex)  # NumPy types compare equal
+    return scalar_dtype(dtype) if is_scalar else canonical(dtype)
 
 
 @native(jnp.full)

@@ -19,7 +19,7 @@ from ir.ops import convert as cv
 from ir.ops.shape import broadcast_in_dim, reshape
 from ir.types import DType, Shape, bool_
 from tracer.state import state
-from tracer.trace import Trace
+from tracer.trace import Trace, escaped
 from tracer.types import float_dtype, promote_dtypes
 from tracer.value import Tensor
 
@@ -45,12 +45,15 @@ def native(eager: Callable[..., Any]) -> Callable[[F], F]:
 
 def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call JAX's function; a traced value among the arguments has outlived its trace."""
+    for x in args:
+        if type(x) is Tensor:
+            raise escaped(x)
     try:
         return eager(*args, **kwargs)
     except TypeError:
         for leaf in jax.tree_util.tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
-                leaf.require_active()
+                raise escaped(leaf) from None
         raise
 
 

@@ -23,6 +23,8 @@ FAMILIES = (
     "linalg",
     "decompositions",
     "random",
+    "calls",
+    "loops",
 )
 SAMPLES: list[Sample] = [
     s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES

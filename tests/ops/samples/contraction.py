@@ -92,10 +92,10 @@ SAMPLES = [
     ),
     Sample(
         "dot_general",
-        lambda d: (d.array(2, 3), d.array(3, 2, dtype="bf16")),
+        lambda d: (d.array(2, 3), d.array(3, 2, dtype="bf16")),  # too coarse for differences in f64
         lambda x, y: jnp.einsum("ij,jk", x, y.astype(x.dtype)),
         attrs=_MATMUL,
         label="mixed",
-        dtypes=("f32", "f64", "c64", "c128"),
+        dtypes=("f32", "c64"),
     ),
 ]

@@ -10,9 +10,10 @@ import numpy as np
 from jax import lax
 
 from tests.ops.sample import Draw, Sample
-from tests.ops.samples.linalg import LAPACK, ROUNDING, hermitian, well_conditioned
+from tests.ops.samples.linalg import LAPACK, ROUNDING, hermitian, hermitian_part, well_conditioned
 
 UP_TO_PHASE = "vectors are unique up to a sign or a phase only"
+REAL, COMPLEX = ("f32", "f64"), ("c64", "c128")
 
 
 def adjoint(x: Any) -> Any:
@@ -43,7 +44,7 @@ def _qr(full_matrices: bool, *shape: int) -> Sample:
     )
 
 
-def _svd(full_matrices: bool, compute_uv: bool, *shape: int) -> Sample:
+def _svd(full_matrices: bool, compute_uv: bool, dtypes: tuple[str, ...], *shape: int) -> Sample:
     attrs = {"full_matrices": full_matrices, "compute_uv": compute_uv}
 
     def products(u: Any, s: Any, vh: Any) -> Any:
@@ -56,15 +57,16 @@ def _svd(full_matrices: bool, compute_uv: bool, *shape: int) -> Sample:
         lambda d: (_spread(d, *shape),),
         lambda x: lax.linalg.svd(x, **attrs),
         attrs=attrs,
-        dtypes=LAPACK,
-        label=f"{_name(*shape)}{' full' if full_matrices else ''}{'' if compute_uv else ' values'}",
+        dtypes=dtypes,
+        label=" ".join([_name(*shape), dtypes[0], *[k for k, v in attrs.items() if v]]),
         compare=products if compute_uv else None,
         why=UP_TO_PHASE,
         rtol=ROUNDING,
+        derivative_rtol=np.inf if compute_uv and dtypes == COMPLEX else 1e-6,
     )
 
 
-def _eigh(lower: bool, *shape: int) -> Sample:
+def _eigh(lower: bool, dtypes: tuple[str, ...], *shape: int) -> Sample:
     def products(v: Any, w: Any) -> Any:
         return w, (v * w[..., None, :]) @ adjoint(v), adjoint(v) @ v
 
@@ -81,12 +83,14 @@ def _eigh(lower: bool, *shape: int) -> Sample:
         draw,
         lambda x: lax.linalg.eigh(x, lower=lower, symmetrize_input=False),
         attrs={"lower": lower},
-        dtypes=LAPACK,
-        label=f"{_name(*shape)} {'lower' if lower else 'upper'}",
+        dtypes=dtypes,
+        label=f"{_name(*shape)} {'lower' if lower else 'upper'} {dtypes[0][0]}",
         special=special if shape == (3, 3) else None,
         compare=products,
         why=UP_TO_PHASE,
         rtol=ROUNDING,
+        derivative_rtol=np.inf if dtypes == COMPLEX else 1e-6,
+        tangent=hermitian_part,
     )
 
 
@@ -149,10 +153,19 @@ _BOOLS = (True, False)
 
 SAMPLES = [
     *(_qr(full, *shape) for shape in _SHAPES for full in _BOOLS),
-    *(_svd(False, True, *shape) for shape in _SHAPES),
-    *(_svd(False, False, *shape) for shape in ((2, 4, 2), (2, 3), (0, 2, 2))),
-    *(_svd(True, True, *shape) for shape in ((3, 3), (2, 4, 2), (2, 3))),
-    *(_eigh(lower, *shape) for shape in ((3, 3), (2, 4, 4), (1, 1), (0, 0)) for lower in _BOOLS),
+    *(_svd(False, True, dtypes, *shape) for shape in _SHAPES for dtypes in (REAL, COMPLEX)),
+    *(_svd(False, False, LAPACK, *shape) for shape in ((2, 4, 2), (2, 3), (0, 2, 2))),
+    *(
+        _svd(True, True, dtypes, *shape)
+        for shape in ((3, 3), (2, 4, 2), (2, 3))
+        for dtypes in (REAL, COMPLEX)
+    ),
+    *(
+        _eigh(lower, dtypes, *shape)
+        for shape in ((3, 3), (2, 4, 4), (1, 1), (0, 0))
+        for lower in _BOOLS
+        for dtypes in (REAL, COMPLEX)
+    ),
     *(_eig(left, right, 3, 3) for left in _BOOLS for right in _BOOLS),
     *(_eig(True, True, *shape) for shape in ((2, 2, 2), (1, 1))),
     *(_schur(vectors, *shape) for shape in ((3, 3), (2, 4, 4), (1, 1)) for vectors in _BOOLS),

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
 from ir.core import Dense
 from ir.types import dtype_named
-from tests.ops.sample import INTEGER, NUMBER, Sample
+from tests.ops.sample import INTEGER, NUMBER, Draw, Sample
 
 _ALL = ("bool", *NUMBER)
 _ROWS = {"offset_dims": (1,), "collapsed_slice_dims": (0,), "start_index_map": (0,), "slice_sizes": (1, 3)}
@@ -27,6 +28,10 @@ def _windows(x: Any, i: Any) -> Any:
         for at in i
     ]
     return jnp.stack(read, axis=1)
+
+
+def _keys(d: Draw, count: int) -> Any:
+    return jax.random.split(jax.random.key(int(d.rng.integers(1000))), count)
 
 
 def _batched_reads(x: Any, i: Any) -> Any:
@@ -59,7 +64,7 @@ SAMPLES = [
         attrs={**_ROWS, "mode": "fill"},
         label="fill",
         # nan is filled in: no finite differences.
-        dtypes=("bool", *INTEGER, "bf16", "f32", "c64"),
+        dtypes=("bool", *INTEGER, "f16", "f32", "c64"),
     ),
     *(
         Sample(
@@ -117,6 +122,29 @@ SAMPLES = [
         lambda x, i: jnp.broadcast_to(x, (2, 3, 1)),
         attrs={"offset_dims": (1, 2), "slice_sizes": (3, 1)},
         label="empty-vectors",
+    ),
+    Sample(
+        "gather",
+        lambda d: (_keys(d, 5), d.ints(4, 1, low=2, high=9)),
+        lambda x, i: x.at[i[..., 0]].get(mode="fill"),
+        attrs={"collapsed_slice_dims": (0,), "start_index_map": (0,), "slice_sizes": (1,), "mode": "fill"},
+        label="keys",
+        dtypes=("u32",),
+    ),
+    Sample(
+        "dynamic_slice",
+        lambda d: (_keys(d, 4), np.int32(1)),
+        lambda x, i: x[1:3],
+        attrs={"sizes": (2,)},
+        label="keys",
+        dtypes=("u32",),
+    ),
+    Sample(
+        "dynamic_update_slice",
+        lambda d: (_keys(d, 4), _keys(d, 2), np.int32(3)),
+        lambda x, u, i: jnp.concatenate([x[:2], u]),
+        label="keys",
+        dtypes=("u32",),
     ),
     Sample(
         "dynamic_slice",

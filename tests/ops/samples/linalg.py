@@ -20,9 +20,12 @@ def well_conditioned(d: Draw, *shape: int) -> Any:
     return d.array(*shape, low=-1, high=1) + np.asarray(3 * np.eye(*shape[-2:])).astype(d.dtype)
 
 
+def hermitian_part(a: Any) -> Any:
+    return ((a + a.conj().swapaxes(-1, -2)) / 2).astype(a.dtype)
+
+
 def hermitian(d: Draw, *shape: int) -> Any:
-    a = d.array(*shape, low=-1, high=1)
-    return ((a + a.conj().swapaxes(-1, -2)) / 2).astype(d.dtype)
+    return hermitian_part(d.array(*shape, low=-1, high=1))
 
 
 # cholesky -----------------------------------------------------------------------------------------------
@@ -51,6 +54,7 @@ def _cholesky(*shape: int) -> Sample:
         label="x".join(map(str, shape)),
         special=special if shape == (3, 3) else None,
         rtol=ROUNDING,
+        tangent=hermitian_part,
     )
 
 

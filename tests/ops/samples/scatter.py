@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
@@ -145,4 +146,19 @@ def _samples(op: str) -> list[Sample]:
     ]
 
 
-SAMPLES = [sample for op in _COMBINE for sample in _samples(op)]
+def _keys() -> Sample:
+    def operands(d: Draw) -> Any:
+        keys = jax.random.split(jax.random.key(int(d.rng.integers(1000))), 8)
+        return keys[:5], np.array([[4], [9], [2]], np.int32), keys[5:]
+
+    return Sample(
+        "scatter",
+        operands,
+        lambda x, i, u: x.at[i[:, 0]].set(u, mode="drop"),
+        attrs={"inserted_window_dims": (0,), "scatter_dims_to_operand_dims": (0,)},
+        label="keys",
+        dtypes=("u32",),
+    )
+
+
+SAMPLES = [*(sample for op in _COMBINE for sample in _samples(op)), _keys()]

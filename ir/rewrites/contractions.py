@@ -1,0 +1,183 @@
+"""Products summed: transposes and signs around `dot_general`.
+
+A product of other layout is the same numbers added up by another kernel, which may round otherwise.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
+from __future__ import annotations
+
+from typing import Any
+
+from ir.ops.contraction import dot_general, swapped
+from ir.ops.elementwise import neg
+from ir.ops.shape import transpose
+from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
+from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
+
+_KINDS = ((EXACT, NOTHING, ""), (INEXACT, ROUNDING, "_inexact"))
+_MATMUL: dict[str, Any] = {"lc": (1,), "rc": (0,), "lb": (), "rb": (), "precision": None, "preferred": None}
+_BATCHED = _MATMUL | {"lc": (2,), "rc": (1,), "lb": (0,), "rb": (0,)}
+
+
+def _dot(x, y, dims):
+    lc, rc, lb, rb, precision, preferred = dims
+    return dot_general(
+        x,
+        y,
+        lhs_contract=lc,
+        rhs_contract=rc,
+        lhs_batch=lb,
+        rhs_batch=rb,
+        precision=precision,
+        preferred_type=preferred,
+    )
+
+
+def _free(rank, contract, batch):
+    return [d for d in range(rank) if d not in contract and d not in batch]
+
+
+def _left_in_order(p, lc, lb):
+    """Whether the free axes of a transposed left operand are in their original order."""
+    axes = [p[d] for d in _free(len(p), lc, lb)]
+    return axes == sorted(axes)
+
+
+def _right_in_order(p, rc, rb):
+    return _left_in_order(p, rc, rb)
+
+
+def _through(p, axes):
+    return tuple([p[d] for d in axes])
+
+
+def _of_transpose(on, changes, suffix):
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"dot_of_transpose{suffix}",
+        guard=_left_in_order,
+        examples=[
+            at((3, 2), (3, 4), p=(1, 0), **_MATMUL),
+            at((4, 2, 3), (2, 4, 5), p=(1, 2, 0), **_BATCHED),
+        ],
+        counterexamples=[at((2, 4, 3), (3, 5), p=(1, 0, 2), **_MATMUL | {"lc": (2,)})],
+    )
+    def of_transpose(x, y, *, p, lc, rc, lb, rb, precision, preferred):
+        """Contract the axes of the left operand where they were."""
+        return (
+            _dot(transpose(x, perm=p), y, (lc, rc, lb, rb, precision, preferred)),
+            lambda x, y, p, lc, rc, lb, rb, precision, preferred: _dot(
+                x, y, (_through(p, lc), rc, _through(p, lb), rb, precision, preferred)
+            ),
+        )
+
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"dot_with_transpose{suffix}",
+        guard=_right_in_order,
+        examples=[
+            at((2, 3), (4, 3), p=(1, 0), **_MATMUL),
+            at((2, 4, 3), (3, 2, 5), p=(1, 0, 2), **_BATCHED),
+        ],
+        counterexamples=[at((2, 3), (3, 4, 5), p=(0, 2, 1), **_MATMUL)],
+    )
+    def with_transpose(x, y, *, p, lc, rc, lb, rb, precision, preferred):
+        """Contract the axes of the right operand where they were."""
+        return (
+            _dot(x, transpose(y, perm=p), (lc, rc, lb, rb, precision, preferred)),
+            lambda x, y, p, lc, rc, lb, rb, precision, preferred: _dot(
+                x, y, (lc, _through(p, rc), lb, _through(p, rb), precision, preferred)
+            ),
+        )
+
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"transpose_of_dot{suffix}",
+        single_use=True,
+        examples=[
+            at((2, 3), (3, 4), p=(1, 0), **_MATMUL),
+            at((2, 4, 3), (2, 3, 5), p=(0, 2, 1), **_BATCHED),
+            at((2, 6, 4, 3), (2, 6, 3, 5), p=(1, 0, 3, 2),
+               **_MATMUL | {"lc": (3,), "rc": (2,), "lb": (0, 1), "rb": (0, 1)}),
+            at((3,), (3, 4, 5), p=(0, 1), **_MATMUL | {"lc": (0,)}),
+        ],
+        counterexamples=[
+            at((2, 4, 3), (3, 5), p=(1, 2, 0), **_MATMUL | {"lc": (2,)}),
+            at((2, 4, 3), (2, 3, 5), p=(2, 0, 1), **_BATCHED),
+        ],
+    )  # fmt: skip
+    def transpose_of_dot(x, y, *, p, lc, rc, lb, rb, precision, preferred):
+        """Exchange the operands instead of the axes of the product."""
+        return transpose(_dot(x, y, (lc, rc, lb, rb, precision, preferred)), perm=p), _exchanged
+
+    return of_transpose, with_transpose, transpose_of_dot
+
+
+def _exchanged(x, y, *, p, lc, rc, lb, rb, precision, preferred):
+    batch, rows = len(lb), len(_free(x.type.rank, lc, lb))
+    if any(axis >= batch for axis in p[:batch]):
+        return None
+    lb, rb = tuple([lb[i] for i in p[:batch]]), tuple([rb[i] for i in p[:batch]])
+    left, right = tuple(range(batch, batch + rows)), tuple(range(batch + rows, len(p)))
+    if p[batch:] == (*left, *right):
+        return _dot(x, y, (lc, rc, lb, rb, precision, preferred))
+    if p[batch:] == (*right, *left):
+        return _dot(y, x, (rc, lc, rb, lb, swapped(precision), preferred))
+    return None
+
+
+TRANSPOSES = tuple(each for kinds in _KINDS for each in _of_transpose(*kinds))
+
+
+# Signs --------------------------------------------------------------------------------------------
+
+
+@rule(changes=NOTHING, examples=[at((2, 3), (3, 4), **_MATMUL), at((2, 4, 3), (2, 3, 5), **_BATCHED)])
+def dot_of_negs(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """(-x) . (-y) = x . y, term by term."""
+    return (
+        _dot(neg(x), neg(y), (lc, rc, lb, rb, precision, preferred)),
+        _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+    )
+
+
+def _neg_of_dot(on, changes, suffix):
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"neg_of_dot_of_neg{suffix}",
+        single_use=True,
+        examples=[at((2, 3), (3, 4), **_MATMUL)],
+    )
+    def of_neg(x, y, *, lc, rc, lb, rb, precision, preferred):
+        """-((-x) . y) = x . y, but for the sign of a sum that is zero."""
+        return (
+            neg(_dot(neg(x), y, (lc, rc, lb, rb, precision, preferred))),
+            _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        )
+
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"neg_of_dot_with_neg{suffix}",
+        single_use=True,
+        examples=[at((2, 3), (3, 4), **_MATMUL)],
+    )
+    def with_neg(x, y, *, lc, rc, lb, rb, precision, preferred):
+        """-(x . (-y)) = x . y, but for the sign of a sum that is zero."""
+        return (
+            neg(_dot(x, neg(y), (lc, rc, lb, rb, precision, preferred))),
+            _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        )
+
+    return of_neg, with_neg
+
+
+SIGNS = (*_neg_of_dot(INTEGER, NOTHING, ""), *_neg_of_dot(INEXACT, SPECIAL, "_inexact"))
+
+RULES = collected(globals())

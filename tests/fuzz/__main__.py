@@ -1,0 +1,88 @@
+"""`python -m tests.fuzz --programs N [--seed S]`: random programs through tracer and JAX.
+
+Prints how many were tried, agree and were discarded. Each program that differs is printed made
+small, with the seed that draws it again, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections import Counter
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from tests.fuzz.check import CHECKS, Outcome, agree, failure
+from tests.fuzz.generate import generate
+from tests.fuzz.minimise import minimise
+from tests.fuzz.program import Program
+
+
+def attempt(seed: str) -> tuple[Program, Outcome]:
+    """The program that a seed draws, and what became of it."""
+    rng = random.Random(seed)
+    program = generate(rng)
+    # Second order and batches cost most to compile: for a part of the programs.
+    checks = [c for c in CHECKS if c in ("value", "grad") or rng.random() < 0.5]
+    return program, agree(program, rng, checks)
+
+
+def report(seed: str, program: Program, outcome: Outcome, seconds: float) -> str:
+    """A difference as text, with the program made small."""
+
+    def shows(candidate: Program) -> bool:
+        try:
+            if not check:
+                raised = failure(candidate, way)
+                return raised[:40] == outcome.detail[:40]
+            found = agree(candidate, random.Random(0), checks, [way])
+        except Exception:  # noqa: BLE001 (JAX refuses it: not a smaller case of this)
+            return False
+        return found.kind == "differs" and found.why == outcome.why
+
+    check, _, way = outcome.why.rpartition(", ")
+    checks = [check] if check else list(CHECKS)
+    small = minimise(program, shows, seconds)
+    detail = agree(small, random.Random(0), checks, [way]).detail if check else failure(small, way)
+    return f"seed {seed}: differs in {outcome.why}\n\n{small}\n\n{detail}\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", type=int, default=200, help="how many to try")
+    parser.add_argument("--seed", default=None, help="where to start; random by default")
+    parser.add_argument("--one", default=None, metavar="SEED", help="only the program of this seed, printed")
+    parser.add_argument(
+        "--minimise", type=float, default=120.0, metavar="S", help="seconds for each difference"
+    )
+    args = parser.parse_args()
+    if args.one is not None:
+        program, outcome = attempt(args.one)
+        print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")
+        return outcome.kind == "differs"
+    base = args.seed if args.seed is not None else f"{random.SystemRandom().randrange(10**6)}"
+    counts: Counter[str] = Counter()
+    started = time.monotonic()
+    for i in range(args.programs):
+        seed = f"{base}.{i}"
+        program, outcome = attempt(seed)
+        counts[outcome.kind] += 1
+        counts[f"{outcome.kind}: {outcome.why}"] += bool(outcome.why)
+        if outcome.kind == "differs":
+            print(report(seed, program, outcome, args.minimise), flush=True)
+    reasons = ", ".join(
+        f"{n} {why.partition(': ')[2]}" for why, n in counts.items() if why.startswith("discarded: ")
+    )
+    print(
+        f"{args.programs} programs, {counts['agrees']} agree, {counts['differs']} differ, "
+        f"{counts['discarded']} discarded{f' ({reasons})' if reasons else ''}, "
+        f"{time.monotonic() - started:.0f} s, seed {base}"
+    )
+    return 1 if counts["differs"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

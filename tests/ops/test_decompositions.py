@@ -1,0 +1,68 @@
+"""Derivatives of decompositions against JAX, both sides in XLA, so that vectors have the same signs.
+
+Elsewhere the samples of these ops are compared by what does not depend on signs and phases, which
+derivatives of the vectors do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from ir import transforms
+from lowering.emit import emit
+from tests.ops.harness import BY_NAME, case, compiled, direction, disagreement, inexact
+
+NAMES = [name for name, s in BY_NAME.items() if s.op in ("svd", "eigh", "eig") and s.compare is not None]
+CASES = [(name, dtype) for name in NAMES for dtype in ("f64", "c128") if dtype in BY_NAME[name].dtypes]
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_derivatives_are_those_of_jax(name: str, dtype: str) -> None:
+    c = case(name, dtype)
+    if 0 in c.operands[0].shape:
+        pytest.skip("nothing to decompose")
+    if c.sample.attrs.get("full_matrices") and c.operands[0].shape[-1] != c.operands[0].shape[-2]:
+        pytest.skip("neither has a rule for all singular vectors of a matrix that is not square")
+    rng = np.random.default_rng(2)
+    project = c.sample.tangent or (lambda x: x)
+    forward, _ = transforms.jvp(c.function, [True])
+    backward = transforms.vjp(c.function, [True], [True] * len(c.function.results))
+    count = len(c.function.results)
+    assert inexact(c.function.out_types) == tuple(range(count))
+
+    def reference(x: Any) -> Any:
+        if c.op.name == "eig":
+            left, right = c.sample.attrs["left"], c.sample.attrs["right"]
+            return jax.lax.linalg.eig(
+                x, compute_left_eigenvectors=left, compute_right_eigenvectors=right, enable_eigvec_derivs=True
+            )
+        return list(c.reference(x))
+
+    def both(given: Any) -> Any:
+        x, dx, ddx, cts = given
+
+        def gradient(at: Any) -> Any:
+            return jax.vjp(reference, at)[1](list(cts))[0]
+
+        def ours(at: Any) -> Any:
+            return emit(backward, [at, *cts])[count]
+
+        got = [*emit(forward, [x, dx])[count:], ours(x), jax.jvp(ours, (x,), (ddx,))[1]]
+        want = [*jax.jvp(reference, (x,), (dx,))[1], gradient(x), jax.jvp(gradient, (x,), (ddx,))[1]]
+        twice, _ = transforms.jvp(backward, [True] + [False] * count, primals_out=False)
+        return got, want, emit(twice, [x, *cts, ddx])[-1]
+
+    (x,) = c.operands
+    dx, ddx = (project(direction(x, rng)) for _ in range(2))
+    cts = [direction(np.zeros(t.shape, t.dtype.np), rng) for t in c.function.out_types]
+    got, want, second = compiled(both, (x, dx, ddx, cts), wide=True)
+    want[-2], want[-1] = project(want[-2]), project(want[-1])
+    got[-2], got[-1] = project(got[-2]), project(got[-1])
+    what = [*[f"tangent {i}" for i in range(count)], "cotangent", "JAX's tangent of our cotangent", "second"]
+    for label, a, b in zip(what, [*got, project(second)], [*want, want[-1]], strict=True):
+        wrong = disagreement(a, b, rtol=1e-8, scaled=True)
+        assert wrong is None, f"{c.name}, {label}: {wrong}"

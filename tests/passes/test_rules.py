@@ -1,0 +1,169 @@
+"""Every rewrite is a theorem: both sides are equal, on every type it is meant for, special values included."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import ir
+import ir.transforms
+from ir.core import Function
+from ir.passes.dce import dce
+from ir.rewrite import NOTHING, ROUNDING, SPECIAL, Rule, at, rule
+from ir.rewrites import INNER, RULES
+from ir.ops.elementwise import abs as abs_
+from ir.ops.elementwise import add, mul, neg
+from tests.passes import theorems
+from tests.passes.theorems import Instance, difference, instances, rewritten
+
+each_rule = pytest.mark.parametrize("each", RULES, ids=lambda each: each.name)
+
+
+def drawn(each: Rule) -> list[Instance]:
+    found = list(instances(each))
+    assert found, f"rule {each.name}: no example can be drawn; give examples that fit its pattern"
+    return found
+
+
+def check(before: Function, after: Function, label: str, draws: list, **allowed: object) -> None:
+    for number, draw in enumerate(draws):
+        rng = np.random.default_rng(number)
+        arrays = [draw(t, rng) for t in before.in_types]
+        pairs = zip(ir.evaluate(before, *arrays), ir.evaluate(after, *arrays), strict=True)
+        for old, new in pairs:
+            wrong = difference(old, new, **allowed)
+            assert wrong is None, f"{label}: {wrong}\n{before}\nbecame\n{after}\nat {arrays}"
+
+
+def check_theorem(each: Rule, instance: Instance) -> None:
+    """Both sides have equal results, as far as the rule says what it changes."""
+    before = instance.function
+    after, applied = rewritten(each, before)
+    assert applied, f"{instance.label}: the rule does not apply to its pattern\n{before}"
+    ir.verify(after)
+    signs = not theorems.orderless(before)
+    if each.changes == NOTHING:
+        draws = [theorems.special, theorems.special, theorems.finite, theorems.small]
+        check(before, after, instance.label, draws, signs=signs)
+    elif each.changes == ROUNDING:
+        check(
+            before,
+            after,
+            instance.label,
+            [theorems.small, theorems.finite, theorems.normal],
+            eps=16,
+            signs=signs,
+        )
+    else:
+        check(before, after, instance.label, [theorems.positive], eps=16, signs=False)
+
+
+@each_rule
+def test_both_sides_are_equal(each: Rule) -> None:
+    for instance in drawn(each):
+        check_theorem(each, instance)
+
+
+@each_rule
+def test_nothing_becomes_slower(each: Rule) -> None:
+    for instance in drawn(each):
+        for before in [instance.function] + ([] if each.single_use else [instance.exposed()]):
+            after = dce(rewritten(each, before)[0])
+            assert ir.flops(after) <= ir.flops(before), instance.label
+            shown = f"{instance.label}:\n{before}\nbecame\n{after}"
+            assert theorems.traffic(after) <= theorems.traffic(before), shown
+
+
+@each_rule
+def test_other_consumers_forbid_single_use(each: Rule) -> None:
+    for instance in drawn(each):
+        if each.single_use and instance.covered:
+            before = instance.exposed()
+            assert rewritten(each, before)[0] is before, instance.label
+
+
+@each_rule
+def test_guard_turns_down_counterexamples(each: Rule) -> None:
+    for number, counterexample in enumerate(each.counterexamples):
+        found = list(instances(each, [counterexample]))
+        assert found, f"{each.name}: counterexample {number} cannot be drawn"
+        for instance in found:
+            assert rewritten(each, instance.function)[0] is instance.function, instance.label
+
+
+# The derivative of x**0.0 is 0 * x**-1.0, nan at 0; that of 1 is 0.
+DERIVATIVES_DIFFER = ("power_zero",)
+
+
+def derivatives(function: Function) -> Function | None:
+    """The JVP program with respect to all float params, or None where there is none."""
+    moved = [t.dtype.is_inexact for t in function.in_types]
+    if not any(moved) or not function.out_types[0].dtype.is_inexact:
+        return None
+    return ir.transforms.jvp(function, moved)[0]
+
+
+@pytest.mark.parametrize("each", [r for r in RULES if r.changes != SPECIAL], ids=lambda each: each.name)
+def test_derivatives_are_kept(each: Rule) -> None:
+    """Also at zeros and ties, where a derivative is a convention: rules may run before derivatives are taken."""
+    for instance in drawn(each):
+        if any(t.dtype.name not in ("f32", "f64", "c128", "bool", "i32") for t in instance.function.in_types):
+            continue
+        before, after = derivatives(instance.function), derivatives(rewritten(each, instance.function)[0])
+        if before is not None and after is not None and each.name not in DERIVATIVES_DIFFER:
+            check(before, after, instance.label, [theorems.normal, theorems.small], eps=64, signs=False)
+
+
+def test_names_are_unique_and_every_rule_says_what_it_does() -> None:
+    assert [name for name, count in Counter(each.name for each in RULES).items() if count > 1] == []
+    assert [each.name for each in RULES if not each.doc] == []
+
+
+def test_every_guard_has_a_counterexample() -> None:
+    assert [each.name for each in RULES if each.guard is not None and not each.counterexamples] == []
+
+
+def test_rules_that_run_before_differentiation_are_exact() -> None:
+    assert [each.name for each in INNER if each.changes != NOTHING] == []
+    assert set(INNER) <= set(RULES)
+    assert set(DERIVATIVES_DIFFER).isdisjoint(each.name for each in INNER)
+
+
+# The checks themselves: false theorems are found ---------------------------------------------------
+
+
+@rule(changes=NOTHING)
+def zero_is_neutral(x):
+    """Not where x is -0.0."""
+    from ir.rewrite import lit
+
+    return add(x, lit(0.0)), x
+
+
+@rule(changes=NOTHING)
+def abs_is_odd(x):
+    return abs_(neg(x)), neg(abs_(x))
+
+
+@rule(changes=ROUNDING)
+def doubled(x, y):
+    return mul(x, y), add(mul(x, y), mul(x, y))
+
+
+@pytest.mark.parametrize("false", [zero_is_neutral, abs_is_odd, doubled], ids=lambda each: each.name)
+def test_false_theorem_is_found(false: Rule) -> None:
+    with pytest.raises(AssertionError, match=false.name):
+        for instance in drawn(false):
+            check_theorem(false, instance)
+
+
+@rule(changes=NOTHING, examples=[at((2,), (3,))])
+def never_drawn(x, y):
+    return add(x, y), add(y, x)
+
+
+def test_rule_that_cannot_be_drawn_fails_by_name() -> None:
+    with pytest.raises(AssertionError, match="never_drawn: no example can be drawn"):
+        drawn(never_drawn)

@@ -1,0 +1,150 @@
+"""Every function of `tracer.numpy` against the one of `jax.numpy`: values, types, gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tracer as tr
+import tracer.numpy as tnp
+from tests.tracer.helpers import array, assert_same, x64
+from tests.tracer.numpy_cases import CASES, Case
+
+BY_NAME: dict[str, list[Case]] = {}
+for _case in CASES:
+    BY_NAME.setdefault(_case.name, []).append(_case)
+
+
+def test_every_function_has_cases() -> None:
+    functions = {name for name in tnp.__all__ if callable(getattr(tnp, name)) and not _is_type(name)}
+    assert functions - {c.name for c in CASES} == set()
+
+
+def _is_type(name: str) -> bool:
+    return name in ("dtype", "finfo", "iinfo") or hasattr(getattr(tnp, name), "dtype")
+
+
+def weights(out: Any) -> Any:
+    """Cotangents without structure, the same for both."""
+
+    def of_leaf(path: Any, x: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            return np.zeros(x.shape, jax.dtypes.float0)
+        return array(*x.shape, dtype=x.dtype, seed=17 + len(path))
+
+    return jax.tree_util.tree_map_with_path(of_leaf, out)
+
+
+def program(cases: list[Case], xp: Any, transforms: Any, shapes: list[Any]) -> Any:
+    """Values of all cases, and with shapes of the results also gradients, in one function to compile."""
+
+    def run(case: Case, of: Any, args: Any) -> Any:
+        if of is None:
+            return case.call(xp, *args)
+        out, pull = transforms.vjp(lambda *xs: case.call(xp, *xs), *args)
+        given = jax.tree_util.tree_map(
+            lambda w, o: w if w.dtype == jax.dtypes.float0 else jnp.asarray(w, o.dtype), weights(of), out
+        )
+        return out, [ct for ct, x in zip(pull(given), args, strict=True) if x.dtype.kind in "fc"]
+
+    def every(operands: Any) -> Any:
+        out = []
+        for number, (case, of, args) in enumerate(zip(cases, shapes, operands, strict=True)):
+            try:
+                out.append(run(case, of, args))
+            except Exception as error:
+                error.add_note(f"in case {number} of {case.name}, at {case.args}")
+                raise
+        return out
+
+    return every
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_as_jax(name: str) -> None:
+    cases = BY_NAME[name]
+    operands = [c.args for c in cases]
+    shapes = jax.eval_shape(program(cases, jnp, jax, [None] * len(cases)), operands)
+    seeds = []
+    for c, shape in zip(cases, shapes, strict=True):
+        leaves = jax.tree_util.tree_leaves(shape)
+        moves = c.gradient and any(x.dtype.kind in "fc" for x in c.args)
+        seeds.append(shape if moves and any(s.dtype.kind in "fc" for s in leaves) else None)
+    want = jax.jit(program(cases, jnp, jax, seeds))(operands)
+    got = tr.jit(program(cases, tnp, tr, seeds))(operands)
+    wrong = []
+    for number, (a, b, seed, c) in enumerate(zip(got, want, seeds, cases, strict=True)):
+        try:
+            assert_same(a, b, weak=seed is None)
+        except AssertionError as error:
+            wrong.append(f"case {number} of {name} at {c.args}: {error}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+# Element types: by abstract evaluation, which compiles nothing.
+
+DTYPES = ("bool", "int8", "int32", "uint8", "uint32", "float16", "bfloat16", "float32", "complex64")
+WIDE = (*DTYPES, "int64", "uint64", "float64", "complex128")
+UNARY = (
+    "exp exp2 expm1 log log1p log2 log10 sqrt cbrt sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh "
+    "arctanh negative square abs sign floor ceil rint round isfinite isnan isinf logical_not bitwise_not reciprocal "
+    "sinc deg2rad rad2deg real imag conjugate sum prod mean var std max min all any argmax argmin cumsum cumprod "
+    "count_nonzero ptp nan_to_num positive ravel zeros_like ones_like tril trace"
+).split()
+BINARY = (
+    "add subtract multiply divide floor_divide remainder fmod power arctan2 minimum maximum equal less logical_and "
+    "bitwise_and left_shift right_shift hypot logaddexp nextafter matmul dot outer inner vdot divmod"
+).split()
+
+
+def described(fn: Any, *args: Any) -> Any:
+    """Shapes, dtypes and weak types of the results, or the text `error`."""
+    try:
+        out = fn(*args)
+    except (TypeError, ValueError):
+        return "error"
+    return [(s.shape, str(s.dtype), s.weak_type) for s in jax.tree_util.tree_leaves(out)]
+
+
+def compare_types(name: str, operands: Any) -> list[str]:
+    ours = tr.jit(lambda *xs: getattr(tnp, name)(*xs)).eval_shape
+    theirs = jax.jit(lambda *xs: getattr(jnp, name)(*xs)).eval_shape
+    wrong = []
+    for args in operands:
+        got, want = described(ours, *args), described(theirs, *args)
+        if got != want:
+            shown = ", ".join(f"{getattr(a, 'dtype', type(a).__name__)}" for a in args)
+            wrong.append(f"{name}({shown}): got {got}, expected {want}")
+    return wrong
+
+
+def struct(dtype: str) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((2, 2), jnp.dtype(dtype))
+
+
+SCALARS = (True, 3, 1.5, 2 + 1j)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["x32", "x64"])
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_types(name: str, wide: bool) -> None:
+    with x64(wide):
+        operands = [(struct(d),) for d in (WIDE if wide else DTYPES)]
+        scalars = [] if name in ("tril", "trace") else [(s,) for s in SCALARS]
+        assert compare_types(name, [*operands, *scalars]) == []
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["x32", "x64"])
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_types(name: str, wide: bool) -> None:
+    some = ("bool", "int8", "int32", "uint8", "uint32", "bfloat16", "float16", "float32", "complex64")
+    with x64(wide):
+        all_ = [struct(d) for d in (*some, *(("int64", "float64") if wide else ()))]
+        pairs = [(a, b) for a in all_ for b in all_]
+        if name not in ("matmul",):
+            pairs += [(a, s) for a in all_ for s in SCALARS] + [(s, a) for a in all_ for s in SCALARS]
+        assert compare_types(name, pairs) == []
