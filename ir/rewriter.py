@@ -16,7 +16,7 @@ from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Function, Value, attr_key
 from ir.errors import IRTypeError
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant, full
-from ir.rewrite import Apply, AttrVar, Literal, Rule, Var
+from ir.rewrite import Apply, AttrVar, Literal, Pattern, Rule, Var
 from ir.source import UNKNOWN, merge
 from ir.types import TensorType
 
@@ -230,16 +230,23 @@ class _Rewriter(Builder):
         return None
 
     def replaced(self, each: Rule, eqn: Eqn, found: Match) -> Value | None:
-        outer = self.source
-        source = eqn.source
+        """What a match is replaced by; None where its replacement turns it down."""
+        outer, source, old = self.source, eqn.source, eqn.results[0]
         for covered in found.interior[1:]:
             source = merge(source, covered.source)
+        # Consumers are counted as they will be: what the replacement uses has one, what it replaces none.
+        held = _held(each.replacement, found)
+        self.count(held, 1)
+        gone = self.let_go(found)
         self.source = source
         self.depth += 1
-        out: Value | None = self.instantiate(each, each.replacement, found, eqn.results[0].type)
+        out: Value | None = self.instantiate(each, each.replacement, found, old.type)
         self.depth -= 1
         self.source = outer
-        old = eqn.results[0]
+        if not isinstance(each.replacement, Apply) or each.replacement.slot is not None:
+            self.count(held, -1)
+        for covered in gone:
+            self.count(covered.operands, 1)
         if out is not None:
             if out.type is not old.type:
                 # A replacement of another type is a defect of the rule, never a rewrite.
@@ -268,7 +275,23 @@ class _Rewriter(Builder):
         attrs = {
             k: found.attrs[v.label] if isinstance(v, AttrVar) else v for k, v in replacement.given.items()
         }
+        for pattern in replacement.operands:
+            self.count(_held_by(pattern, found), -1)
+        self.count(rest, -1)
         return replacement.op(*operands, *rest, **attrs)
+
+    def count(self, values: Iterable[Value], by: int) -> None:
+        for value in values:
+            self.uses[value] = self.uses.get(value, 0) + by
+
+    def let_go(self, found: Match) -> list[Eqn]:
+        """Take back the uses of the equations that the match leaves without a consumer; those equations."""
+        gone: dict[Eqn, None] = {}
+        for covered in found.interior:
+            if covered is found.root or (covered not in gone and not self.uses.get(covered.results[0], 0)):
+                gone[covered] = None
+                self.count(covered.operands, -1)
+        return list(gone)
 
     def called(self, each: Rule, function: Callable[..., Any], found: Match) -> Any:
         """A guard or replacement, called with what it names."""
@@ -315,6 +338,30 @@ class _Rewriter(Builder):
                     del self.constants[key]
             self.dead.add(eqn)
             self.release(eqn.operands)
+
+
+def _held_by(pattern: Any, found: Match) -> Sequence[Value]:
+    """The value, matched before, that an operand of a replacement stands for."""
+    if isinstance(pattern, Var):
+        return (found.values[pattern.label],)
+    if isinstance(pattern, Apply) and pattern.slot is not None:
+        return (found.nodes[pattern.slot],)
+    return ()
+
+
+def _held(replacement: Any, found: Match) -> list[Value]:
+    """Matched values that a replacement uses, each as often as it does; all where that is not known."""
+    if isinstance(replacement, Literal):
+        return []
+    if isinstance(replacement, Pattern):
+        held = list(_held_by(replacement, found))
+        if not held and isinstance(replacement, Apply):
+            for operand in replacement.operands:
+                held += _held(operand, found)
+            if replacement.rest is not None:
+                held += found.values[replacement.rest]
+        return held
+    return [v for value in found.values.values() for v in (value if type(value) is tuple else (value,))]
 
 
 def _uses(function: Function) -> dict[Value, int]:

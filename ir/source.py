@@ -13,7 +13,6 @@ from types import CodeType, FrameType
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
 _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
-_MAX_OTHERS = 7  # locations that a merged one remembers besides its own
 
 
 class Source:
@@ -104,13 +103,17 @@ MAX_OTHERS = 8
 
 def merge(first: Source, second: Source) -> Source:
     """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more."""
-    if first.same(second) or second is UNKNOWN or len(first.others) >= MAX_OTHERS:
+    if first is second or second is UNKNOWN or len(first.others) >= MAX_OTHERS:
         return first
     if first is UNKNOWN:
         return second
-    if any(second.same(other) for other in first.others):
+    others = list(first.others)
+    for each in (second, *second.others):
+        if not any(each.same(held) for held in (first, *others)):
+            others.append(each._alone())
+    if len(others) == len(first.others):
         return first
-    made = Source(first._code, first._lasti, (*first.others, second))
+    made = Source(first._code, first._lasti, tuple(others[:MAX_OTHERS]))
     made._where = first._where
     return made
 

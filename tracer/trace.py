@@ -101,7 +101,8 @@ class Trace(Builder):
 
     def scalar(self, x: Any, dtype: DType, shape: tuple[int, ...], weak: bool = False) -> Tensor:
         """A constant of `shape` whose elements equal the Python number `x`."""
-        key = (x, dtype) if x else None  # zeros of both signs compare equal
+        # Zeros of both signs compare equal, also as the part of a complex number.
+        key = (x, dtype) if x and type(x) is not complex else None
         dense = _scalar_constants.get(key) if key is not None else None
         if dense is None:
             dense = Dense(np.array(x, dtype.np), dtype)

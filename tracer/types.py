@@ -14,7 +14,7 @@ import numpy as np
 
 import ir
 from ir.errors import ArgumentTypeError
-from ir.types import DType, TensorType, bool_, dtype_named, from_numpy
+from ir.types import DType, TensorType, dtype_named, from_numpy
 
 # The implementation's tag, as in the IR's key types, by the name that JAX gives it.
 _KEY_TAGS = {"threefry2x32": "fry", "rbg": "rbg", "unsafe_rbg": "urbg"}
@@ -83,11 +83,6 @@ def type_of(x: Any) -> tuple[TensorType, bool]:
 
 
 _promotions: dict[tuple[bool, DType, bool, DType, bool], tuple[DType, bool]] = {}
-_WEAK_SAMPLE = {"int": 0, "uint": 0, "float": 0.0, "complex": 0j}
-
-
-def _sample(dtype: DType, weak: bool) -> Any:
-    return _WEAK_SAMPLE[dtype.kind] if weak else dtype.np
 
 
 def promote_dtypes(a: DType, a_weak: bool, b: DType, b_weak: bool) -> tuple[DType, bool]:
@@ -99,20 +94,25 @@ def promote_dtypes(a: DType, a_weak: bool, b: DType, b_weak: bool) -> tuple[DTyp
     if found is None:
         if a.kind == "key" or b.kind == "key":
             raise ArgumentTypeError(f"expected operands that promote, got {a} and {b}")
+        operands = [
+            jax.ShapeDtypeStruct((), d.np, weak_type=weak)  # type: ignore[no-untyped-call]
+            for d, weak in ((a, a_weak), (b, b_weak))
+        ]
         try:
-            result = jnp.result_type(_sample(a, a_weak), _sample(b, b_weak))
+            result = jax.eval_shape(lambda x, y: jnp.where(True, x, y), *operands)
         except (TypeError, ValueError) as error:
             raise ArgumentTypeError(
                 f"expected element types that promote implicitly, got {a} and {b}; convert one with astype"
             ) from error
-        strong = (a_weak or a is bool_) and (b_weak or b is bool_)
-        found = _promotions[key] = (from_numpy(np.dtype(result)), strong and (a_weak or b_weak))
+        found = _promotions[key] = (from_numpy(np.dtype(result.dtype)), bool(result.weak_type))
     return found
 
 
 def float_dtype(dtype: DType) -> DType:
-    """The type that functions with real results promote integers and bools to."""
-    return dtype if dtype.is_inexact else canonical(np.float64)
+    """The type that functions with real results promote integers and bools to: as wide, at least single."""
+    if dtype.is_inexact:
+        return dtype
+    return canonical(np.float64 if dtype.bits > 32 else np.float32)
 
 
 def to_jax_dtype(dtype: DType) -> Any:

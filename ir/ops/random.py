@@ -19,7 +19,7 @@ from ir.numerics import gamma_samples, philox, threefry
 from ir.ops.elementwise import div, eq, exp, mul, select
 from ir.ops.families import FLOAT, INTEGER, ZERO, check, op, require_dtype, same_types
 from ir.ops.linalg import over_leading_axis
-from ir.ops.shape import concatenate, expand_dims, full_like, reshape, slice_axis
+from ir.ops.shape import concatenate, expand_dims, full_like, reshape, slice_axis, zeros
 from ir.types import KEY_WORDS, DType, Shape, TensorType, dtype_named, u8, u16, u32, u64
 
 UNSIGNED = {8: u8, 16: u16, 32: u32, 64: u64}
@@ -95,18 +95,25 @@ random_split = op(
 def _fold_in_type(keys: TensorType, data: TensorType) -> TensorType:
     _require_key("random_fold_in", keys)
     check(data.dtype is u32, f"random_fold_in: expected data of type u32, got {data}")
-    if data.shape != keys.shape:
-        raise ShapeError(f"random_fold_in: expected operands of equal shape, got {keys} and {data}")
-    return keys
+    sizes = tuple(zip(keys.shape, data.shape, strict=False))
+    if keys.rank != data.rank or any(n != m and 1 not in (n, m) for n, m in sizes):
+        raise ShapeError(f"random_fold_in: expected axes of equal size, or of size 1, got {keys} and {data}")
+    return keys.with_shape(tuple([m if n == 1 else n for n, m in sizes]))
 
 
-# A new key from each key and an integer.
+def _fold_in_batch(operands: Any, batched: Any, size: int) -> Any:
+    ins = [x if b else expand_dims(x, (0,)) for x, b in zip(operands, batched, strict=True)]
+    return (random_fold_in(*ins),), (True,)
+
+
+# A new key from each key and an integer. An axis of size 1 is used again for all of the other operand,
+# which says what is random anew in a batch: the bits of key<urbg> depend on it.
 random_fold_in = op(
     "random_fold_in",
     type=_fold_in_type,
     eval=lambda keys, data: threefry.fold_in(_threefry_words("random_fold_in", keys), data),
     jvp=ZERO,
-    elementwise=True,
+    batch=_fold_in_batch,
 )
 
 
@@ -215,6 +222,8 @@ def _generator_eval(key: Any, *, shape: Shape, dtype: DType, algorithm: str) -> 
 def _generator_batch(operands: Any, batched: Any, size: int, *, shape: Shape, **attrs: Any) -> Any:
     """As in JAX, the bits of the whole batch come from the first key, which alone goes forward."""
     (keys,) = operands
+    if size == 0:
+        return (keys, zeros(TensorType((0, *shape), attrs["dtype"]))), (True, True)
     count = keys.type.shape[1]
     first = reshape(slice_axis(keys, 0, 0, 1), shape=(count,))
     following, bits = rng_bit_generator(first, shape=(size, *shape), **attrs)

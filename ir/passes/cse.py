@@ -37,7 +37,7 @@ def cse(function: Function) -> Function:
             continue
         if eqn.op in _COMMUTATIVE and id(operands[0]) > id(operands[1]):
             operands = (operands[1], operands[0])
-        key = (eqn.op, operands, tuple([attr_key(a) for a in eqn.attrs.values()]) if eqn.attrs else ())
+        key = (eqn.op, operands, tuple([_key(a) for a in eqn.attrs.values()]) if eqn.attrs else ())
         at = seen.setdefault(key, len(eqns))
         if at == len(eqns):
             eqns.append(eqn)
@@ -51,3 +51,13 @@ def cse(function: Function) -> Function:
         return function
     results = tuple([replaced.get(v, v) for v in function.results])
     return function.replace(eqns=tuple(eqns), results=results)
+
+
+def _key(attr: Any) -> Any:
+    """`attr_key`, with a short cut for what most attributes are."""
+    if type(attr) is tuple:
+        for item in attr:
+            if type(item) is not int:
+                return attr_key(attr)
+        return attr
+    return attr if type(attr) is int else attr_key(attr)

@@ -84,7 +84,8 @@ def _folded(eqn: Eqn, values: list[Dense], exact: bool) -> Dense | None:
     numbers = all(v.shape == () for v in values)
     if numbers and _keeps_number(eqn, values):
         return values[0]
-    if exact and not _is_exact(eqn):
+    # A sampler that rejects would turn another rounding into other numbers.
+    if any(v.dtype.kind == "key" for v in values) or (exact and not _is_exact(eqn)):
         return None
     if op.elementwise and numbers:
         scalars = [TensorType((), v.dtype) for v in values]
@@ -94,7 +95,7 @@ def _folded(eqn: Eqn, values: list[Dense], exact: bool) -> Dense | None:
             return None
         scalars = [v.type for v in eqn.operands]
         shape = out.shape
-    arrays = [_array(v, t) for v, t in zip(values, scalars, strict=True)]
+    arrays = [np.broadcast_to(v.array, t.shape) for v, t in zip(values, scalars, strict=True)]
     params = tuple([Value(t) for t in scalars])
     result = Value(out.with_shape(shape))
     step = Function(params, (Eqn(op, params, eqn.attrs, (result,), eqn.source),), (result,))
@@ -106,11 +107,6 @@ def _folded(eqn: Eqn, values: list[Dense], exact: bool) -> Dense | None:
 
 def _holds(attr: Any) -> bool:
     return not isinstance(attr, tuple) or any(isinstance(item, (Function, Opaque)) for item in attr)
-
-
-def _array(value: Dense, type: TensorType) -> Any:
-    words = value.shape[-1:] if value.dtype.kind == "key" else ()
-    return np.broadcast_to(value.array, (*type.shape, *words))
 
 
 def _keeps_number(eqn: Eqn, values: list[Dense]) -> bool:

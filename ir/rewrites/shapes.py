@@ -232,7 +232,11 @@ def reshape_of_broadcast(x, *, s, d, t):
 # Elementwise ops on repeated elements: compute each element once.
 
 
-def _smaller(x, s, shared):
+def _smaller(x, s):
+    return x.type.size < math.prod(s)
+
+
+def _much_smaller(x, s, shared):
     """Whether computing before repeating is less work, also where the repeated operand stays."""
     return x.type.size * (3 if shared else 1) < math.prod(s)
 
@@ -241,7 +245,8 @@ def _unary_of_broadcast(op, changes):
     @rule(
         changes=changes,
         name=f"{op.name}_of_broadcast",
-        guard=_smaller,
+        single_use=changes == NOTHING,
+        guard=_smaller if changes == NOTHING else _much_smaller,
         examples=[at((3,), s=(2, 3), d=(1,)), at((), s=(2, 2), d=())],
         counterexamples=[at((3,), s=(1, 3), d=(1,))],
     )
@@ -259,7 +264,8 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_broadcasts",
-        guard=lambda x, y, s, shared: x.type is y.type and _smaller(x, s, shared),
+        single_use=True,
+        guard=lambda x, y, s: x.type is y.type and _smaller(x, s),
         examples=[at((3,), (3,), s=(2, 3), d=(1,))],
         counterexamples=[at((1, 3), (2, 1), s=(2, 3), d=(0, 1))],
     )
@@ -273,7 +279,8 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_broadcast_and_constant",
-        guard=lambda x, c, s, shared: fill(c) is not None and _smaller(x, s, shared),
+        single_use=True,
+        guard=lambda x, c, s: fill(c) is not None and _smaller(x, s),
         examples=[at((3,), s=(2, 3), d=(1,), c=Fill(3), t=(2, 3))],
         counterexamples=[at((3,), s=(1, 3), d=(1,), c=Fill(3), t=(1, 3))],
     )
@@ -287,7 +294,8 @@ def _binary_of_broadcasts(op):
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_constant_and_broadcast",
-        guard=lambda x, c, s, shared: fill(c) is not None and _smaller(x, s, shared),
+        single_use=True,
+        guard=lambda x, c, s: fill(c) is not None and _smaller(x, s),
         examples=[at((3,), s=(2, 3), d=(1,), c=Fill(3), t=(2, 3))],
         counterexamples=[at((3,), s=(1, 3), d=(1,), c=Fill(3), t=(1, 3))],
     )
@@ -301,7 +309,8 @@ def _binary_of_broadcasts(op):
     return of_broadcasts, with_constant, with_constant_first
 
 
-# Vectorised code may round transcendental functions otherwise than code for a single number.
+# Vectorised code may round transcendental functions otherwise than code for a single number. They cost so
+# much that repeating their result pays even where their operand is repeated for others.
 UNARY = (
     *[_unary_of_broadcast(op, NOTHING) for op in (neg, abs, square, not_, real, imag, conj)],
     *[_unary_of_broadcast(op, ROUNDING) for op in (sqrt, rsqrt, exp, log, sin, cos, tanh, logistic)],

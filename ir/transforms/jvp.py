@@ -34,10 +34,11 @@ def push(
     outer_source = builder.source
     env = {p: v for p, v in zip(function.params, operands, strict=True) if p is not v}
     shared = not env
-    tangent_of = {v: t for v, t in zip(operands, tangents, strict=True) if t is not None}
+    # By the values of `function`: a custom rule may return its operand with another tangent.
+    tangent_of = {p: t for p, t in zip(function.params, tangents, strict=True) if t is not None}
     for eqn in function.eqns:
         ins = tuple([env.get(v, v) for v in eqn.operands]) if env else eqn.operands
-        dins = tuple([tangent_of.get(v) for v in ins]) if tangent_of else ()
+        dins = tuple([tangent_of.get(v) for v in eqn.operands]) if tangent_of else ()
         builder.source = eqn.source
         if not any(dins) or eqn.op.jvp is ZERO:
             if shared and ins == eqn.operands:
@@ -60,10 +61,10 @@ def push(
         except TracerError as error:
             error.source = error.source or eqn.source
             raise
-        tangent_of.update({v: t for v, t in zip(outs, douts, strict=True) if t is not None})
+        tangent_of.update({v: t for v, t in zip(eqn.results, douts, strict=True) if t is not None})
     builder.source = outer_source
     results = tuple([env.get(v, v) for v in function.results])
-    return results, tuple([tangent_of.get(v) for v in results])
+    return results, tuple([tangent_of.get(v) for v in function.results])
 
 
 def apply_rule(

@@ -40,7 +40,13 @@ def _random_split(keys: Any, *, shape: Shape) -> Any:
 
 @lowers("random_fold_in")
 def _random_fold_in(keys: Any, data: Any) -> Any:
-    return _over(keys.ndim, random.fold_in)(keys, data)
+    fold_in = random.fold_in
+    sizes = list(zip(keys.shape, data.shape, strict=True))
+    for n, m in reversed(sizes):
+        fold_in = jax.vmap(fold_in, in_axes=(None if n == 1 != m else 0, None if m == 1 != n else 0))
+    keys = keys.reshape([n for n, m in sizes if not n == 1 != m])
+    data = data.reshape([m for n, m in sizes if not m == 1 != n])
+    return fold_in(keys, data)
 
 
 @lowers("random_wrap")

@@ -242,20 +242,20 @@ def custom_vjp(gen: Generator) -> None:
     if not xs:
         return
     body, out = _with_shape_of_result(gen, min(4, _length(gen)), xs, closed=True)
-    body = replace(body, decorator="tr.custom_vjp")
-    fwd, bwd = gen.fresh("fwd"), gen.fresh("bwd")
+    custom, fwd, bwd = gen.fresh("custom"), gen.fresh("fwd"), gen.fresh("bwd")
     cts = [
         f"ct * xp.cos(res[{i}])" if x.shape == out.shape else f"xp.sum(ct) * xp.sin(res[{i}])"
         for i, x in enumerate(xs)
     ]
     result = Var(gen.fresh(), "float64", out.shape, out.lo, out.hi)
     lines = [
+        f"{custom} = tr.custom_vjp({{f0}})",
         f"def {fwd}(*args):",
         "    return {f0}(*args), args",
         f"def {bwd}(res, ct):",
         f"    return ({', '.join(cts)},)",
-        f"{{f0}}.defvjp({fwd}, {bwd})",
-        f"{{r0}} = {{f0}}({_names(xs)})",
+        f"{custom}.defvjp({fwd}, {bwd})",
+        f"{{r0}} = {custom}({_names(xs)})",
     ]
     _step(gen, lines, xs, [result], body)
 

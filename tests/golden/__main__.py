@@ -11,7 +11,9 @@ from tests.golden.runner import Mismatch, cases, check, update
 def main() -> int:
     """The number of files that are not as they should be, at most 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
-    parser.add_argument("--update", action="store_true", help="rewrite expectations that evaluation agrees with")
+    parser.add_argument(
+        "--update", action="store_true", help="rewrite expectations that evaluation agrees with"
+    )
     parser.add_argument("names", nargs="*", help="parts of names of cases, such as cse/ or simplify/slices")
     options = parser.parse_args()
     failed = 0

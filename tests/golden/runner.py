@@ -104,7 +104,9 @@ def check(case: Case) -> None:
     _, expected = case.halves()
     found = outcome(case)
     if found != expected:
-        raise Mismatch(f"{case.name}: expected\n{expected}\ngot\n{found}\n(update: python -m tests.golden --update)")
+        raise Mismatch(
+            f"{case.name}: expected\n{expected}\ngot\n{found}\n(update: python -m tests.golden --update)"
+        )
     if case.path.parent.name != "invalid":
         parsed = ir.parse(expected)
         ir.verify(parsed)
@@ -113,7 +115,7 @@ def check(case: Case) -> None:
 
 
 def update(case: Case) -> bool:
-    """Rewrite the right-hand side; whether it changed. Mismatch, and no change, where evaluation disagrees."""
+    """Rewrite the right-hand side; whether it changed. Mismatch, and no change, where results differ."""
     text, expected = case.halves()
     found = outcome(case)
     if found == expected:

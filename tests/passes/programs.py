@@ -14,7 +14,9 @@ from tests.passes.theorems import Instance, instances
 
 _DTYPES = frozenset({"f32", "i32", "bool", "c64"})
 # Decide by the last digit, so that rounding may turn them over.
-_DISCONTINUOUS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "convert", "bitcast_convert", "div", "log", "pow"})
+_DISCONTINUOUS = frozenset(
+    {"eq", "ne", "lt", "le", "gt", "ge", "convert", "bitcast_convert", "div", "log", "pow"}
+)
 
 
 @functools.cache
@@ -26,9 +28,10 @@ def _instances(changes: int) -> tuple[Instance, ...]:
             continue
         for each in instances(rule):
             eqns = each.function.eqns
-            if {v.type.dtype.name for eqn in eqns for v in (*eqn.operands, *eqn.results)} <= _DTYPES:
-                if changes == NOTHING or _DISCONTINUOUS.isdisjoint(eqn.op.name for eqn in eqns):
-                    found.append(each)
+            dtypes = {v.type.dtype.name for eqn in eqns for v in (*eqn.operands, *eqn.results)}
+            smooth = changes == NOTHING or _DISCONTINUOUS.isdisjoint(eqn.op.name for eqn in eqns)
+            if dtypes <= _DTYPES and smooth:
+                found.append(each)
     return tuple(found)
 
 
@@ -55,5 +58,5 @@ def program(seed: int, changes: int = NOTHING, count: int = 8) -> Function:
                 outs = builder.copy(eqn, tuple([env[v] for v in eqn.operands]))
                 env.update(zip(eqn.results, outs, strict=True))
                 pool.extend(outs)
-    results = [v for v in pool[-1:]] + [v for v in pool if rng.random() < 0.15]
+    results = [*pool[-1:], *[v for v in pool if rng.random() < 0.15]]
     return Function(tuple(params), tuple(builder.eqns), tuple(results), "program")

@@ -1,4 +1,4 @@
-"""Every rewrite is a theorem: both sides are equal, on every type it is meant for, special values included."""
+"""Every rewrite is a theorem: both sides are equal, on every type that it is for, special values included."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import ir
 import ir.transforms
 from ir.core import Function
+from ir.ops.elementwise import abs as abs_
+from ir.ops.elementwise import add, mul, neg
 from ir.passes.dce import dce
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, Rule, at, rule
 from ir.rewrites import INNER, RULES
-from ir.ops.elementwise import abs as abs_
-from ir.ops.elementwise import add, mul, neg
 from tests.passes import theorems
 from tests.passes.theorems import Instance, difference, instances, rewritten
 
@@ -107,7 +107,7 @@ def derivatives(function: Function) -> Function | None:
 
 @pytest.mark.parametrize("each", [r for r in RULES if r.changes != SPECIAL], ids=lambda each: each.name)
 def test_derivatives_are_kept(each: Rule) -> None:
-    """Also at zeros and ties, where a derivative is a convention: rules may run before derivatives are taken."""
+    """At zeros and ties too, where a derivative is a convention: rules may run before it is taken."""
     for instance in drawn(each):
         if any(t.dtype.name not in ("f32", "f64", "c128", "bool", "i32") for t in instance.function.in_types):
             continue

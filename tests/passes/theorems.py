@@ -19,7 +19,8 @@ from ir.rewriter import RuleTable, Statistics, apply_rules
 from ir.types import DType, TensorType, bool_, dtype_named
 
 DTYPES = (
-    "bool", "i8", "i32", "i64", "u8", "u32", "u64", "f8e4m3fn", "f8e5m2", "bf16", "f16", "f32", "f64", "c64", "c128",
+    "bool", "i8", "i32", "i64", "u8", "u32", "u64", "f8e4m3fn", "f8e5m2", "bf16", "f16", "f32", "f64", "c64",
+    "c128",
 )  # fmt: skip
 SHAPES = ((40,), (), (0, 2), (1, 3))
 

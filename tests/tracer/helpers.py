@@ -76,7 +76,10 @@ def assert_close(a: Any, b: Any, tol: float | None = None) -> None:
     assert a.shape == b.shape
     if not np.size(b):
         return
-    inexact = b.dtype.kind in "fc" or b.dtype.name in ("bfloat16", *(n for n in dir(ml_dtypes) if "float" in n))
+    inexact = b.dtype.kind in "fc" or b.dtype.name in (
+        "bfloat16",
+        *(n for n in dir(ml_dtypes) if "float" in n),
+    )
     if not inexact:
         np.testing.assert_array_equal(a, b)
         return

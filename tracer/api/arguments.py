@@ -24,6 +24,7 @@ tree_leaves = jax.tree_util.tree_leaves
 def leaf_type(x: Any) -> tuple[TensorType, bool]:
     """(type, weak) of a traced or concrete leaf."""
     if type(x) is Tensor:
+        x.require_active()
         return x.value.type, x.weak
     return type_of(x)
 
@@ -181,7 +182,10 @@ def positions(argnums: int | Sequence[int], count: int, what: str) -> tuple[tupl
             raise ArgumentTypeError(
                 f"{what}: argnums {argnums} do not fit a call with {count} positional arguments"
             )
-    return tuple([n.__index__() % count for n in given]), single
+    chosen = tuple([n.__index__() % count for n in given])
+    if len(set(chosen)) != len(chosen):
+        raise ArgumentTypeError(f"{what}: expected argnums that differ, got {argnums}")
+    return chosen, single
 
 
 def argument_mask(args: Sequence[Any], chosen: Sequence[int], count: int) -> tuple[bool, ...]:

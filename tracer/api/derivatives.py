@@ -7,7 +7,7 @@ compiled and cached by structure outside.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -123,16 +123,11 @@ def value_and_grad(
         out = tree_unflatten(traced.out_tree, outs[:count])
         value = (out[0], out[1]) if has_aux else out[0]
         computed = iter(outs[count:])
-        grads = []
-        for n in chosen:
+        grads = {}
+        for n in sorted(chosen):  # computed in the order of the arguments
             leaves, tree = tree_flatten(args[n])
-            types = [leaf_type(x)[0] for x in leaves]
-            grads.append(
-                tree_unflatten(
-                    tree, [next(computed) if t.dtype.is_inexact else float0_zeros(t.shape) for t in types]
-                )
-            )
-        return value, (grads[0] if single else tuple(grads))
+            grads[n] = tree_unflatten(tree, _spread([leaf_type(x)[0] for x in leaves], computed))
+        return value, (grads[chosen[0]] if single else tuple([grads[n] for n in chosen]))
 
     return value_and_gradient
 
@@ -221,7 +216,7 @@ def _cast(x: Any, type_: TensorType) -> Any:
     return np.asarray(x, type_.dtype.np)
 
 
-def _spread(types: Sequence[TensorType], computed: Sequence[Any]) -> list[Any]:
+def _spread(types: Sequence[TensorType], computed: Iterable[Any]) -> list[Any]:
     """What was computed for the inexact ones of `types`, float0 zeros for the others."""
     rest = iter(computed)
     return [next(rest) if t.dtype.is_inexact else float0_zeros(t.shape) for t in types]

@@ -11,6 +11,7 @@ from ir.core import EMPTY_ATTRS
 from ir.ops import elementwise as ew
 from ir.ops import special
 from tracer.api.custom import builtin_jvp
+from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import native
 
@@ -70,7 +71,7 @@ swish = silu
 @native(jax.nn.softplus)
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)), without overflow."""
-    return el.logaddexp(x, 0)
+    return ar.logaddexp(x, 0)
 
 
 @native(jax.nn.log_sigmoid)
@@ -126,7 +127,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     """x * P(N < x) for a standard normal N, or its tanh approximation (Hendrycks and Gimpel 2016)."""
     t = el.as_float(x)
     if approximate:
-        cubic = el.add(t, el.multiply(0.044715, el.power(t, 3)))
+        cubic = el.add(t, el.multiply(0.044715, ar.power(t, 3)))
         cdf = el.multiply(0.5, el.add(1.0, el.tanh(el.multiply(float(np.sqrt(2 / np.pi)), cubic))))
         return el.multiply(t, cdf)
     scaled = el.multiply(el.negative(t), float(np.sqrt(0.5)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import jax
@@ -22,15 +23,10 @@ from tracer.value import Tensor
 
 def shape_of(shape: Any) -> Shape:
     """A shape from an int or a sequence of ints; traced sizes are an error."""
-    items = (
-        shape
-        if isinstance(shape, (tuple, list))
-        else np.asarray(shape).tolist()
-        if not isinstance(shape, int)
-        else (shape,)
-    )
-    items = items if isinstance(items, (tuple, list)) else (items,)
-    return tuple([int(n.__index__()) for n in items])
+    if isinstance(shape, (Tensor, jax.Array, np.ndarray)) and shape.ndim:
+        shape = list(shape)
+    items = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple([operator.index(n) for n in items])
 
 
 def _dtype(dtype: Any, default: Any = float) -> DType:

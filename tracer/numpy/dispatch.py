@@ -16,11 +16,12 @@ from ir.core import EMPTY_ATTRS
 from ir.errors import ArgumentTypeError, ShapeError
 from ir.op import Op
 from ir.ops import convert as cv
+from ir.ops import elementwise as ew
 from ir.ops.shape import broadcast_in_dim, reshape
-from ir.types import DType, Shape, bool_
+from ir.types import DType, Shape, bool_, i32
 from tracer.state import state
 from tracer.trace import Trace, escaped
-from tracer.types import float_dtype, promote_dtypes
+from tracer.types import float_dtype, promote_dtypes, scalar_dtype
 from tracer.value import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,7 +68,11 @@ def current_trace() -> Trace:
 
 def lift(x: Any) -> Tensor:
     """`x` as a traced value of the innermost trace."""
-    return x if type(x) is Tensor and x.owner is state.trace else current_trace().lift(x)
+    if type(x) is Tensor:
+        if x.owner is state.trace:
+            return x
+        x.require_active()
+    return current_trace().lift(x)
 
 
 def record(the_op: Op, *operands: Tensor, weak: bool = False, **attrs: Any) -> Tensor:
@@ -124,8 +129,6 @@ def promoted(*xs: Any, to_float: bool = False, bool_to: DType | None = None) -> 
     lifted: list[Any] = []
     for x in xs:
         if type(x) in _SCALARS:
-            from tracer.types import scalar_dtype
-
             x_dtype, x_weak = scalar_dtype(type(x)), type(x) is not bool
             shapes.append(())
             scalars.append(True)
@@ -153,7 +156,9 @@ def promoted(*xs: Any, to_float: bool = False, bool_to: DType | None = None) -> 
     return out, weak
 
 
-def unary_function(name: str, the_op: Op, eager: Any, *, to_float: bool = False, doc: str = "") -> Any:
+def unary_function(
+    name: str, the_op: Op, eager: Any, *, to_float: bool = False, bool_to_int: bool = False, doc: str = ""
+) -> Any:
     """An elementwise function of one argument."""
 
     def fn(x: Any, /) -> Any:
@@ -164,9 +169,10 @@ def unary_function(name: str, the_op: Op, eager: Any, *, to_float: bool = False,
         dtype = t.value.type.dtype
         if to_float and not dtype.is_inexact:
             t = convert(t, float_dtype(dtype), t.weak)
-        return trace.emit1(the_op, (t.value,), EMPTY_ATTRS, t.weak and the_op_keeps_type)
+        elif bool_to_int and dtype is bool_:
+            t = convert(t, i32, t.weak)
+        return trace.emit1(the_op, (t.value,), EMPTY_ATTRS, t.weak)
 
-    the_op_keeps_type = the_op.name not in ("is_finite", "not")
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc or f"Elementwise `{name}`; see `jax.numpy.{name}`."
     fn.eager = eager  # type: ignore[attr-defined]
@@ -174,9 +180,28 @@ def unary_function(name: str, the_op: Op, eager: Any, *, to_float: bool = False,
 
 
 def binary_function(
-    name: str, the_op: Op, eager: Any, *, to_float: bool = False, compares: bool = False, doc: str = ""
+    name: str,
+    the_op: Op,
+    eager: Any,
+    *,
+    to_float: bool = False,
+    compares: bool = False,
+    ordered: bool = False,
+    of_bools: Op | None = None,
+    doc: str = "",
 ) -> Any:
-    """An elementwise function of two arguments, promoted and broadcast."""
+    """An elementwise function of two arguments, promoted and broadcast.
+
+    Args:
+      name: of the function.
+      the_op: what it records.
+      eager: the function of JAX.
+      to_float: promote integers and bools to float.
+      compares: the result is a bool.
+      ordered: compare complex numbers by their real parts, then by their imaginary parts.
+      of_bools: the op for bools.
+      doc: its documentation.
+    """
 
     def fn(x: Any, y: Any, /) -> Any:
         trace = state.trace
@@ -186,18 +211,39 @@ def binary_function(
             type(x) is Tensor
             and type(y) is Tensor
             and x.value.type is y.value.type
+            and x.weak == y.weak
             and x.owner is trace
             and y.owner is trace
             and (not to_float or x.value.type.dtype.is_inexact)
         ):
-            return trace.emit1(the_op, (x.value, y.value), EMPTY_ATTRS, x.weak and y.weak and not compares)
-        (a, b), weak = promoted(x, y, to_float=to_float)
+            a, b, weak = x, y, x.weak
+        else:
+            (a, b), weak = promoted(x, y, to_float=to_float)
+        dtype = a.value.type.dtype
+        if dtype is bool_ and of_bools is not None:
+            return trace.emit1(of_bools, (a.value, b.value), EMPTY_ATTRS, weak)
+        if ordered and dtype.is_complex:
+            return _lexicographic(the_op, a, b)
         return trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak and not compares)
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc or f"Elementwise `{name}`, operands promoted and broadcast; see `jax.numpy.{name}`."
     fn.eager = eager  # type: ignore[attr-defined]
     return fn
+
+
+def _lexicographic(the_op: Op, a: Tensor, b: Tensor) -> Tensor:
+    """Complex numbers compared by their real parts, and by their imaginary parts where those are equal."""
+    emit = a.owner.emit1
+    (ar, ai), (br, bi) = [
+        tuple([emit(part, (t.value,), EMPTY_ATTRS).value for part in (ew.real, ew.imag)]) for t in (a, b)
+    ]
+    chosen = [
+        emit(ew.eq, (ar, br), EMPTY_ATTRS),
+        emit(the_op, (ai, bi), EMPTY_ATTRS),
+        emit(the_op, (ar, br), EMPTY_ATTRS),
+    ]
+    return emit(ew.select, tuple([t.value for t in chosen]), EMPTY_ATTRS)
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from ir.core import EMPTY_ATTRS
 from ir.errors import ArgumentTypeError
 from ir.ops import elementwise as ew
-from ir.types import bool_
+from ir.types import bool_, i32
 from tracer.numpy.dispatch import (
     binary_function,
     broadcast_shapes,
@@ -20,9 +20,11 @@ from tracer.numpy.dispatch import (
     lift,
     native,
     promoted,
+    run_eager,
     unary_function,
 )
-from tracer.types import float_dtype, scalar_dtype
+from tracer.state import state
+from tracer.types import canonical, float_dtype, scalar_dtype
 from tracer.value import Tensor
 
 # Floating-point functions: integers and bools are promoted to the default float type.
@@ -46,9 +48,8 @@ arcsinh = asinh = unary_function("arcsinh", ew.asinh, jnp.arcsinh, to_float=True
 arccosh = acosh = unary_function("arccosh", ew.acosh, jnp.arccosh, to_float=True)
 arctanh = atanh = unary_function("arctanh", ew.atanh, jnp.arctanh, to_float=True)
 negative = unary_function("negative", ew.neg, jnp.negative)
-square = unary_function("square", ew.square, jnp.square)
 
-add = binary_function("add", ew.add, jnp.add)
+add = binary_function("add", ew.add, jnp.add, of_bools=ew.or_)
 subtract = binary_function("subtract", ew.sub, jnp.subtract)
 divide = true_divide = binary_function("divide", ew.div, jnp.divide, to_float=True)
 arctan2 = atan2 = binary_function("arctan2", ew.atan2, jnp.arctan2, to_float=True)
@@ -57,46 +58,40 @@ minimum = binary_function("minimum", ew.min, jnp.minimum)
 maximum = binary_function("maximum", ew.max, jnp.maximum)
 equal = binary_function("equal", ew.eq, jnp.equal, compares=True)
 not_equal = binary_function("not_equal", ew.ne, jnp.not_equal, compares=True)
-less = binary_function("less", ew.lt, jnp.less, compares=True)
-less_equal = binary_function("less_equal", ew.le, jnp.less_equal, compares=True)
-greater = binary_function("greater", ew.gt, jnp.greater, compares=True)
-greater_equal = binary_function("greater_equal", ew.ge, jnp.greater_equal, compares=True)
+less = binary_function("less", ew.lt, jnp.less, compares=True, ordered=True)
+less_equal = binary_function("less_equal", ew.le, jnp.less_equal, compares=True, ordered=True)
+greater = binary_function("greater", ew.gt, jnp.greater, compares=True, ordered=True)
+greater_equal = binary_function("greater_equal", ew.ge, jnp.greater_equal, compares=True, ordered=True)
 bitwise_and = binary_function("bitwise_and", ew.and_, jnp.bitwise_and)
 bitwise_or = binary_function("bitwise_or", ew.or_, jnp.bitwise_or)
 bitwise_xor = binary_function("bitwise_xor", ew.xor_, jnp.bitwise_xor)
 bitwise_not = invert = bitwise_invert = unary_function("bitwise_not", ew.not_, jnp.bitwise_not)
-left_shift = bitwise_left_shift = binary_function("left_shift", ew.shift_left, jnp.left_shift)
-
-_multiply = binary_function("multiply", ew.mul, jnp.multiply)
-
-
-def multiply(x: Any, y: Any, /) -> Any:
-    """Elementwise product; the logical and of bools, as in NumPy."""
-    if type(x) is Tensor and x.value.type.dtype is bool_ and _is_bool(y):
-        return bitwise_and(x, y)
-    return _multiply(x, y)
+multiply = binary_function("multiply", ew.mul, jnp.multiply, of_bools=ew.and_)
+square = unary_function("square", ew.square, jnp.square, bool_to_int=True)
 
 
-def _is_bool(x: Any) -> bool:
-    if type(x) is Tensor:
-        return x.value.type.dtype is bool_
-    return isinstance(x, (bool, np.bool_)) or getattr(x, "dtype", None) == np.bool_
+@native(jnp.left_shift)
+def left_shift(x: Any, y: Any, /) -> Any:
+    """Bits of `x` moved left by `y`."""
+    (a, b), weak = promoted(x, y, bool_to=i32)
+    return a.owner.emit1(ew.shift_left, (a.value, b.value), EMPTY_ATTRS, weak)
 
 
 @native(jnp.right_shift)
 def right_shift(x: Any, y: Any, /) -> Any:
     """Arithmetic shift of signed, logical shift of unsigned integers."""
-    (a, b), weak = promoted(x, y)
+    (a, b), weak = promoted(x, y, bool_to=i32)
     the_op = ew.shift_right_arithmetic if a.value.type.dtype.kind == "int" else ew.shift_right_logical
     return a.owner.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak)
 
 
-bitwise_right_shift = right_shift
+bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 
 
+@native(jnp.positive)
 def positive(x: Any, /) -> Any:
     """`x` itself."""
-    return lift(x) if type(x) is Tensor else jnp.positive(x)
+    return lift(x)
 
 
 @native(jnp.abs)
@@ -118,12 +113,12 @@ def sign(x: Any, /) -> Any:
     return t.owner.emit1(ew.sign, (t.value,), EMPTY_ATTRS, t.weak)
 
 
-def _rounding(name: str, the_op: Any, attrs: Any = EMPTY_ATTRS) -> Any:
+def _rounding(name: str, the_op: Any) -> Any:
     def fn(x: Any, /) -> Any:
         t = lift(x)
         if not t.value.type.dtype.is_inexact:  # integers are their own floor; so does JAX
             return t
-        return t.owner.emit1(the_op, (t.value,), attrs, t.weak)
+        return t.owner.emit1(the_op, (t.value,), EMPTY_ATTRS, t.weak)
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Elementwise `{name}`; see `jax.numpy.{name}`."
@@ -132,19 +127,42 @@ def _rounding(name: str, the_op: Any, attrs: Any = EMPTY_ATTRS) -> Any:
 
 floor = _rounding("floor", ew.floor)
 ceil = _rounding("ceil", ew.ceil)
-rint = _rounding("rint", ew.round, {"method": "to_nearest_even"})
+
+
+@native(jnp.rint)
+def rint(x: Any, /) -> Any:
+    """The nearest integer, halves to even, as a float."""
+    t = lift(x)
+    dtype = t.value.type.dtype
+    if dtype.is_complex:
+        return _of_parts(rint, t)
+    if not dtype.is_inexact:
+        return convert(t, scalar_dtype(float))
+    return t.owner.emit1(ew.round, (t.value,), {"method": "to_nearest_even"}, t.weak)
+
+
+def _of_parts(fn: Any, t: Tensor) -> Tensor:
+    """A function of the real and of the imaginary part, as a complex number."""
+    return t.owner.emit1(ew.complex, (fn(real(t)).value, fn(imag(t)).value), EMPTY_ATTRS, t.weak)
 
 
 @native(jnp.round)
 def round(a: Any, decimals: int = 0) -> Any:
     """Round half to even, to a number of decimals."""
     t = lift(a)
-    if not t.value.type.dtype.is_inexact and decimals >= 0:
+    dtype = t.value.type.dtype
+    if dtype is bool_ or (not dtype.is_inexact and decimals < 0):
+        raise ArgumentTypeError(f"round: expected floats, or integers and decimals >= 0, got {t.value.type}")
+    if not dtype.is_inexact:
         return t
+    if dtype.is_complex:
+        return _of_parts(lambda part: round(part, decimals), t)
     if decimals == 0:
         return rint(t)
+    # Narrow floats would overflow: computed in single precision, as JAX does.
+    wide = convert(t, canonical(np.float32), t.weak) if dtype.bits < 32 else t
     factor = 10.0**decimals
-    return convert(divide(rint(multiply(t, factor)), factor), t.value.type.dtype, t.weak)
+    return convert(divide(rint(multiply(wide, factor)), factor), dtype, t.weak)
 
 
 def _predicate(name: str, test: Any) -> Any:
@@ -159,15 +177,21 @@ def _predicate(name: str, test: Any) -> Any:
     return native(getattr(jnp, name))(fn)
 
 
-isfinite = _predicate("isfinite", lambda t: t.owner.emit1(ew.is_finite, (t.value,), EMPTY_ATTRS))
-isnan = _predicate("isnan", lambda t: not_equal(t, t))
-isinf = _predicate("isinf", lambda t: _isinf(t))
+def _isfinite(t: Tensor) -> Any:
+    if t.value.type.dtype.is_complex:
+        return logical_and(_isfinite(real(t)), _isfinite(imag(t)))
+    return t.owner.emit1(ew.is_finite, (t.value,), EMPTY_ATTRS)
 
 
 def _isinf(t: Tensor) -> Any:
     if t.value.type.dtype.is_complex:
         return logical_or(_isinf(real(t)), _isinf(imag(t)))
     return equal(abs(t), float("inf"))
+
+
+isfinite = _predicate("isfinite", _isfinite)
+isnan = _predicate("isnan", lambda t: not_equal(t, t))
+isinf = _predicate("isinf", _isinf)
 
 
 def _logical(name: str, the_op: Any, arity: int) -> Any:
@@ -190,161 +214,35 @@ logical_xor = _logical("logical_xor", ew.xor_, 2)
 logical_not = _logical("logical_not", ew.not_, 1)
 
 
-@native(jnp.floor_divide)
-def floor_divide(x: Any, y: Any, /) -> Any:
-    """The largest integer at most x / y."""
-    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
-    kind = a.value.type.dtype.kind
-    if kind == "float":
-        quotient = floor(divide(subtract(a, remainder(a, b)), b))
-        exact = divide(a, b)
-        # Where the remainder is not a number (zero or infinite divisors) the plain quotient decides.
-        return where(isfinite(exact), rint(quotient), floor(exact))
-    if kind == "complex":
-        raise ArgumentTypeError(f"floor_divide: expected real operands, got {a.value.type}")
-    quotient = a.owner.emit1(ew.div, (a.value, b.value), EMPTY_ATTRS, weak)
-    if kind == "uint":
-        return quotient
-    rest = a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
-    down = logical_and(not_equal(sign(a), sign(b)), not_equal(rest, 0))
-    return where(down, subtract(quotient, 1), quotient)
-
-
-@native(jnp.remainder)
-def remainder(x: Any, y: Any, /) -> Any:
-    """The remainder with the sign of the divisor."""
-    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
-    rest = a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
-    if a.value.type.dtype.kind == "uint":
-        return rest
-    wrong = logical_and(not_equal(less(rest, 0), less(b, 0)), not_equal(rest, 0))
-    return where(wrong, add(rest, b), rest)
-
-
-mod = remainder
-
-
-@native(jnp.fmod)
-def fmod(x: Any, y: Any, /) -> Any:
-    """The remainder with the sign of the dividend."""
-    (a, b), weak = promoted(x, y)
-    return a.owner.emit1(ew.rem, (a.value, b.value), EMPTY_ATTRS, weak)
-
-
-@native(jnp.divmod)
-def divmod(x: Any, y: Any, /) -> Any:
-    """(floor_divide, remainder)."""
-    return floor_divide(x, y), remainder(x, y)
-
-
-@native(jnp.power)
-def power(x: Any, y: Any, /) -> Any:
-    """x to the power y; a static integer exponent becomes repeated multiplication."""
-    if isinstance(y, (int, np.integer)) and not isinstance(y, (bool, np.bool_)):
-        t = lift(x)
-        if t.value.type.dtype is not bool_ and (t.value.type.dtype.is_inexact or y >= 0):
-            return integer_power(t, int(y))
-    (a, b), weak = promoted(x, y, bool_to=scalar_dtype(int))
-    if a.value.type.dtype.is_inexact:
-        exponent = lift(y)
-        if not exponent.value.type.dtype.is_inexact and exponent.value.type.dtype is not bool_:
-            b = broadcast_to(exponent, a.shape)
-        return a.owner.emit1(ew.pow, (a.value, b.value), EMPTY_ATTRS, weak)
-    return _integer_pow_by_squaring(a, b)
-
-
-pow = power
-
-
-def integer_power(t: Tensor, exponent: int) -> Tensor:
-    """`t ** exponent` for a static integer."""
-    if exponent == 1:
-        return t
-    if exponent == 2:
-        return t.owner.emit1(ew.square, (t.value,), EMPTY_ATTRS, t.weak)
-    return t.owner.emit1(ew.integer_pow, (t.value,), {"y": exponent}, t.weak)
-
-
-def _integer_pow_by_squaring(base: Tensor, exponent: Tensor) -> Tensor:
-    """Integer powers with traced exponents: one squaring a bit; negative exponents truncate to 0."""
-    out = where(less(exponent, 0), where(equal(base, 1), 1, where(equal(base, -1), 1, 0)), 1)
-    out = convert(out, base.value.type.dtype)
-    bits = base.value.type.dtype.bits
-    rest = exponent
-    for _ in range(bits):
-        odd = logical_and(greater(exponent, 0), equal(bitwise_and(rest, 1), 1))
-        out = where(odd, multiply(out, base), out)
-        base, rest = multiply(base, base), right_shift(rest, 1)
-    return out
-
-
-@native(jnp.logaddexp)
-def logaddexp(x: Any, y: Any, /) -> Any:
-    """log(exp(x) + exp(y)) without overflow."""
-    (a, b), _ = promoted(x, y, to_float=True)
-    largest = maximum(a, b)
-    delta = subtract(a, b)
-    # Infinite or undefined differences: equal infinities give themselves, NaN stays.
-    return where(
-        isfinite(delta),
-        add(largest, log1p(exp(negative(abs(delta))))),
-        where(isnan(delta), add(a, b), largest),
-    )
-
-
-@native(jnp.hypot)
-def hypot(x: Any, y: Any, /) -> Any:
-    """sqrt(x**2 + y**2) without overflow."""
-    (a, b), _ = promoted(x, y, to_float=True)
-    a, b = abs(a), abs(b)
-    large, small = maximum(a, b), minimum(a, b)
-    ratio = divide(small, where(equal(large, 0), 1, large))
-    out = multiply(large, sqrt(add(1, square(ratio))))
-    return where(logical_or(isinf(a), isinf(b)), float("inf"), where(equal(large, 0), large, out))
-
-
-@native(jnp.reciprocal)
-def reciprocal(x: Any, /) -> Any:
-    """1 / x."""
-    return divide(1, x)
-
-
-@native(jnp.sinc)
-def sinc(x: Any, /) -> Any:
-    """sin(pi x) / (pi x), 1 at zero with derivative 0."""
-    (a,), _ = promoted(x, to_float=True)
-    scaled = multiply(a, np.pi)
-    safe = where(equal(scaled, 0), 1, scaled)
-    # Near zero the Taylor polynomial carries the derivatives; it is exact to 1e-16 there.
-    squared = square(scaled)
-    series = subtract(1, multiply(squared, subtract(1 / 6, multiply(squared, 1 / 120))))
-    return where(less(abs(scaled), 1e-3), series, divide(sin(safe), safe))
-
-
 def log2(x: Any, /) -> Any:
     """Logarithm to base 2."""
-    from tracer.state import state
-
-    return jnp.log2(x) if state.trace is None else divide(log(x), float(np.log(2)))
+    if state.trace is None:
+        return run_eager(jnp.log2, (x,), {})
+    t = as_float(x)
+    return divide(log(t), t.owner.scalar(float(np.log(2)), t.value.type.dtype, ()))
 
 
 def log10(x: Any, /) -> Any:
     """Logarithm to base 10."""
-    from tracer.state import state
+    if state.trace is None:
+        return run_eager(jnp.log10, (x,), {})
+    t = as_float(x)
+    return divide(log(t), t.owner.scalar(float(np.log(10)), t.value.type.dtype, ()))
 
-    return jnp.log10(x) if state.trace is None else divide(log(x), float(np.log(10)))
+
+log2.eager, log10.eager = jnp.log2, jnp.log10  # type: ignore[attr-defined]
 
 
 @native(jnp.deg2rad)
 def deg2rad(x: Any, /) -> Any:
     """Degrees to radians."""
-    return multiply(x, np.pi / 180)
+    return multiply(as_float(x), np.pi / 180)
 
 
 @native(jnp.rad2deg)
 def rad2deg(x: Any, /) -> Any:
     """Radians to degrees."""
-    return multiply(x, 180 / np.pi)
+    return multiply(as_float(x), 180 / np.pi)
 
 
 radians, degrees = deg2rad, rad2deg
@@ -416,6 +314,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
         parts = [nan_to_num(p(t), copy, nan, posinf, neginf) for p in (real, imag)]
         return t.owner.emit1(ew.complex, tuple([p.value for p in parts]), EMPTY_ATTRS)
     limits = jnp.finfo(dtype.np)
+    t = convert(t, dtype)
     out = where(isnan(t), nan, t)
     out = where(equal(out, float("inf")), float(limits.max) if posinf is None else posinf, out)
     return where(equal(out, float("-inf")), float(limits.min) if neginf is None else neginf, out)
@@ -423,16 +322,16 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
     """`x` with elements converted to `dtype`."""
-    from tracer.state import state
-    from tracer.types import canonical
-
     if state.trace is None:
-        return jnp.astype(x, dtype, copy=copy, device=device)
+        return run_eager(jnp.astype, (x, dtype), {"copy": copy, "device": device})
     to = canonical(dtype)
     t = lift(x)
     if t.value.type.dtype.is_complex and not to.is_complex and to is not bool_:
         t = real(t)
     return convert(t, to)
+
+
+astype.eager = jnp.astype  # type: ignore[attr-defined]
 
 
 def as_float(x: Any) -> Tensor:

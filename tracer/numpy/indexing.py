@@ -22,6 +22,7 @@ from ir.ops import indexing as ix
 from ir.ops import scatter as sc
 from ir.ops import shape as sh
 from ir.types import Shape, bool_, i32
+from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import (
     broadcast_shapes,
@@ -420,7 +421,7 @@ class AtIndex:
 
     def power(self, values: Any, **options: Any) -> Any:
         """`x[index] **= values`; indices must not repeat."""
-        return self.set(el.power(getitem(self.x, self.index), values), **options)
+        return self.set(ar.power(getitem(self.x, self.index), values), **options)
 
     def min(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
@@ -480,7 +481,9 @@ def take(
         t, axis = reshaped(t, (t.size,)), 0
     axis = normalize_axis(axis, t.ndim, "take")
     if mode == "wrap":
-        indices, mode = el.remainder(lift(indices), t.shape[axis]), "clip"
+        indices, mode = ar.remainder(lift(indices), t.shape[axis]), "clip"
+    elif _mode(mode, "fill") == "clip":  # negative indices are out of range here, as in NumPy
+        indices = el.maximum(lift(indices), 0)
     index = lift(indices)
     if index.value.type.dtype is bool_ or not index.value.type.dtype.is_integer:
         raise ArgumentTypeError(f"take: expected integer indices, got {index.value.type}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 
 from ir.errors import ArgumentError, ArgumentTypeError, ShapeError
 from ir.ops import shape as sh
+from tracer.numpy.creation import array as as_array
 from tracer.numpy.creation import shape_of
 from tracer.numpy.dispatch import (
     broadcast_shapes,
@@ -151,10 +152,8 @@ def broadcast_arrays(*args: Any) -> Any:
     return [_broadcast_to(t, shape) for t in ts]
 
 
-def same_dtype(arrays: Sequence[Any], name: str) -> list[Tensor]:
+def same_dtype(arrays: Iterable[Any], name: str) -> list[Tensor]:
     """Traced values promoted to one element type."""
-    if type(arrays) is Tensor:
-        arrays = list(arrays)
     ts = [lift(a) for a in arrays]
     if not ts:
         raise ArgumentError(f"{name}: expected at least one array")
@@ -323,7 +322,13 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
         t, axis = ravel(t), 0
     axis = normalize_axis(axis, t.ndim, "repeat")
     counts = np.broadcast_to(np.asarray(repeats), (t.shape[axis],))
-    return take(t, np.repeat(np.arange(t.shape[axis]), counts)[:total_repeat_length], axis)
+    which = np.repeat(np.arange(t.shape[axis]), counts)
+    if total_repeat_length is not None:
+        # Cut off, or filled up with the last element, as in JAX.
+        missing = builtins.max(0, int(total_repeat_length) - len(which))
+        last = builtins.max(0, t.shape[axis] - 1)
+        which = np.concatenate([which[: int(total_repeat_length)], np.full(missing, last)])
+    return take(t, which.astype(np.int32), axis)
 
 
 @native(jnp.pad)
@@ -336,15 +341,31 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
     if builtins.any(k < 0 for pair in widths for k in pair):
         raise ArgumentError(f"pad: expected widths of at least 0, got {pad_width}")
     if mode == "constant":
-        fill = convert(lift(kwargs.get("constant_values", 0)), t.value.type.dtype)
-        if fill.ndim:
-            raise ArgumentTypeError("pad: expected one constant value for all borders")
-        return record(sh.pad, t, fill, config=tuple([(lo, hi, 0) for lo, hi in widths]), weak=t.weak)
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError(f"pad: unknown mode {mode!r}")
+        given = kwargs.pop("constant_values", 0)
+        if not isinstance(given, (tuple, list)):
+            given = lift(given)
+        if kwargs:
+            raise ArgumentError(f"pad: expected constant_values only, got {sorted(kwargs)}")
+        if isinstance(given, Tensor) and given.ndim == 0:
+            fill = convert(given, t.value.type.dtype)
+            return record(sh.pad, t, fill, config=tuple([(lo, hi, 0) for lo, hi in widths]), weak=t.weak)
+        pairs = _broadcast_to(as_array(given), (t.ndim, 2))
+        for axis, (lo, hi) in enumerate(widths):
+            for amount, side in ((lo, 0), (hi, 1)):
+                config = [(0, 0, 0)] * t.ndim
+                config[axis] = (0, amount, 0) if side else (amount, 0, 0)
+                fill = convert(pairs[axis, side], t.value.type.dtype)
+                t = record(sh.pad, t, fill, config=tuple(config), weak=t.weak)
+        return t
+    if mode not in ("edge", "reflect", "symmetric", "wrap") or kwargs:
+        raise ArgumentError(
+            "pad: expected a mode of 'constant' (with constant_values), 'edge', 'reflect', 'symmetric', 'wrap', "
+            f"got {mode!r} and {sorted(kwargs)}"
+        )
     for axis, (lo, hi) in enumerate(widths):
         if lo or hi:
-            t = take(t, np.pad(np.arange(t.shape[axis]), (lo, hi), mode=mode), axis)
+            borders: Any = mode
+            t = take(t, np.pad(np.arange(t.shape[axis]), (lo, hi), mode=borders), axis)
     return t
 
 

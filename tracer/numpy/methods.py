@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tracer.numpy import arithmetic as ar
 from tracer.numpy import contraction as co
 from tracer.numpy import elementwise as el
 from tracer.numpy import indexing as ix
@@ -46,10 +47,10 @@ _BINARY = {
     "sub": el.subtract,
     "mul": el.multiply,
     "truediv": el.divide,
-    "floordiv": el.floor_divide,
-    "mod": el.remainder,
-    "divmod": el.divmod,
-    "pow": el.power,
+    "floordiv": ar.floor_divide,
+    "mod": ar.remainder,
+    "divmod": ar.divmod,
+    "pow": ar.power,
     "matmul": co.matmul,
     "and": el.bitwise_and,
     "or": el.bitwise_or,
@@ -155,7 +156,7 @@ Tensor.block_until_ready = lambda self: self  # type: ignore[attr-defined]
 
 # NumPy's own operators on NumPy operands (`np.float32(2) * x`) come here first.
 _UFUNCS: dict[Any, Any] = {
-    getattr(np, name): getattr(el, name)
+    getattr(np, name): getattr(ar if hasattr(ar, name) and not hasattr(el, name) else el, name)
     for name in (
         "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "equal", "not_equal",
         "less", "less_equal", "greater", "greater_equal", "bitwise_and", "bitwise_or", "bitwise_xor",

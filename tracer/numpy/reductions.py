@@ -38,7 +38,7 @@ def _masked(x: Tensor, where: Any, fill: Any) -> Tensor:
 
 
 def _reduce(x: Tensor, the_op: Op, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-    out = x.owner.emit1(the_op, (x.value,), {"axes": axes}, x.weak) if axes else x
+    out = x.owner.emit1(the_op, (x.value,), {"axes": axes}) if axes else Tensor(x.owner, x.value)
     return _kept(out, x.shape, axes, keepdims)
 
 
@@ -47,8 +47,9 @@ def _accumulates(x: Tensor, dtype: Any) -> Tensor:
     if dtype is not None:
         return convert(x, canonical(dtype))
     have = x.value.type.dtype
-    if have is bool_:
-        return convert(x, scalar_dtype(int))
+    wide = scalar_dtype(int) if have.kind != "uint" else canonical(np.uint64)
+    if have is bool_ or (have.is_integer and have.bits < wide.bits):
+        return convert(x, wide)
     return x
 
 
@@ -159,7 +160,7 @@ def mean(
     wide = canonical(np.float32) if have.kind == "float" and have.bits < 32 else have
     total = sum(convert(t, wide, t.weak), axes, keepdims=keepdims, where=where)
     count = _count(t, axes, where, keepdims, wide)
-    return convert(el.divide(total, count if isinstance(count, Tensor) else float(count)), have, t.weak)
+    return convert(el.divide(total, count if isinstance(count, Tensor) else float(count)), have)
 
 
 @native(jnp.var)
@@ -188,7 +189,7 @@ def var(
     count = el.subtract(count, less) if isinstance(count, Tensor) else float(count - less)
     if not isinstance(count, Tensor) and count <= 0:
         return convert(el.multiply(total, float("nan")), have.real)
-    return convert(el.divide(total, count), have.real, t.weak)
+    return convert(el.divide(total, count), have.real)
 
 
 @native(jnp.std)
@@ -245,11 +246,16 @@ def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _cumulative(name: str, the_op: Op) -> Any:
     def fn(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
-        t = _accumulates(lift(a), dtype)
-        if axis is None:
-            t, axis = reshaped(t, (t.size,)), 0
+        t = lift(a)
+        if dtype is not None:
+            t = convert(t, canonical(dtype))
+        elif t.value.type.dtype is bool_:
+            t = convert(t, scalar_dtype(int))
+        if axis is None or not t.ndim:
+            axis = 0 if axis is None else axis
+            t = reshaped(t, (t.size,))
         axis = normalize_axis(axis, t.ndim, name)
-        return t.owner.emit1(the_op, (t.value,), {"axis": axis, "reverse": False}, t.weak)
+        return t.owner.emit1(the_op, (t.value,), {"axis": axis, "reverse": False})
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Cumulative {name[3:]} along an axis, of the flattened array by default."

@@ -55,13 +55,18 @@ def _split(of: tuple[int, ...], *shape: int) -> Sample:
     )
 
 
-def _fold_in(*shape: int) -> Sample:
+def _fold_in(of: tuple[int, ...], data: tuple[int, ...]) -> Sample:
+    def reference(k: Any, x: Any) -> Any:
+        shape = np.broadcast_shapes(k.shape, x.shape)
+        flat = (jnp.broadcast_to(v, shape).reshape(-1) for v in (k, x))
+        return jax.vmap(jax.random.fold_in)(*flat).reshape(shape)
+
     return Sample(
         "random_fold_in",
-        lambda d: (keys(d, *shape), words(d, *shape)[..., 0]),
-        _mapped(jax.random.fold_in, len(shape)),
+        lambda d: (keys(d, *of), words(d, *data)[..., 0]),
+        reference,
         dtypes=("u32",),
-        label=_name(shape),
+        label=f"{_name(of)} and {_name(data)}",
     )
 
 
@@ -144,7 +149,8 @@ SAMPLES = [
     *(_seed(*shape) for shape in ((), (3,), (0,), (2, 1))),
     *(_split(of, *shape) for of in ((), (2,)) for shape in ((2,), (3, 2), (1,), (0,))),
     _split((2, 3)),
-    *(_fold_in(*shape) for shape in ((), (3,), (2, 1), (0,))),
+    *(_fold_in(shape, shape) for shape in ((), (3,), (2, 1), (0,))),
+    *(_fold_in(of, data) for of, data in (((1,), (3,)), ((2, 1), (1, 3)), ((2, 3), (2, 1)), ((1,), (0,)))),
     *(
         Sample(
             "random_wrap",
