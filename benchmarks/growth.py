@@ -8,6 +8,7 @@ most 2.3 times dearer when the program doubles. Writes `benchmarks/results/growt
 from __future__ import annotations
 
 import gc
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -88,7 +89,7 @@ def main(*, quick: bool = False) -> None:
         table.add_column(f"{n:,}", justify="right")
     for name in measured[0]:
         cells = [f"{measured[0][name]:.4f}"]
-        for small, large in zip(measured, measured[1:], strict=False):
+        for small, large in itertools.pairwise(measured):
             cells.append(f"{large[name]:.4f} ({large[name] / small[name]:.2f}x)")
         rows.append((name, cells))
         table.add_row(name, *cells)

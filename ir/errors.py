@@ -6,7 +6,6 @@ an excerpt of the IR where it helps, and the user's source line. Imports `ir.sou
 
 from __future__ import annotations
 
-
 from ir.source import Source, capture
 
 

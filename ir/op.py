@@ -195,7 +195,7 @@ def current_builder() -> Builder:
     return builder
 
 
-class building:  # noqa: N801 (used as a verb)
+class building:
     """Context in which op calls append to `builder`."""
 
     __slots__ = ("builder", "outer")

@@ -64,7 +64,7 @@ def concrete_value(tensor: Tensor, what: str, instead: str, *, cuts: bool) -> An
         )
     if isinstance(found, jax.core.Tracer):
         try:
-            bool((found == found).all())
+            bool((found == found).all())  # noqa: PLR0124 (false for NaN)
         except jax.errors.ConcretizationTypeError as error:
             raise ConcretizationError(
                 f"expected a concrete value for {what}, got a {tensor.value.type} traced by JAX", note=instead
@@ -110,7 +110,7 @@ def _known(x: Any) -> Any:
     if eqns:
         # Each equation on its own, as eager JAX does: a loop runs what is new, and compiles nothing new.
         made = [r for eqn in eqns if eqn.op is not constant for r in eqn.results]
-        results = tuple([*made, x.value])
+        results = (*made, x.value)
         part = ir.Function(tuple(leaves), tuple(eqns), results, "known")
         trace.known.update(zip(results, emit(part, [trace.known[v] for v in leaves]), strict=True))
     return trace.known[x.value]

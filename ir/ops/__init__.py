@@ -1,6 +1,5 @@
 """The op table. Importing this package declares every op; each is also a function that builds IR."""
 
-from ir.ops import loops
 from ir.ops import (
     calls,
     contraction,
@@ -12,6 +11,7 @@ from ir.ops import (
     fft,
     indexing,
     linalg,
+    loops,
     random,
     reduce,
     reduce_window,
@@ -33,6 +33,7 @@ __all__ = [
     "fft",
     "indexing",
     "linalg",
+    "loops",
     "random",
     "reduce",
     "reduce_window",

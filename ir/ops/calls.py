@@ -146,6 +146,7 @@ class Rule:
         self.name = name
         self._trace = trace
         self._known: dict[tuple[TensorType, ...], Function] = {}
+        self._batched: dict[int, Opaque] = {}
 
     def function(self, types: Sequence[TensorType]) -> Function:
         key = tuple(types)
@@ -158,14 +159,14 @@ class Rule:
         return all(self._trace(types) == known for types, known in self._known.items())
 
     def batched(self, size: int) -> Opaque:
-        """The rule over a leading batch axis of every operand and result."""
+        """The rule over a leading batch axis of every operand and result; always the same for a size."""
         from ir.transforms.batch import batch
 
         def trace(types: tuple[TensorType, ...]) -> Function:
             inner = self.function([t.with_shape(t.shape[1:]) for t in types])
             return batch(inner, [True] * len(inner.params), size, all_results=True)[0]
 
-        return Opaque(self.name, Rule(self.name, trace))
+        return self._batched.setdefault(size, Opaque(self.name, Rule(self.name, trace)))
 
 
 def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function, **rules: Any) -> Any:

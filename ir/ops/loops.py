@@ -309,7 +309,7 @@ def _transpose(
     back = Function(
         (*consts, *totals, *seeds[:num_carry], *read, *y_seeds),
         (*sorted_.eqns, *builder.eqns),
-        tuple([*new_totals, *new_carry, *x_outs]),
+        (*new_totals, *new_carry, *x_outs),
         f"transpose_{function.name}",
     )
     const_values = [x for x in operands[:num_consts] if not isinstance(x, Linear)]

@@ -33,6 +33,7 @@ __all__ = [
     "fft",
     "indexing",
     "linalg",
+    "loops",
     "random",
     "reduce",
     "reduce_window",

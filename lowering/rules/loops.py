@@ -12,7 +12,13 @@ from lowering.emit import emit, lowers
 
 @lowers("scan")
 def _scan(
-    *operands: Any, function: ir.Function, num_consts: int, num_carry: int, length: int, reverse: bool, unroll: int
+    *operands: Any,
+    function: ir.Function,
+    num_consts: int,
+    num_carry: int,
+    length: int,
+    reverse: bool,
+    unroll: int,
 ) -> Any:
     consts, init = operands[:num_consts], operands[num_consts : num_consts + num_carry]
     xs = operands[num_consts + num_carry :]

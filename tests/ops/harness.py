@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +40,25 @@ def _named(samples: Sequence[Sample]) -> dict[str, Sample]:
 
 
 BY_NAME = _named(SAMPLES)
+# Position of a sample among those of its op: the first are tested most.
+PLACE = {
+    name: [other.op for other in SAMPLES[:i]].count(sample.op)
+    for i, (name, sample) in enumerate(BY_NAME.items())
+}
+# Every element type of every sample, instead of a choice of them.
+EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+
+
+def tested_dtypes(name: str) -> tuple[str, ...]:
+    """Element types that the values of a sample are tested in.
+
+    All for the first two samples of an op, three for the others, which vary shapes and attributes.
+    """
+    dtypes = BY_NAME[name].dtypes
+    if EVERYTHING or PLACE[name] < 2:
+        return dtypes
+    wanted = ("f32", "i32", "c128", "bool", "bf16", "f64", "u8", *dtypes)
+    return tuple([d for d in dict.fromkeys(wanted) if d in dtypes][:3])
 
 
 # Arrays and types -----------------------------------------------------------------------------------
@@ -170,50 +191,60 @@ def compiled(run: Callable[..., Any], operands: Any, *, wide: bool) -> Any:
         return jax.tree_util.tree_map(on_host, out)
 
 
-def _run_all(cases: Sequence[Case], run: Callable[..., Arrays], *, wide: bool) -> dict[str, Any]:
-    """Results at all operands of each case, or the exception it raised, by element type."""
-
-    def together(operands: dict[str, list[Arrays]]) -> dict[str, list[Arrays]]:
-        return {c.dtype: [run(c, *xs) for xs in operands[c.dtype]] for c in cases}
-
-    if not cases:
-        return {}
-    try:
-        return dict(compiled(together, {c.dtype: [c.operands, *c.special] for c in cases}, wide=wide))
-    except Exception as error:  # noqa: BLE001 (raised again for the case it belongs to)
-        if len(cases) > 1:  # find out which
-            apart = [_run_all([c], run, wide=wide) for c in cases]
-            return {dtype: out for one in apart for dtype, out in one.items()}
-        if isinstance(error, jax.errors.ConcretizationTypeError | jax.errors.TracerArrayConversionError):
-            try:
-                (only,) = cases
-                with jax.enable_x64(wide):
-                    outs = [run(only, *map(jax.numpy.asarray, xs)) for xs in (only.operands, *only.special)]
-                return {only.dtype: jax.tree_util.tree_map(on_host, outs)}
-            except Exception as again:  # noqa: BLE001 (as above)
-                error = again
-        return {cases[0].dtype: error}
+def _both(c: Case, operands: Arrays) -> tuple[Arrays, Arrays]:
+    return c.lowered(*operands), c.reference(*operands)
 
 
-@functools.lru_cache(maxsize=4)
-def lowered_values(sample: str) -> dict[str, Any]:
-    """Results of the lowering by element type, at the drawn operands and then at the special ones."""
-    cases = [case(sample, dtype) for dtype in BY_NAME[sample].dtypes]
+def _together(cases: Sequence[Case]) -> dict[str, Any]:
+    """Results of lowering and reference, by element type, compiled at once where all can be."""
+
+    def run(operands: dict[str, list[Arrays]]) -> dict[str, list[tuple[Arrays, Arrays]]]:
+        return {c.dtype: [_both(c, xs) for xs in operands[c.dtype]] for c in cases}
+
     out: dict[str, Any] = {}
-    for wide in (False, True):
-        out.update(_run_all([c for c in cases if c.wide == wide], Case.lowered, wide=wide))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            given = {c.dtype: [c.operands, *c.special] for c in cases}
+            out.update(compiled(run, given, wide=cases[0].wide))
+    except Exception:  # noqa: BLE001 (raised again for the case it belongs to)
+        out.update({c.dtype: _apart(c) for c in cases})
     return out
 
 
+def _apart(c: Case) -> Any:
+    """Likewise for one case, the reference where 64-bit types are enabled; what it raises as a value."""
+    sets = [c.operands, *c.special]
+    try:
+        lowered = compiled(lambda given: [c.lowered(*xs) for xs in given], sets, wide=c.wide)
+        try:
+            reference = compiled(lambda given: [c.reference(*xs) for xs in given], sets, wide=True)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+            with jax.enable_x64(True):
+                eager = [c.reference(*map(jax.numpy.asarray, xs)) for xs in sets]
+                reference = jax.tree_util.tree_map(on_host, eager)
+        return list(zip(lowered, reference, strict=True))
+    except Exception as error:  # noqa: BLE001 (as above)
+        return error
+
+
 @functools.lru_cache(maxsize=4)
-def reference_values(sample: str) -> dict[str, Any]:
-    """Likewise of the sample's reference."""
-    return _run_all([case(sample, dtype) for dtype in BY_NAME[sample].dtypes], Case.reference, wide=True)
+def values(sample: str) -> dict[str, Any]:
+    """By element type: (results of the lowering, of the reference) at the drawn and the special operands.
+
+    The lowering runs without 64-bit types where none are in the case, as it does by default.
+    """
+    cases = [case(sample, dtype) for dtype in tested_dtypes(sample)]
+    out: dict[str, Any] = {}
+    for wide in (False, True):
+        some = [c for c in cases if c.wide == wide]
+        out.update(_together(some) if some else {})
+    return out
 
 
-def found(values: dict[str, Any], dtype: str) -> Any:
-    """What was computed for an element type; raises what computing it raised."""
-    out = values[dtype]
+def found(sample: str, dtype: str) -> Any:
+    """What `values` holds for an element type; raises what computing it raised."""
+    out = values(sample)[dtype]
     if isinstance(out, Exception):
         raise out
     return out
@@ -352,11 +383,15 @@ def magnitude(arrays: Sequence[Any]) -> float:
 
 
 def derivative_dtypes(name: str) -> list[str]:
-    """Element types that derivatives of a sample are tested in: of double precision, or else the last."""
+    """Element types that derivatives of a sample are tested in.
+
+    Of double precision, or else the last; both real and complex for the first two samples of an op.
+    """
     dtypes = BY_NAME[name].dtypes
     if all(dtype not in dtypes for dtype in ("f64", "c128")):
         return [d for d in dtypes if inexact(case(name, d).types)][-1:]
-    return [d for d in ("f64", "c128") if d in dtypes and inexact(case(name, d).types)]
+    some = [d for d in ("f64", "c128") if d in dtypes and inexact(case(name, d).types)]
+    return some if EVERYTHING or PLACE[name] < 2 else some[:1]
 
 
 def primary(name: str) -> str:

@@ -178,7 +178,9 @@ def test_batching_of_custom_jvp(axes):
             s, z = f(x, y)
             return s + xp.sum(z**2)
 
-        return lambda x, y: lib.grad(lambda x, y: lib.vmap(loss, in_axes=axes)(x, y).sum(), argnums=(0, 1))(x, y)
+        return lambda x, y: lib.grad(lambda x, y: lib.vmap(loss, in_axes=axes)(x, y).sum(), argnums=(0, 1))(
+            x, y
+        )
 
     in_both(program, array(*[(4,), (3, 4)][axes[0] == 0]), array(*[(), (3,)][axes[1] == 0]))
 

@@ -16,7 +16,7 @@ from ir.types import TensorType
 from tracer.types import type_of
 from tracer.value import Tensor
 
-tree_flatten = jax.tree_util.tree_flatten
+tree_flatten: Callable[..., tuple[list[Any], Any]] = jax.tree_util.tree_flatten
 tree_unflatten = jax.tree_util.tree_unflatten
 tree_leaves = jax.tree_util.tree_leaves
 

@@ -256,7 +256,7 @@ class custom_jvp(_Custom):
         return [*results, *douts]
 
 
-class builtin_jvp(custom_jvp):  # noqa: N801 (a decorator)
+class builtin_jvp(custom_jvp):
     """`custom_jvp` whose rule depends on nothing but its arguments."""
 
     constant = True

@@ -61,7 +61,7 @@ def scan(
                 f"scan: expected {function_name(f)} to return (carry, y), got {type(out).__name__}"
             )
         new, tree = tree_flatten(out[0])
-        if bool(tree != carry_tree):
+        if tree != carry_tree:
             raise ArgumentTypeError(f"scan: expected a carry of structure {carry_tree}, got {tree}")
         return new, out[1]
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ir.core import EMPTY_ATTRS
-from ir.errors import ArgumentTypeError
+from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops import elementwise as ew
 from ir.ops.shape import iota
 from tracer.api.custom import stop_gradient
@@ -100,15 +100,27 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> A
 
 @native(jax.nn.standardize)
 def standardize(
-    x: Any, axis: Any = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5, where: Any = None
+    x: Any,
+    axis: Any = -1,
+    mean: Any = None,
+    variance: Any = None,
+    epsilon: Any = 1e-5,
+    where: Any = None,
+    *,
+    algorithm: str = "fast",
 ) -> Any:
-    """(x - mean) / sqrt(variance + epsilon) over axes."""
+    """(x - mean) / sqrt(variance + epsilon) over axes; the variance in two passes if "stable"."""
+    if algorithm not in ("fast", "stable"):
+        raise ArgumentError(f"standardize: expected algorithm 'fast' or 'stable', got {algorithm!r}")
     t = el.as_float(x)
     if mean is None:
         mean = rd.mean(t, axis, keepdims=True, where=where)
-    if variance is None:
-        centered = el.subtract(el.square(el.abs(t)), el.square(el.abs(mean)))
-        variance = rd.mean(centered, axis, keepdims=True, where=where)
+    if variance is None and algorithm == "stable":
+        variance = rd.mean(el.square(el.subtract(t, mean)), axis, keepdims=True, where=where)
+    elif variance is None:
+        squares = rd.mean(el.square(t), axis, keepdims=True, where=where)
+        # Rounding may make the difference negative.
+        variance = el.clip(el.subtract(squares, el.square(mean)), 0)
     scaled = el.add(variance, epsilon)
     inverse = scaled.owner.emit1(ew.rsqrt, (scaled.value,), EMPTY_ATTRS)
     return el.multiply(el.subtract(t, mean), inverse)

@@ -27,7 +27,7 @@ def _numeric(x: Any, y: Any) -> tuple[Tensor, Tensor, bool]:
 
 def _remainder_of_zero(b: Tensor) -> Tensor:
     """Integer divisors with 1 for 0, as in JAX."""
-    return el.where(el.equal(b, 0), 1, b) if b.value.type.dtype.is_integer else b  # type: ignore[no-any-return]
+    return el.where(el.equal(b, 0), 1, b) if b.value.type.dtype.is_integer else b
 
 
 def _rem(a: Tensor, b: Tensor, weak: bool) -> Tensor:

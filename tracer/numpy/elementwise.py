@@ -313,7 +313,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     if dtype.is_complex:
         parts = [nan_to_num(p(t), copy, nan, posinf, neginf) for p in (real, imag)]
         return t.owner.emit1(ew.complex, tuple([p.value for p in parts]), EMPTY_ATTRS)
-    limits = jnp.finfo(dtype.np)
+    limits: Any = jnp.finfo(dtype.np)  # type: ignore[no-untyped-call]
     t = convert(t, dtype)
     out = where(isnan(t), nan, t)
     out = where(equal(out, float("inf")), float(limits.max) if posinf is None else posinf, out)

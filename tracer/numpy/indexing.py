@@ -35,6 +35,7 @@ from tracer.numpy.dispatch import (
     record,
     reshaped,
 )
+from tracer.types import promote_dtypes
 from tracer.value import Tensor
 
 
@@ -104,7 +105,7 @@ def _entries(index: Any, rank: int) -> list[Any]:
 
 def _nonzero(mask: Any) -> list[Any]:
     """Index arrays of a mask, which must be known now."""
-    if isinstance(mask, Tensor) or isinstance(mask, jax.core.Tracer):
+    if isinstance(mask, (Tensor, jax.core.Tracer)):
         raise ConcretizationError(
             "index: a traced bool mask makes a shape that depends on data",
             note="use tracer.numpy.where(mask, x, y), or a mask that is a NumPy array",
@@ -169,7 +170,8 @@ def _non_negative(index: Tensor, size: int) -> Tensor:
         return convert(index, i32) if index.value.type.dtype.bits < 32 else index
     if index.value.type.dtype.bits < 32:
         index = convert(index, i32)
-    return el.where(el.less(index, 0), el.add(index, size), index)
+    wrapped: Tensor = el.where(el.less(index, 0), el.add(index, size), index)
+    return wrapped
 
 
 def _sliced(t: Tensor, slices: tuple[slice, ...]) -> Tensor:
@@ -213,7 +215,8 @@ def _index_vectors(p: Plan, axes: tuple[int, ...]) -> Tensor:
         return columns[0]
     from tracer.numpy.manipulation import concatenate
 
-    return concatenate(columns, -1)
+    joined: Tensor = concatenate(columns, -1)
+    return joined
 
 
 def _gathered(block: Tensor, p: Plan, mode: str, fill_value: Any = None, **hints: bool) -> Tensor:
@@ -271,11 +274,15 @@ _JOIN: dict[str, Any] = {
 
 def update(x: Any, index: Any, values: Any, how: str, mode: str = "fill", **hints: bool) -> Any:
     """`x` with `x[index]` set to, or combined with, `values` (broadcast to the shape of `x[index]`)."""
-    t = lift(x)
+    t, new = lift(x), lift(values)
+    dtype, weak = t.value.type.dtype, t.weak
+    wide, wide_weak = promote_dtypes(dtype, weak, new.value.type.dtype, new.weak)
+    if how != "set" and wide is not dtype:  # combined in the common type, as in JAX
+        return convert(update(convert(t, wide, wide_weak), index, values, how, mode, **hints), dtype, weak)
     p = plan(index, t.shape)
     whole = reshaped(t, p.expanded)
     block = _sliced(whole, p.slices)
-    new = convert(lift(values), t.value.type.dtype, t.weak)
+    new = convert(new, dtype, weak)
     if p.arrays:
         axes, offset_dims = _layout(p, block.ndim)
         sizes = iter([n for i, n in enumerate(block.shape) if i not in axes])
@@ -415,7 +422,7 @@ class AtIndex:
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
     ) -> Any:
         """`x[index] /= values`."""
-        ones = el.add(el.multiply(self.x, 0), 1)
+        ones = lift(self.x).owner.scalar(1, self.x.value.type.dtype, self.x.shape, self.x.weak)
         by = update(ones, self.index, values, "multiply", _mode(mode, "fill"))
         return el.divide(self.x, by)
 

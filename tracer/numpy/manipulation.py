@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -249,7 +250,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     else:
         cuts = [slice(None, int(c)).indices(size)[1] for c in np.asarray(indices_or_sections).tolist()]
     bounds = [0, *cuts, size]
-    return [_slice_axis(t, a, builtins.max(a, b), axis) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [_slice_axis(t, a, builtins.max(a, b), axis) for a, b in itertools.pairwise(bounds)]
 
 
 @native(jnp.array_split)

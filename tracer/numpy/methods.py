@@ -140,18 +140,21 @@ _METHODS = {
     "repeat": ma.repeat,
     "take": ix.take,
 }
-for _name, _fn in _METHODS.items():
-    setattr(Tensor, _name, _unary(_fn))
-Tensor.reshape = _varargs(ma.reshape)  # type: ignore[attr-defined]
-Tensor.transpose = _varargs(ma.transpose)  # type: ignore[attr-defined]
-Tensor.T = property(_unary(ma.transpose))  # type: ignore[attr-defined]
-Tensor.mT = property(_unary(ma.matrix_transpose))  # type: ignore[attr-defined]
-Tensor.real = property(_unary(el.real))  # type: ignore[attr-defined]
-Tensor.imag = property(_unary(el.imag))  # type: ignore[attr-defined]
-Tensor.at = property(ix.At)  # type: ignore[attr-defined]
-Tensor.__round__ = _unary(el.round)  # type: ignore[attr-defined]
-Tensor.copy = lambda self: self  # type: ignore[attr-defined]
-Tensor.block_until_ready = lambda self: self  # type: ignore[attr-defined]
+_ATTACHED: dict[str, Any] = {
+    **{name: _unary(fn) for name, fn in _METHODS.items()},
+    "reshape": _varargs(ma.reshape),
+    "transpose": _varargs(ma.transpose),
+    "T": property(_unary(ma.transpose)),
+    "mT": property(_unary(ma.matrix_transpose)),
+    "real": property(_unary(el.real)),
+    "imag": property(_unary(el.imag)),
+    "at": property(ix.At),
+    "__round__": _unary(el.round),
+    "copy": lambda self: self,
+    "block_until_ready": lambda self: self,
+}
+for _name, _attached in _ATTACHED.items():
+    setattr(Tensor, _name, _attached)
 
 
 # NumPy's own operators on NumPy operands (`np.float32(2) * x`) come here first.

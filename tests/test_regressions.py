@@ -1,0 +1,125 @@
+"""Defects that were found and fixed, one test each, compared with JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tracer
+import tracer.numpy as tnp
+from lowering.execute import PROGRAMS
+from tracer.errors import TracerError
+
+LIBRARIES = (tracer, tnp), (jax, jnp)
+X, Y = jnp.float32(2.0), jnp.float32(3.0)
+
+
+def assert_same(make: Any, *args: Any) -> None:
+    """`make(transforms, numpy)(*args)` gives the same by both libraries."""
+    ours, theirs = [make(*library)(*args) for library in LIBRARIES]
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for got, want in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def _scaled_by_jvp(t: Any) -> Any:
+    @t.custom_jvp
+    def same(x: Any) -> Any:
+        return x
+
+    same.defjvp(lambda primals, tangents: (primals[0], -2 * tangents[0]))
+    return same
+
+
+def _scaled_by_vjp(t: Any) -> Any:
+    same = t.custom_vjp(lambda x: x)
+    same.defvjp(lambda x: (x, None), lambda _, ct: (-2 * ct,))
+    return same
+
+
+@pytest.mark.parametrize("kind", [_scaled_by_jvp, _scaled_by_vjp])
+@pytest.mark.parametrize("order", [1, 2])
+def test_custom_rule_that_returns_its_operand_leaves_other_uses_of_it_alone(kind: Any, order: int) -> None:
+    def make(t: Any, np_: Any) -> Any:
+        same = kind(t)
+
+        def f(x: Any) -> Any:
+            y = np_.sin(x)
+            return same(y) * y + same(x) * x * x
+
+        return t.grad(f) if order == 1 else t.grad(t.grad(f))
+
+    assert_same(make, X)
+
+
+def test_custom_rule_may_give_one_result_two_tangents() -> None:
+    def make(t: Any, np_: Any) -> Any:
+        @t.custom_jvp
+        def twice(x: Any) -> Any:
+            y = np_.sin(x)
+            return y, y
+
+        @twice.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            y = np_.sin(primals[0])
+            return (y, y), (3 * tangents[0], 5 * tangents[0])
+
+        def f(x: Any) -> Any:
+            a, b = twice(x)
+            return a * a + b
+
+        return t.grad(f)
+
+    assert_same(make, X)
+
+
+@pytest.mark.parametrize("argnums", [(1, 0), (-1, 0), (0, 1), [1]])
+def test_grad_gives_gradients_in_the_order_of_argnums(argnums: Any) -> None:
+    assert_same(lambda t, _: t.value_and_grad(lambda x, y: x * x * y, tuple(argnums)), X, Y)
+
+
+def test_grad_refuses_an_argument_twice() -> None:
+    for transform in (tracer.grad, tracer.jacrev, tracer.jacfwd):
+        with pytest.raises(TracerError, match="argnums that differ"):
+            transform(lambda x: x * x, (0, 0))(X)
+
+
+def test_complex_constants_keep_the_sign_of_a_zero_part() -> None:
+    for number in (complex(-1.0, 0.0), complex(-1.0, -0.0)):
+        assert_same(
+            lambda t, n, c=number: t.jit(lambda z: n.imag(n.log(n.where(z != 0, c, z)))), jnp.complex64(1)
+        )
+
+
+def test_batched_custom_rules_compile_once() -> None:
+    f = _scaled_by_vjp(tracer)
+    gradient = tracer.grad(lambda x: tracer.vmap(f)(x).sum())
+    x = jnp.arange(3.0)
+    gradient(x)
+    held = len(PROGRAMS)
+    gradient(x)
+    assert len(PROGRAMS) == held
+
+
+@pytest.mark.parametrize("how", ["add", "multiply", "min", "max", "divide"])
+@pytest.mark.parametrize("index", [slice(1, 3), np.array([0, 3])])
+@pytest.mark.filterwarnings("ignore")
+def test_updates_of_integers_by_floats_combine_as_floats(how: str, index: Any) -> None:
+    assert_same(lambda t, _: t.jit(lambda x: getattr(x.at[index], how)(0.5)), jnp.arange(1, 6))
+
+
+def test_division_of_a_part_leaves_infinities_alone() -> None:
+    x = jnp.array([1.0, np.inf, 3.0, np.nan])
+    assert_same(lambda t, _: t.jit(lambda x: x.at[0:1].divide(2.0)), x)
+
+
+@pytest.mark.parametrize("algorithm", ["fast", "stable"])
+def test_standardizing_equal_elements_gives_zeros(algorithm: str) -> None:
+    x = jnp.full(7, 1234.567)
+    ours = tracer.jit(lambda x: tracer.nn.standardize(x, algorithm=algorithm))(x)
+    np.testing.assert_allclose(ours, jax.nn.standardize(x, algorithm=algorithm), atol=0.1)
