@@ -15,6 +15,8 @@ import numpy as np
 
 import ir
 from ir import transforms
+from ir.core import map_nested
+from ir.ops.calls import checkpoint
 from lowering.emit import emit
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -48,6 +50,20 @@ def _is_inexact(types: Sequence[ir.TensorType]) -> tuple[bool, ...]:
     return tuple([t.dtype.is_inexact for t in types])
 
 
+def _without_barriers(function: ir.Function) -> ir.Function:
+    """A linear map whose checkpoints recompute without a barrier.
+
+    One barrier spans residuals and tangents, and then JAX takes both for linear.
+    """
+    eqns = []
+    for eqn in function.eqns:
+        attrs = map_nested(eqn.attrs, _without_barriers)
+        if eqn.op is checkpoint:
+            attrs = {**attrs, "barrier": False}
+        eqns.append(ir.Eqn(eqn.op, eqn.operands, attrs, eqn.results, eqn.source))
+    return function.replace(eqns=tuple(eqns))
+
+
 def _float0(type_: ir.TensorType) -> Any:
     return np.zeros(type_.shape, jax.dtypes.float0)
 
@@ -66,7 +82,7 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
         given = [t for t, m in zip(tangents, moved, strict=True) if m]
         outs = emit_differentiable(forward, optimize, primals)
         count = len(function.results)
-        rest = iter(emit(optimize(tangent_map), (*outs[count:], *given)))
+        rest = iter(emit(optimize(_without_barriers(tangent_map)), (*outs[count:], *given)))
         return outs[:count], tuple(
             [next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types]
         )

@@ -88,10 +88,10 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def with_weak_types(results: Sequence[Any], weak: Sequence[bool]) -> tuple[Any, ...]:
-    """JAX values with the given weak types; results beyond the end of `weak` are not weakly typed.
+    """JAX values with the given weak types; those beyond the end of `weak` are not weakly typed.
 
     Which operations give weak types is for the tracer to say, not for the operations that a program
-    happens to be lowered to.
+    happens to be lowered to: programs are emitted without, and their results get them at the end.
     """
     flags = (*weak, *[False] * (len(results) - len(weak)))
     return tuple([_with_weak_type(x, flag) for x, flag in zip(results, flags, strict=True)])

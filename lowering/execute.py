@@ -138,7 +138,11 @@ def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> 
 
 
 def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
-    return jax.jit(lambda *xs: with_weak_types(emit_differentiable(program, optimize, xs), weak))
+    def run(*operands: Any) -> tuple[Any, ...]:
+        outs = emit_differentiable(program, optimize, with_weak_types(operands, ()))
+        return with_weak_types(outs, weak)
+
+    return jax.jit(run)
 
 
 def _is_number(eqn: Eqn) -> bool:

@@ -167,7 +167,7 @@ def value(rng: np.random.Generator, var: Var) -> np.ndarray:
 
 
 def generate(rng: random.Random) -> Program:
-    """A random program: 5 to 60 steps, one to four inputs, up to three float outputs and one other."""
+    """A random program: 5 to 60 steps, one to five inputs; what no step uses, the latest of it, is output."""
     sizes = rng.choice([(2, 3), (1, 3), (2,), (3,), (1, 2, 3), (2, 3)])
     if rng.random() < 0.05:
         sizes = (0, *sizes)
@@ -179,7 +179,7 @@ def generate(rng: random.Random) -> Program:
 
     for _ in range(rng.choice([1, 1, 2, 2, 3])):
         add("float64", *rng.choice([(-1.5, 1.5), (0.3, 1.7), (-1.5, -0.2)]))
-    if rng.random() < 0.12:
+    if rng.random() < 0.15:
         add("float32", -1.5, 1.5)
     if rng.random() < 0.2:
         add("complex128", -1.5, 1.5)
@@ -188,9 +188,11 @@ def generate(rng: random.Random) -> Program:
     if rng.random() < 0.15:
         add("bool", 0, 1)
     gen.scope = list(inputs)
-    gen.draw(rng.choice([5, 8, 12, 20, 30, 60]))
-    outputs = [v for v in gen.scope if v.differentiable][-rng.choice([1, 2, 3]) :]
-    outputs += [v for v in gen.scope if not v.differentiable][-1:]
+    gen.draw(rng.choice([5, 8, 12, 16, 24, 60]))
+    used = set().union(*[step.uses for step in gen.steps])
+    free = [v for v in gen.scope if v.name not in used and v not in inputs]
+    outputs = [v for v in free if v.differentiable][-5:] or [v for v in gen.scope if v.differentiable][-1:]
+    outputs += [v for v in free if not v.differentiable][-2:]
     block = Block("program", tuple(inputs), tuple(gen.steps), "", ())
     numbers = np.random.default_rng(rng.getrandbits(32))
     return Program(block, (), tuple([value(numbers, v) for v in inputs])).with_outputs(outputs)

@@ -514,5 +514,5 @@ _KNOWN_BINARY = _known(dict(BINARY))
 FLAT: list[tuple[Kind, float]] = [
     (unary, 24), (binary, 26), (reduction, 10), (cumulative, 2), (sorting, 2), (normalized, 2),
     (rearrange, 9), (join, 5), (index, 6), (index_traced, 3), (update, 5), (product, 7), (to_integer, 4),
-    (on_integers, 2), (mix_integer, 4), (complex_step, 4), (to_narrow, 0.5),
+    (on_integers, 2), (mix_integer, 4), (complex_step, 6), (to_narrow, 0.5),
 ]  # fmt: skip

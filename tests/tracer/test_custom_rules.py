@@ -1,347 +1,627 @@
-"""custom_jvp and custom_vjp: the user's rules hold under every transform, of tracer and of JAX."""
+"""`custom_jvp` and `custom_vjp`: against JAX in every position, and what wrong rules are told."""
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_same, raises
+from lowering.execute import PROGRAMS
+from tests.tracer.helpers import array, assert_close, assert_same, both, clean, raises
 from tracer import errors
 
-SPACES = [(tr, tnp), (jax, jnp)]
-VECTOR = array(4)
+V = array(4)
+A = array(3, 4, seed=1)
 
 
-def in_both(program, *args):
-    """`program(lib, xp)(*args)` in tracer, compared with JAX; returns the result."""
-    got, want = (program(lib, xp)(*args) for lib, xp in SPACES)
-    assert_same(got, want, weak=False)
-    return got
+def scaled_jvp(xp: Any, t: Any, factor: float = 10.0) -> Any:
+    """sin(x) * y, with a derivative that is `factor` times too large, to see that the rule is used."""
 
-
-def tripled_sin(lib, xp):
-    """sin, whose rule gives three times the derivative, so that a use of the rule is seen."""
-
-    @lib.custom_jvp
-    def f(x):
-        return xp.sin(x)
+    @t.custom_jvp
+    def f(x: Any, y: Any) -> Any:
+        return xp.sin(x) * y
 
     @f.defjvp
-    def _(primals, tangents):
-        (x,), (t,) = primals, tangents
-        return f(x), 3 * t * xp.cos(x)
+    def _(primals: Any, tangents: Any) -> Any:
+        (x, y), (dx, dy) = primals, tangents
+        return f(x, y), factor * (xp.cos(x) * y * dx + xp.sin(x) * dy)
 
     return f
 
 
-def reversed_sin(lib, xp):
-    """The same with a reverse rule."""
+def scaled_vjp(xp: Any, t: Any, factor: float = 10.0) -> Any:
+    @t.custom_vjp
+    def f(x: Any, y: Any) -> Any:
+        return xp.sin(x) * y
 
-    @lib.custom_vjp
-    def f(x):
-        return xp.sin(x)
-
-    f.defvjp(lambda x: (f(x), xp.cos(x)), lambda cosine, ct: (3 * ct * cosine,))
+    f.defvjp(
+        lambda x, y: (f(x, y), (x, y)),
+        lambda r, ct: (factor * ct * xp.cos(r[0]) * r[1], factor * ct * xp.sin(r[0])),
+    )
     return f
 
 
-RULES = [tripled_sin, reversed_sin]
+KINDS = {"jvp": scaled_jvp, "vjp": scaled_vjp}
+
+# One name for each place where a call with rules can stand.
+POSITIONS: dict[str, Callable[..., Any]] = {
+    "value": lambda xp, t, f: f(V, V),
+    "grad": lambda xp, t, f: t.grad(lambda x, y: f(x, y).sum(), (0, 1))(V, V * 2),
+    "grad of a part": lambda xp, t, f: t.grad(lambda x: f(x, V).sum())(V),
+    "jit of grad": lambda xp, t, f: t.jit(t.grad(lambda x: (f(x, x) * x).sum()))(V),
+    "grad of jit": lambda xp, t, f: t.grad(lambda x: t.jit(f)(x, x).sum())(V),
+    "vmap": lambda xp, t, f: t.vmap(f)(A, A),
+    "vmap of grad": lambda xp, t, f: t.vmap(t.grad(lambda x, y: f(x, y).sum(), (0, 1)))(A, A * 2),
+    "vmap of grad, one mapped": lambda xp, t, f: t.vmap(
+        t.grad(lambda x, y: f(x, y).sum(), (0, 1)), (0, None)
+    )(A, V),
+    "vmap of grad, the other mapped": lambda xp, t, f: t.vmap(
+        t.grad(lambda x, y: f(x, y).sum(), (0, 1)), (None, 0)
+    )(V, A),
+    "grad of vmap": lambda xp, t, f: t.grad(lambda x, y: t.vmap(f)(x, y).sum(), (0, 1))(A, A),
+    "grad of vmap, one mapped": lambda xp, t, f: t.grad(
+        lambda x, y: t.vmap(f, (0, None))(x, y).sum(), (0, 1)
+    )(A, V),
+    "grad of vmap, a closure": lambda xp, t, f: t.grad(lambda y: t.vmap(lambda x: f(x, y))(A).sum())(V),
+    "vmap of vmap of grad": lambda xp, t, f: t.vmap(t.vmap(t.grad(lambda x, y: f(x, y))))(A, A),
+    "grad of grad": lambda xp, t, f: t.grad(lambda x: t.grad(lambda y: f(y, y * x).sum())(x).sum())(V),
+    "vmap of grad of grad": lambda xp, t, f: t.vmap(t.grad(t.grad(lambda x: f(x, x))))(V),
+    "grad of vmap of grad": lambda xp, t, f: t.grad(lambda x: t.vmap(t.grad(lambda y: f(y, 2.0)))(x).sum())(
+        V
+    ),
+    "checkpoint": lambda xp, t, f: t.grad(lambda x: t.checkpoint(lambda y: f(y, y))(x).sum())(V),
+    "grad of grad of checkpoint": lambda xp, t, f: t.grad(t.grad(t.checkpoint(lambda y: f(y, y))))(0.7),
+    "vmap of checkpoint": lambda xp, t, f: t.vmap(t.grad(t.checkpoint(lambda y: f(y, y))))(V),
+    "cotangents": lambda xp, t, f: t.vjp(f, V, V)[1](array(4, seed=9)),
+    "not used": lambda xp, t, f: t.grad(lambda x: (f(x, x) * 0 + x).sum())(V),
+    "of constants": lambda xp, t, f: t.grad(lambda x: (f(V, V) * x).sum())(V),
+    "twice": lambda xp, t, f: t.grad(lambda x: f(f(x, x), x).sum())(V),
+    "dtypes": lambda xp, t, f: t.grad(lambda x: f(x, x).sum())(V.astype(np.float16)),
+    "empty": lambda xp, t, f: t.grad(lambda x: f(x, x).sum())(array(0)),
+}
+FORWARD: dict[str, Callable[..., Any]] = {
+    "jvp": lambda xp, t, f: t.jvp(f, (V, V), (V, V * 2)),
+    "jvp of one": lambda xp, t, f: t.jvp(lambda x: f(x, 2.0), (V,), (V,)),
+    "jacfwd": lambda xp, t, f: t.jacfwd(lambda x: f(x, x))(V),
+    "linearize": lambda xp, t, f: t.linearize(f, V, V)[1](V, V),
+    "hessian": lambda xp, t, f: t.hessian(lambda x: f(x, x).sum())(V),
+    "vmap of jvp": lambda xp, t, f: t.vmap(lambda x, dx: t.jvp(f, (x, x), (dx, dx)))(A, A),
+    "jvp of vmap": lambda xp, t, f: t.jvp(t.vmap(f, (0, None)), (A, V), (A, V)),
+    "jvp of jvp": lambda xp, t, f: t.jvp(lambda x: t.jvp(f, (x, x), (V, V))[1], (V,), (V,)),
+    "jvp of checkpoint": lambda xp, t, f: t.jvp(t.checkpoint(lambda x: f(x, x)), (V,), (V,)),
+}
 
 
-@pytest.mark.parametrize("make", RULES)
-@pytest.mark.parametrize(
-    "transform",
-    [
-        lambda lib, f: lib.grad(f),
-        lambda lib, f: lib.jit(lib.grad(f)),
-        lambda lib, f: lib.grad(lib.jit(f)),
-        lambda lib, f: lib.grad(lib.grad(f)),
-        lambda lib, f: lib.grad(lib.grad(lib.grad(f))),
-        lambda lib, f: lib.grad(lambda x: f(f(x)) * x),
-        lambda lib, f: lib.grad(lib.checkpoint(f)),
-        lambda lib, f: lambda x: lib.vjp(f, x)[1](1.0)[0],
-    ],
-)
-def test_rule_is_used(make, transform):
-    in_both(lambda lib, xp: transform(lib, make(lib, xp)), 0.7)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("position", POSITIONS)
+def test_positions(kind: str, position: str) -> None:
+    both(lambda xp, t: POSITIONS[position](xp, t, KINDS[kind](xp, t)))
 
 
-@pytest.mark.parametrize("make", RULES)
-@pytest.mark.parametrize(
-    "transform",
-    [
-        lambda lib, f: lib.vmap(lib.grad(f)),
-        lambda lib, f: lib.grad(lambda x: lib.vmap(f)(x).sum()),
-        lambda lib, f: lib.jacrev(f),
-        lambda lib, f: lib.jit(lib.vmap(lib.grad(lib.grad(f)))),
-        lambda lib, f: lib.grad(lambda x: lib.grad(lambda y: lib.vmap(f)(y).sum())(x).sum()),
-    ],
-)
-def test_rule_is_used_on_arrays(make, transform):
-    in_both(lambda lib, xp: transform(lib, make(lib, xp)), VECTOR)
+@pytest.mark.parametrize("position", FORWARD)
+def test_forward_positions(position: str) -> None:
+    both(lambda xp, t: FORWARD[position](xp, t, scaled_jvp(xp, t)))
 
 
-@pytest.mark.parametrize("make", RULES)
-@pytest.mark.parametrize(
-    ("outer", "x"),
-    [
-        (jax.grad, 0.7),
-        (lambda f: jax.grad(jax.grad(f)), 0.7),
-        (lambda f: jax.jit(jax.grad(f)), 0.7),
-        (lambda f: lambda x: jax.vjp(f, x)[1](jnp.ones_like(x))[0], VECTOR),
-        (lambda f: jax.vmap(jax.grad(f)), VECTOR),
-        (lambda f: jax.grad(lambda x: jax.vmap(f)(x).sum()), VECTOR),
-        (lambda f: jax.grad(jax.checkpoint(f)), 0.7),
-    ],
-)
-@pytest.mark.parametrize(
-    ("inner", "same"),
-    [
-        (lambda f: f, lambda f: f),
-        (tr.jit, lambda f: f),
-        (lambda f: tr.jit(lambda x: f(x) * x), lambda f: lambda x: f(x) * x),
-    ],
-)
-def test_rule_is_used_by_jax(make, outer, x, inner, same):
-    """JAX's transforms of a compiled function, and of the bare function, see the rule too."""
-    assert_same(outer(inner(make(tr, tnp)))(x), outer(same(make(jax, jnp)))(x), weak=False)
+def scan_of(t: Any) -> Any:
+    return tr.scan if t is tr else jax.lax.scan
 
 
-def test_forward_mode():
-    in_both(lambda lib, xp: lambda x: lib.jvp(tripled_sin(lib, xp), (x,), (2.0,)), 0.7)
-    in_both(lambda lib, xp: lib.jacfwd(lambda x: lib.vmap(tripled_sin(lib, xp))(x)), VECTOR)
-    in_both(lambda lib, xp: lib.hessian(lambda x: lib.vmap(tripled_sin(lib, xp))(x).sum()), VECTOR)
-
-
-def test_custom_vjp_has_no_forward_mode():
-    f = reversed_sin(tr, tnp)
-    for use in (
-        lambda: tr.jvp(f, (1.0,), (1.0,)),
-        lambda: tr.linearize(f, 1.0),
-        lambda: tr.jacfwd(f)(1.0),
-        lambda: tr.jit(lambda x: tr.jvp(f, (x,), (x,)))(1.0),
-    ):
-        with raises(TypeError, "custom_vjp", "reverse-mode", located=False):
-            use()
-
-
-class Pair(NamedTuple):
-    a: object
-    b: object
-
-
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
-def test_pytrees_and_batching(axes):
-    def program(lib, xp):
-        @lib.custom_vjp
-        def f(p, y):
-            return {"s": xp.sum(p.a * y), "p": p.b * y}
-
-        def fwd(p, y):
-            return f(p, y), (p, {"y": y})
-
-        def bwd(saved, ct):
-            p, y = saved[0], saved[1]["y"]
-            return Pair(5 * ct["s"] * y, xp.sum(ct["p"] * y)), ct["s"] * p.a
-
-        f.defvjp(fwd, bwd)
-
-        def loss(p, y):
-            out = f(p, y)
-            return out["s"] + xp.sum(xp.sin(out["p"]))
-
-        return lib.vmap(lib.grad(loss, argnums=(0, 1)), in_axes=axes)
-
-    p = Pair(array(3, 4), array(3)) if axes[0] == 0 else Pair(array(4), array())
-    in_both(program, p, array(3, 4) if axes[1] == 0 else array(4))
-
-
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
-def test_batching_of_custom_jvp(axes):
-    def program(lib, xp):
-        @lib.custom_jvp
-        def f(x, y):
-            return xp.sum(x) * y, x
-
-        @f.defjvp
-        def _(primals, tangents):
-            (x, y), (dx, dy) = primals, tangents
-            return f(x, y), (2 * xp.sum(dx) * y + xp.sum(x) * dy, 4 * dx)
-
-        def loss(x, y):
-            s, z = f(x, y)
-            return s + xp.sum(z**2)
-
-        return lambda x, y: lib.grad(lambda x, y: lib.vmap(loss, in_axes=axes)(x, y).sum(), argnums=(0, 1))(
-            x, y
+@pytest.mark.parametrize("kind", KINDS)
+def test_inside_scan(kind: str) -> None:
+    def program(xp: Any, t: Any) -> Any:
+        loss = scanned(t, KINDS[kind](xp, t))
+        return (
+            t.grad(loss, (0, 1))(V, A),
+            t.vmap(t.grad(loss, (0, 1)), (0, None))(A, A),
+            t.grad(lambda c: t.vmap(lambda x: loss(x, A))(c).sum())(A),
         )
 
-    in_both(program, array(*[(4,), (3, 4)][axes[0] == 0]), array(*[(), (3,)][axes[1] == 0]))
+    both(program)
 
 
-def test_integer_arguments():
-    def with_jvp(lib, xp):
-        @lib.custom_jvp
-        def f(n, x):
-            return x**2 * n
+def scanned(t: Any, f: Any) -> Any:
+    def loss(c: Any, ys: Any) -> Any:
+        last, out = scan_of(t)(lambda c, y: (f(c, y), c * y), c, ys)
+        return last.sum() + out.sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_order_inside_scan(kind: str) -> None:
+    """Equal to the loop written out, although the rule contradicts the function; `jax.lax.scan` forgets it."""
+
+    def written_out(f: Any) -> Any:
+        def loss(c: Any, ys: Any) -> Any:
+            total = 0.0
+            for k in range(3):
+                total, c = total + (c * ys[k]).sum(), f(c, ys[k])
+            return c.sum() + total
+
+        return loss
+
+    second = lambda t, loss: t.grad(lambda c: t.grad(loss)(c, A).sum())(V)
+    got = second(tr, scanned(tr, KINDS[kind](tnp, tr)))
+    assert_same(got, second(jax, written_out(KINDS[kind](jnp, jax))))
+    right = second(tr, scanned(tr, KINDS[kind](tnp, tr, 1.0)))
+    assert_same(right, second(jax, scanned(jax, jnp_product)))
+
+
+def jnp_product(x: Any, y: Any) -> Any:
+    return jnp.sin(x) * y
+
+
+def test_forward_mode_of_a_reverse_rule_is_an_error() -> None:
+    f = scaled_vjp(tnp, tr)
+    for run in (
+        lambda: tr.jvp(f, (V, V), (V, V)),
+        lambda: tr.jit(lambda x: tr.jvp(lambda y: f(y, y), (x,), (x,)))(V),
+        lambda: tr.linearize(f, V, V),
+        lambda: tr.jacfwd(lambda x: f(x, x))(V),
+        lambda: tr.jvp(lambda x: tr.scan(lambda c, _: (f(c, c), None), x, None, 2)[0], (V,), (V,)),
+    ):
+        with raises(errors.DifferentiationError, "f", "custom_vjp", "custom_jvp", located=False):
+            run()
+
+
+def test_forward_over_reverse_needs_no_forward_rule() -> None:
+    """The backward rule is differentiated, not the function; JAX refuses."""
+    got = tr.hessian(lambda x: scaled_vjp(tnp, tr, 1.0)(x, x).sum())(V)
+    assert_close(got, jax.hessian(lambda x: (jnp.sin(x) * x).sum())(V))
+
+
+# Forms of rules --------------------------------------------------------------------------------------
+
+
+def test_defjvps() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_jvp
+        def f(x: Any, y: Any, z: Any) -> Any:
+            return x * y * z
+
+        f.defjvps(lambda dx, out, x, y, z: 10 * dx * y * z, None, lambda dz, out, x, y, z: 100 * dz * x * y)
+
+        return (
+            t.grad(f, (0, 1, 2))(2.0, 3.0, 4.0),
+            t.vmap(t.grad(f, (0, 1, 2)), (0, None, 0))(V, 3.0, V),
+            t.jvp(f, (2.0, 3.0, 4.0), (1.0, 1.0, 1.0)),
+        )
+
+    both(program)
+
+
+def test_rules_that_are_all_zero() -> None:
+    f = tr.custom_jvp(lambda x: {"y": x * 2, "n": 1})
+    f.defjvps(None)
+    assert float(tr.grad(lambda x: f(x)["y"])(float("inf"))) == 0.0
+
+
+def test_nondiff_argnums() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        def applied(fn: Any, x: Any, n: int) -> Any:
+            return fn(x) ** n
+
+        f = t.custom_jvp(applied, nondiff_argnums=(0, 2))
 
         @f.defjvp
-        def _(primals, tangents):
-            (n, x), (_, dx) = primals, tangents
-            return f(n, x), 7 * dx * n
+        def _(fn: Any, n: int, primals: Any, tangents: Any) -> Any:
+            return f(fn, primals[0], n), 10 * n * fn(primals[0]) ** (n - 1) * tangents[0]
 
-        return lib.grad(f, argnums=1)
+        g = t.custom_vjp(applied, nondiff_argnums=(0, 2))
+        g.defvjp(
+            lambda fn, x, n: (applied(fn, x, n), x),
+            lambda fn, n, x, ct: (10 * n * fn(x) ** (n - 1) * ct,),
+        )
+        return [
+            (
+                h(xp.sin, V, 2),
+                t.grad(lambda x, h=h: h(xp.sin, x, 3).sum())(V),
+                t.vmap(t.grad(lambda x, h=h: h(xp.sin, x, 3)))(V),
+                t.jit(t.grad(lambda x, h=h: h(xp.cos, x, 2).sum()))(V),
+            )
+            for h in (f, g)
+        ]
 
-    in_both(with_jvp, 3, 2.0)
-
-    def with_vjp(lib, xp):
-        @lib.custom_vjp
-        def f(n, x):
-            return x**2 * n
-
-        f.defvjp(lambda n, x: (f(n, x), (n, x)), lambda res, ct: (None, 7 * ct * res[0]))
-        return lib.grad(f, argnums=1)
-
-    in_both(with_vjp, 3, 2.0)
+    both(program)
 
 
-def test_nondiff_argnums():
-    def with_jvp(lib, xp):
-        @functools.partial(lib.custom_jvp, nondiff_argnums=(0, 2))
-        def f(g, x, power):
-            return g(x) ** power
+def test_nondiff_values_of_equal_numbers_are_told_apart() -> None:
+    seen: list[Any] = []
 
-        @f.defjvp
-        def _(g, power, primals, tangents):
-            (x,), (t,) = primals, tangents
-            return f(g, x, power), 10 * t * g(x) * power
+    @tr.custom_jvp
+    def outer(x: Any) -> Any:
+        return x
 
-        return lib.grad(lambda x: f(xp.sin, x, 3))
+    def body(x: Any, n: Any) -> Any:
+        return x
 
-    in_both(with_jvp, 0.7)
+    f = tr.custom_jvp(body, nondiff_argnums=(1,))
 
-    def with_vjp(lib, xp):
-        @functools.partial(lib.custom_vjp, nondiff_argnums=(1,))
-        def f(x, scale):
+    @f.defjvp
+    def _(n: Any, primals: Any, tangents: Any) -> Any:
+        seen.append(n)
+        return primals[0], tangents[0] * (2.0 if type(n) is float else 3.0 if type(n) is bool else 5.0)
+
+    assert [float(tr.grad(lambda x, n=n: f(x, n))(1.0)) for n in (1, 1.0, True)] == [5.0, 2.0, 3.0]
+
+
+def test_pytrees_and_keywords() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_vjp
+        def f(p: Any, x: Any) -> Any:
+            return {"y": p["a"] * x, "z": (x, p["b"][0])}
+
+        f.defvjp(
+            lambda p, x: (f(p, x), (p, x)),
+            lambda r, ct: (
+                {"a": ct["y"] * r[1], "b": (10 * ct["z"][1], None)},
+                ct["y"] * r[0]["a"] + ct["z"][0],
+            ),
+        )
+
+        @t.custom_jvp
+        def g(p: Any, x: Any) -> Any:
+            return {"y": p["a"] * x, "n": 3}
+
+        @g.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            (p, x), (dp, dx) = primals, tangents
+            out = g(p, x)
+            return out, {"y": 10 * (dp["a"] * x + p["a"] * dx), "n": np.zeros((), jax.dtypes.float0)}
+
+        p = {"a": V, "b": (2.0, V)}
+        loss = lambda out: out["y"].sum() + (out["z"][0] * 2).sum() + out["z"][1]
+        return (
+            t.grad(lambda p, x: loss(f(p, x)), (0, 1))(p, V),
+            t.grad(lambda p, x: loss(f(x=x, p=p)), (0, 1))(p, V),
+            t.vmap(t.grad(lambda p, x: loss(f(p, x)), (0, 1)), (None, 0))(p, A),
+            t.grad(lambda p, x: g(p, x)["y"].sum(), (0, 1))(p, V),
+            t.jvp(lambda x: g(p, x)["y"], (V,), (V,)),
+        )
+
+    both(program)
+
+
+def test_none_for_zero_cotangents() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_vjp
+        def f(p: Any, n: Any, x: Any) -> Any:
+            return x * n + p["a"]
+
+        f.defvjp(lambda p, n, x: (f(p, n, x), n), lambda n, ct: (None, None, ct * n * 10))
+        return (
+            t.grad(lambda p, x: f(p, 3, x).sum(), (0, 1))({"a": V}, V),
+            t.grad(lambda x: f({"a": x}, np.int32(2), x).sum())(V),
+            t.vmap(t.grad(lambda p, x: f(p, 3, x).sum(), (0, 1)), (None, 0))({"a": V}, A),
+        )
+
+    both(program)
+
+
+def test_default_arguments() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_jvp
+        def f(x: Any, scale: Any = 2.0) -> Any:
             return x * scale
 
-        f.defvjp(lambda x, scale: (f(x, scale), x), lambda scale, x, ct: (ct * x * scale,))
-        return lib.grad(lambda x: f(x, 4.0))
+        f.defjvps(lambda dx, out, x, s: 10 * dx * s, lambda ds, out, x, s: ds * x)
+        return t.grad(lambda x: f(x).sum())(V), t.grad(lambda x: f(x, scale=3.0).sum())(V)
 
-    in_both(with_vjp, 0.7)
-
-
-def test_defjvps():
-    def program(lib, xp):
-        @lib.custom_jvp
-        def f(x, y):
-            return x * y
-
-        f.defjvps(lambda dx, out, x, y: 2 * dx * y, None)
-        return lib.grad(f, argnums=(0, 1))
-
-    in_both(program, 2.0, 3.0)
+    both(program)
 
 
-def test_keyword_arguments():
-    def program(lib, xp):
-        @lib.custom_jvp
-        def f(x, y=2.0):
-            return x * y
+def test_methods() -> None:
+    class Model:
+        scale = 3.0
 
-        f.defjvps(lambda dx, out, x, y: 3 * dx * y, lambda dy, out, x, y: dy * x)
-        return lib.grad(lambda x: f(x, y=x) + f(x))
+        @tr.custom_jvp
+        def double(self) -> Any:
+            return self
 
-    in_both(program, 2.0)
+    def body(self: Any, x: Any) -> Any:
+        return x * self.scale
 
-
-def test_inside_scan():
-    def program(lib, xp):
-        f = tripled_sin(lib, xp)
-        scan = tr.scan if lib is tr else jax.lax.scan
-        return lib.grad(lambda x: scan(lambda c, v: (f(c) * v, None), x, VECTOR)[0])
-
-    in_both(program, 0.7)
+    f = tr.custom_vjp(body, nondiff_argnums=(0,))
+    f.defvjp(lambda self, x: (x * self.scale, None), lambda self, r, ct: (10 * self.scale * ct,))
+    Model.apply = f  # type: ignore[attr-defined]
+    assert float(tr.grad(lambda x: Model().apply(x))(2.0)) == 30.0  # type: ignore[attr-defined]
 
 
-def test_a_rule_is_compiled_once():
-    """Retracing gives the same rule objects, so un-jitted derivatives find their compiled program."""
-    from lowering.execute import PROGRAMS
+def test_integer_results_and_operands() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_jvp
+        def f(x: Any, n: Any) -> Any:
+            return x * n, n + 1
 
-    f = tripled_sin(tr, tnp)
-    tr.grad(f)(0.5)
-    before = len(PROGRAMS)
-    for x in (0.6, 0.7):
-        tr.grad(f)(x)
-    assert len(PROGRAMS) == before
+        @f.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            (x, n), (dx, dn) = primals, tangents
+            assert dn.dtype == jax.dtypes.float0
+            return f(x, n), (10 * dx * n, dn)
 
+        n = np.arange(4, dtype=np.int32)
+        return t.grad(lambda x: f(x, n)[0].sum())(V), t.jvp(lambda x: f(x, n), (V,), (V,))
 
-def test_one_function_at_several_types():
-    f = tripled_sin(tr, tnp)
-    for x in (jnp.ones(2), jnp.ones((2, 3)), jnp.ones(2, jnp.float16)):
-        got = tr.grad(lambda x: tnp.sum(f(x)))(x)
-        assert_same(got, (3 * jnp.cos(x)).astype(x.dtype), weak=False)
-
-
-# Wrong rules ---------------------------------------------------------------------------------------------------
+    both(program)
 
 
-@pytest.mark.parametrize(
-    ("rule", "parts"),
-    [
-        (lambda p, t: p[0], ["(result, tangent)"]),
-        (lambda p, t: (p[0], (t[0], t[0])), ["structure"]),
-        (lambda p, t: ((p[0],), (t[0],)), ["structure"]),
-        (lambda p, t: (p[0], t[0][:1]), ["tangent", "f32[1]", "f32[4]"]),
-        (lambda p, t: (p[0], tnp.ones(4, int)), ["tangent", "i32[4]", "f32[4]"]),
-        (lambda p, t: (p[0][:1], t[0]), ["result", "f32[1]", "f32[4]"]),
-    ],
-)
-def test_wrong_jvp_rule(rule, parts):
-    f = tr.custom_jvp(lambda x: x * 2)
+def test_a_closure_over_arrays() -> None:
+    scale = np.arange(4, dtype=np.float32)
+    big = jnp.arange(5000.0)
+
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_vjp
+        def f(x: Any) -> Any:
+            return x * scale
+
+        f.defvjp(lambda x: (x * scale, None), lambda r, ct: (ct * scale * 10 + big[:4],))
+        return t.grad(lambda x: f(x).sum())(V), t.jit(t.grad(lambda x: f(x).sum()))(V)
+
+    both(program)
+
+
+# Rules are compiled once, and never stale --------------------------------------------------------------
+
+
+def test_rules_do_not_recompile() -> None:
+    f, g = scaled_jvp(tnp, tr, 0.321), scaled_vjp(tnp, tr, 0.321)
+    for h in (f, g):
+        run = lambda h=h: tr.grad(lambda x: h(x, x).sum())(V)
+        run()
+        before = len(PROGRAMS)
+        for _ in range(3):
+            run()
+        assert len(PROGRAMS) == before
+
+
+def test_what_a_rule_reads_may_change() -> None:
+    factor = [2.0]
+
+    @tr.custom_jvp
+    def f(x: Any) -> Any:
+        return x
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return primals[0], tangents[0] * factor[0]
+
+    @tr.custom_vjp
+    def g(x: Any) -> Any:
+        return x
+
+    g.defvjp(lambda x: (x, x * factor[0]), lambda r, ct: (r * ct,))
+    for h in (f, g):
+        for value in (2.0, 3.0, 2.0):
+            factor[0] = value
+            assert float(tr.grad(h)(1.0)) == value
+            assert_close(tr.vmap(tr.grad(h))(jnp.ones(3)), np.full(3, value))
+            assert float(tr.jit(tr.grad(lambda x, h=h: h(x)))(1.0)) == value
+
+
+def test_a_rule_may_be_replaced() -> None:
+    f = scaled_jvp(tnp, tr)
+    assert_close(tr.grad(f)(1.0, 1.0), 10 * np.cos(np.float32(1)))
+    f.defjvp(lambda p, t: (f(*p), t[0] * 7.0))
+    assert float(tr.grad(f)(1.0, 1.0)) == 7.0
+
+
+def test_recursive_rules_to_high_order() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        @t.custom_jvp
+        def sin(x: Any) -> Any:
+            return xp.sin(x)
+
+        @t.custom_jvp
+        def cos(x: Any) -> Any:
+            return xp.cos(x)
+
+        sin.defjvps(lambda dx, out, x: cos(x) * dx)
+        cos.defjvps(lambda dx, out, x: -sin(x) * dx)
+        out = []
+        f: Any = sin
+        for _ in range(5):
+            f = t.grad(f)
+            out.append(f(0.3))
+        return out
+
+    both(program)
+
+
+# Wrong rules -----------------------------------------------------------------------------------------
+
+
+def jvp_of(rule: Any) -> Any:
+    def cube(x: Any) -> Any:
+        return {"y": x**3}
+
+    f = tr.custom_jvp(cube)
     f.defjvp(rule)
-    with raises(errors.CustomRuleError, "the JVP rule of", *parts, located=False):
-        tr.grad(lambda x: tnp.sum(f(x)))(VECTOR)
-    f.defjvp(lambda p, t: (p[0] * 2, t[0] * 9))
-    assert_same(tr.grad(lambda x: tnp.sum(f(x)))(VECTOR), 9 * jnp.ones(4))
+    return lambda x: f(x)["y"].sum()
 
 
-@pytest.mark.parametrize(
-    ("fwd", "bwd", "parts"),
-    [
-        (lambda x: x, lambda r, c: (c,), ["forward rule", "(result, residuals)"]),
-        (lambda x: ((x, x), x), lambda r, c: (c,), ["forward rule", "structure"]),
-        (lambda x: (x[:1], x), lambda r, c: (c,), ["forward rule", "f32[1]"]),
-        (lambda x: (x, x), lambda r, c: c, ["backward rule", "tuple of 1"]),
-        (lambda x: (x, x), lambda r, c: (c, c), ["backward rule", "tuple of 1", "got 2"]),
-        (lambda x: (x, x), lambda r, c: (c[:1],), ["backward rule", "f32[1]", "f32[4]"]),
-        (lambda x: (x, x), lambda r, c: ((c, c),), ["backward rule", "structure"]),
-    ],
-)
-def test_wrong_vjp_rule(fwd, bwd, parts):
-    f = tr.custom_vjp(lambda x: x * 2)
+WRONG_JVP: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "not a pair": (lambda p, t: p[0], ("(result, tangent)", "Tensor")),
+    "three": (lambda p, t: (1, 2, 3), ("(result, tangent)", "3 of them")),
+    "structure": (lambda p, t: (p[0] ** 3, t[0]), ("structure", "'y'")),
+    "tangent structure": (lambda p, t: ({"y": p[0] ** 3}, t[0]), ("structure", "'y'")),
+    "result shape": (lambda p, t: ({"y": p[0][:2]}, {"y": t[0]}), ("result", "f32[2]", "f32[4]")),
+    "tangent shape": (lambda p, t: ({"y": p[0]}, {"y": t[0].sum()}), ("tangent", "f32[]", "f32[4]")),
+    "result dtype": (lambda p, t: ({"y": p[0].astype(int)}, {"y": t[0]}), ("result", "i32[4]", "f32[4]")),
+    "tangent dtype": (
+        lambda p, t: ({"y": p[0]}, {"y": t[0].astype(np.float16)}),
+        ("tangent", "f16[4]", "f32[4]"),
+    ),
+    "tangent float0": (
+        lambda p, t: ({"y": p[0]}, {"y": np.zeros(4, jax.dtypes.float0)}),
+        ("tangent", "float0", "f32[4]"),
+    ),
+    "no array": (lambda p, t: ({"y": p[0]}, {"y": "text"}), ("tangent", "str", "f32[4]")),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_JVP)
+def test_wrong_jvp_rules(name: str) -> None:
+    rule, parts = WRONG_JVP[name]
+    f = jvp_of(rule)
+    for run in (
+        lambda: tr.grad(f)(V),
+        lambda: tr.jit(tr.grad(f))(V),
+        lambda: tr.jvp(f, (V,), (V,)),
+        lambda: tr.vmap(tr.grad(f))(array(2, 4)),
+    ):
+        with raises(errors.CustomRuleError, "cube", "expected", f"at {__file__}:", *parts, located=False):
+            run()
+    assert_close(tr.jit(f)(V), (V**3).sum())
+
+
+def vjp_of(fwd: Any, bwd: Any) -> Any:
+    def cube(x: Any, p: Any) -> Any:
+        return {"y": x**3 * p["a"]}
+
+    f = tr.custom_vjp(cube)
     f.defvjp(fwd, bwd)
-    with raises(errors.CustomRuleError, *parts, located=False):
-        tr.grad(lambda x: tnp.sum(f(x)))(VECTOR)
+    return lambda x: f(x, {"a": x})["y"].sum()
 
 
-def test_missing_rules():
-    for make in (tr.custom_jvp, tr.custom_vjp):
-        with raises(errors.CustomRuleError, "no rule"):
-            make(lambda x: x)(1.0)
+def good_fwd(x: Any, p: Any) -> Any:
+    return {"y": x**3 * p["a"]}, x
 
 
-def test_captured_traced_value():
-    def outer(y):
-        f = tr.custom_jvp(lambda x: x * y)
-        f.defjvps(lambda dx, out, x: dx * y)
-        return f(y)
+WRONG_VJP: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
+    "fwd not a pair": (
+        lambda x, p: x,
+        lambda r, ct: (ct["y"], None),
+        ("forward", "(result, residuals)", "Tensor"),
+    ),
+    "fwd structure": (lambda x, p: (x, x), lambda r, ct: (ct["y"], None), ("forward", "structure", "'y'")),
+    "fwd shape": (
+        lambda x, p: ({"y": x[:1]}, x),
+        lambda r, ct: (ct["y"], None),
+        ("forward", "f32[1]", "f32[4]"),
+    ),
+    "fwd dtype": (
+        lambda x, p: ({"y": x.astype(np.float16)}, x),
+        lambda r, ct: (ct["y"], None),
+        ("forward", "f16[4]", "f32[4]"),
+    ),
+    "bwd not a tuple": (good_fwd, lambda r, ct: ct["y"], ("backward", "2 cotangents", "Tensor")),
+    "bwd too few": (good_fwd, lambda r, ct: (ct["y"],), ("backward", "2 cotangents", "1 of them")),
+    "bwd structure": (good_fwd, lambda r, ct: (ct["y"], ct["y"]), ("backward", "structure")),
+    "bwd keys": (good_fwd, lambda r, ct: (ct["y"], {"b": ct["y"]}), ("backward", "structure", "'b'")),
+    "bwd nesting": (good_fwd, lambda r, ct: ((ct["y"], ct["y"]), None), ("backward", "structure")),
+    "bwd shape": (good_fwd, lambda r, ct: (ct["y"].sum(), None), ("backward", "f32[]", "f32[4]")),
+    "bwd dtype": (good_fwd, lambda r, ct: (ct["y"].astype(np.int32), None), ("backward", "i32[4]", "f32[4]")),
+    "bwd float0": (
+        good_fwd,
+        lambda r, ct: (np.zeros(4, jax.dtypes.float0), None),
+        ("backward", "float0", "f32[4]"),
+    ),
+    "bwd no array": (good_fwd, lambda r, ct: (object(), None), ("backward", "object", "f32[4]")),
+}
 
-    with raises(errors.CustomRuleError, "from outside", "argument"):
-        tr.grad(outer)(2.0)
+
+@pytest.mark.parametrize("name", WRONG_VJP)
+def test_wrong_vjp_rules(name: str) -> None:
+    fwd, bwd, parts = WRONG_VJP[name]
+    f = vjp_of(fwd, bwd)
+    for run in (
+        lambda: tr.grad(f)(V),
+        lambda: tr.jit(tr.grad(f))(V),
+        lambda: tr.vmap(tr.grad(f))(array(2, 4)),
+    ):
+        with raises(errors.CustomRuleError, "cube", "expected", f"at {__file__}:", *parts, located=False):
+            run()
+    assert_close(tr.jit(f)(V), (V**4).sum())
+
+
+def test_missing_rules() -> None:
+    for make, word in ((tr.custom_jvp, "defjvp"), (tr.custom_vjp, "defvjp")):
+
+        def cube(x: Any) -> Any:
+            return x**3
+
+        f = make(cube)
+        for run in (lambda: f(V), lambda: tr.jit(f)(V), lambda: tr.grad(lambda x: f(x).sum())(V)):
+            with raises(errors.CustomRuleError, "cube", word):
+                run()
+
+
+def test_captured_traced_values_are_an_error() -> None:
+    def run(part: str, kind: str) -> Any:
+        def outer(y: Any) -> Any:
+            def of(x: Any, used: str) -> Any:
+                return x * y if part == used else x * 2
+
+            if kind == "jvp":
+
+                @tr.custom_jvp
+                def cube(x: Any) -> Any:
+                    return of(x, "body")
+
+                @cube.defjvp
+                def _(primals: Any, tangents: Any) -> Any:
+                    return cube(primals[0]), of(tangents[0], "rule")
+
+            else:
+
+                @tr.custom_vjp
+                def cube(x: Any) -> Any:
+                    return of(x, "body")
+
+                cube.defvjp(lambda x: (of(x, "forward"), None), lambda r, ct: (of(ct, "rule"),))
+            return tr.grad(lambda x: cube(x))(3.0)
+
+        return tr.jit(outer)(2.0)
+
+    for kind, parts in (("jvp", ("body", "rule")), ("vjp", ("body", "forward", "rule"))):
+        assert float(run("none", kind)) == 2.0
+        for part in parts:
+            with raises(errors.CustomRuleError, "cube", "traced value", "argument", located=False):
+                run(part, kind)
+    clean()
+
+
+def test_wrong_numbers_of_rules_and_arguments() -> None:
+    @tr.custom_jvp
+    def f(x: Any, y: Any) -> Any:
+        return x * y
+
+    f.defjvps(lambda dx, out, x, y: dx)
+    with raises(errors.CustomRuleError, "f", "2", "1"):
+        tr.grad(f)(1.0, 2.0)
+    with raises(errors.ArgumentTypeError, "f", "missing"):
+        tr.grad(lambda x: f(x))(1.0)
+    with raises(errors.ArgumentTypeError, "f", "unexpected"):
+        tr.grad(lambda x: f(x, 1.0, z=2))(1.0)
+    with raises(errors.ArgumentError, "nondiff_argnums", "[3]"):
+        g = tr.custom_jvp(lambda x: x, nondiff_argnums=(3,))
+        g.defjvps(None)
+        g(1.0)
+    with raises(errors.ArgumentTypeError, "keyword-only"):
+        h = tr.custom_jvp(lambda x, *, y: x)
+        h.defjvps(None)
+        h(1.0, y=2.0)
+
+
+# stop_gradient ---------------------------------------------------------------------------------------
+
+
+def test_stop_gradient() -> None:
+    stop = lambda t: tr.stop_gradient if t is tr else jax.lax.stop_gradient
+    both(lambda xp, t: t.grad(lambda x: (stop(t)(x) * x).sum())(V))
+    both(lambda xp, t: t.grad(lambda x: t.grad(lambda y: stop(t)(y) * y**2)(x))(1.5))
+    both(
+        lambda xp, t: t.grad(lambda p: (stop(t)({"a": p["a"], "n": 3})["a"] * p["b"]).sum())({"a": V, "b": V})
+    )
+    both(lambda xp, t: t.vmap(t.grad(lambda x: stop(t)(x) ** 2 + x))(V))
+    both(lambda xp, t: t.jvp(lambda x: stop(t)(x) * x, (V,), (V,)))
+    both(lambda xp, t: stop(t)({"a": V, "n": np.arange(2)}))
+    assert_same(jax.grad(tr.jit(lambda x: (tr.stop_gradient(x) * x).sum()))(V), V)
+    assert_same(jax.grad(lambda x: (tr.stop_gradient(x) * x).sum())(V), V)

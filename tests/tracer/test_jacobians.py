@@ -10,7 +10,7 @@ import pytest
 import tracer as tr
 import tracer.numpy as tnp
 from lowering.execute import PROGRAMS
-from tests.tracer.helpers import array, assert_close, assert_same, both, x64
+from tests.tracer.helpers import array, assert_close, assert_same, both, both_compiled, x64
 
 V = array(3)
 W = array(2, seed=1)
@@ -23,43 +23,43 @@ def f(xp: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["jacfwd", "jacrev", "jacobian"])
 def test_jacobians(name: str) -> None:
-    both(lambda xp, t: getattr(t, name)(lambda x: xp.outer(x, xp.sin(x)))(V))
-    both(lambda xp, t: getattr(t, name)(lambda x: (x**2).sum())(V))
-    both(lambda xp, t: getattr(t, name)(lambda x: x**2)(3.0))
-    both(lambda xp, t: getattr(t, name)(f(xp))(TREE, 2.0))
-    both(lambda xp, t: getattr(t, name)(f(xp), argnums=(0, 1))(TREE, 2.0))
-    both(lambda xp, t: getattr(t, name)(lambda x, y: x * y, -1)(V, V * 2))
-    both(lambda xp, t: getattr(t, name)(lambda x, y: x * y, (1,))(V, V * 2))
-    both(lambda xp, t: getattr(t, name)(lambda x: (x**2, {"n": x}), has_aux=True)(V))
-    both(lambda xp, t: getattr(t, name)(lambda x, *, c: x * c)(V, c=2.0))
-    both(lambda xp, t: getattr(t, name)(lambda x: x.astype(np.float16) * 2)(V))
-    both(lambda xp, t: t.vmap(getattr(t, name)(lambda x: xp.sin(x) * x[::-1]))(array(4, 3)))
-    both(lambda xp, t: t.jit(getattr(t, name)(lambda x: xp.sin(x) * x[::-1]))(V))
-    both(lambda xp, t: t.grad(lambda x: getattr(t, name)(lambda y: xp.sin(y) * y[::-1])(x).sum())(V))
-    both(lambda xp, t: getattr(t, name)(lambda x: 3.0 * xp.ones(2))(V))
-    both(lambda xp, t: getattr(t, name)(lambda x: x[:0])(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: xp.outer(x, xp.sin(x)))(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: (x**2).sum())(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: x**2)(3.0))
+    both_compiled(lambda xp, t: getattr(t, name)(f(xp))(TREE, 2.0))
+    both_compiled(lambda xp, t: getattr(t, name)(f(xp), argnums=(0, 1))(TREE, 2.0))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x, y: x * y, -1)(V, V * 2))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x, y: x * y, (1,))(V, V * 2))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: (x**2, {"n": x}), has_aux=True)(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x, *, c: x * c)(V, c=2.0))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: x.astype(np.float16) * 2)(V))
+    both_compiled(lambda xp, t: t.vmap(getattr(t, name)(lambda x: xp.sin(x) * x[::-1]))(array(4, 3)))
+    both_compiled(lambda xp, t: t.jit(getattr(t, name)(lambda x: xp.sin(x) * x[::-1]))(V))
+    both_compiled(lambda xp, t: t.grad(lambda x: getattr(t, name)(lambda y: xp.sin(y) * y[::-1])(x).sum())(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: 3.0 * xp.ones(2))(V))
+    both_compiled(lambda xp, t: getattr(t, name)(lambda x: x[:0])(V))
 
 
 def test_empty_inputs() -> None:
-    both(lambda xp, t: t.jacrev(lambda x: xp.sin(x))(array(0)))
-    both(lambda xp, t: t.jacrev(lambda x: xp.sin(x).sum())(array(0, 2)))
+    both_compiled(lambda xp, t: t.jacrev(lambda x: xp.sin(x))(array(0)))
+    both_compiled(lambda xp, t: t.jacrev(lambda x: xp.sin(x).sum())(array(0, 2)))
 
 
 def test_mixed_modes() -> None:
     for outer in ("jacfwd", "jacrev"):
         for inner in ("jacfwd", "jacrev"):
-            both(lambda xp, t, o=outer, i=inner: getattr(t, o)(getattr(t, i)(f(xp)))(TREE, 2.0))
+            both_compiled(lambda xp, t, o=outer, i=inner: getattr(t, o)(getattr(t, i)(f(xp)))(TREE, 2.0))
 
 
 def test_hessian() -> None:
     loss = lambda xp: lambda p, s: (xp.tanh(p["a"]).sum() * p["b"][0].sum() * s) ** 2 + p["b"][1] ** 3
-    both(lambda xp, t: t.hessian(lambda x: (xp.sin(x) ** 2).sum() * x[0])(V))
-    both(lambda xp, t: t.hessian(loss(xp))(TREE, 2.0))
-    both(lambda xp, t: t.hessian(loss(xp), argnums=(0, 1))(TREE, 2.0))
-    both(lambda xp, t: t.hessian(lambda x: xp.outer(x, x**2))(V))
-    both(lambda xp, t: t.jit(t.hessian(lambda x: xp.prod(x)))(V))
-    both(lambda xp, t: t.vmap(t.hessian(lambda x: xp.prod(x)))(array(4, 3)))
-    both(lambda xp, t: t.hessian(lambda x: (xp.prod(x), x), has_aux=True)(V))
+    both_compiled(lambda xp, t: t.hessian(lambda x: (xp.sin(x) ** 2).sum() * x[0])(V))
+    both_compiled(lambda xp, t: t.hessian(loss(xp))(TREE, 2.0))
+    both_compiled(lambda xp, t: t.hessian(loss(xp), argnums=(0, 1))(TREE, 2.0))
+    both_compiled(lambda xp, t: t.hessian(lambda x: xp.outer(x, x**2))(V))
+    both_compiled(lambda xp, t: t.jit(t.hessian(lambda x: xp.prod(x)))(V))
+    both_compiled(lambda xp, t: t.vmap(t.hessian(lambda x: xp.prod(x)))(array(4, 3)))
+    both_compiled(lambda xp, t: t.hessian(lambda x: (xp.prod(x), x), has_aux=True)(V))
 
 
 def test_hessian_is_symmetric() -> None:

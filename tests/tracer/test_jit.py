@@ -104,7 +104,7 @@ def test_functions_of_any_kind() -> None:
         def __call__(self, x: Any) -> Any:
             return x * 2
 
-    for f in (Callable_(), functools.partial(lambda s, x: x * s, 2), abs, [].__len__ and (lambda x: x * 2)):
+    for f in (Callable_(), functools.partial(lambda s, x: x * s, 2), abs, lambda x: x * 2):
         assert_same(tr.jit(f)(V), jax.jit(f)(V))
         assert_same(tr.grad(lambda x, f=f: f(x).sum())(V), jax.grad(lambda x, f=f: f(x).sum())(V))
 
@@ -132,7 +132,7 @@ def power(x: Any, n: int, mode: str = "sum") -> Any:
 )
 def test_static_arguments(options: dict[str, Any]) -> None:
     f, calls = counted(power)
-    ours, theirs = tr.jit(f, **options), jax.jit(power, **options)
+    ours, theirs = tr.jit(f, **options), jax.jit(power, static_argnums=(1, 2))
     for g in (
         lambda j: j(V, 2, "sum"),
         lambda j: j(V, 3, mode="mean"),

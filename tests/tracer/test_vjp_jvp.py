@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer as tr
@@ -167,6 +167,7 @@ def test_complex() -> None:
 shapes = st.tuples(st.integers(0, 3), st.integers(1, 3))
 
 
+@settings(max_examples=15)
 @given(shape=shapes, seed=st.integers(0, 99))
 def test_the_pull_is_the_transpose_of_the_push(shape: tuple[int, ...], seed: int) -> None:
     with x64():

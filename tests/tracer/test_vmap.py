@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer as tr
@@ -126,6 +126,37 @@ def test_indexing_sorting_and_reductions_under_a_batch() -> None:
     both(lambda xp, t: t.vmap(lambda x: xp.take(x, index, axis=0))(CUBE))
 
 
+def test_loops_and_convolutions_under_a_batch() -> None:
+    def loop(scan: Any) -> Any:
+        return lambda h, xs: scan(lambda c, x: (jnp_or_tnp(scan).sin(c) * x, c + 1), h, xs)
+
+    jnp_or_tnp = lambda scan: tnp if scan is tr.scan else jnp
+    for in_axes in (0, (None, 0), (0, None)):
+        h = array(4) if in_axes == (None, 0) else A
+        xs = array(5, 4) if in_axes == (0, None) else array(3, 5, 4)
+        assert_same(
+            tr.vmap(loop(tr.scan), in_axes)(h, xs), jax.jit(jax.vmap(loop(jax.lax.scan), in_axes))(h, xs)
+        )
+
+    images, kernels = array(3, 2, 1, 5, 5), array(3, 2, 1, 3, 3)
+    ours = lambda x, k: tr.nn.conv(x, k)
+    theirs = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME")
+    for in_axes, x, k in (
+        (0, images, kernels),
+        ((0, None), images, kernels[0]),
+        ((None, 0), images[0], kernels),
+    ):
+        want = theirs if ours(images[0], kernels[0]).shape == (2, 2, 5, 5) else None
+        if want is None:
+            want = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "VALID")
+        assert_same(tr.vmap(ours, in_axes)(x, k), jax.jit(jax.vmap(want, in_axes))(x, k))
+        loss = lambda conv: lambda x, k: (conv(x, k) ** 2).sum()
+        assert_same(
+            tr.vmap(tr.grad(loss(ours), (0, 1)), in_axes)(x, k),
+            jax.jit(jax.vmap(jax.grad(loss(want), (0, 1)), in_axes))(x, k),
+        )
+
+
 def test_arguments_traced_by_jax() -> None:
     f = lambda xp: lambda x: xp.sin(x).sum()
     got = [
@@ -141,6 +172,7 @@ def test_arguments_traced_by_jax() -> None:
     assert_same(got, want)
 
 
+@settings(max_examples=20)
 @given(
     shape=st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3)),
     axis=st.integers(-3, 2),

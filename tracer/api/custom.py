@@ -37,6 +37,14 @@ from tracer.types import x64_enabled
 from tracer.value import Tensor
 
 
+def _trace_closed(
+    fn: Callable[..., Any], types: Sequence[TensorType], weak: Sequence[bool], name: str
+) -> Traced:
+    """Record a function that may use arrays from outside, and what JAX computes from them, but no traces."""
+    with jax.ensure_compile_time_eval():
+        return trace_flat(fn, types, weak, name=name)
+
+
 def _no_captures(traced: Traced, name: str, what: str) -> ir.Function:
     """The closed function; CustomRuleError where it uses a value of an enclosing trace."""
     for x in traced.captures:
@@ -115,7 +123,8 @@ class _Custom:
 
     def _key(self, flat: Flat, nondiff: dict[int, Any], traced: Traced) -> tuple[Any, ...]:
         fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
-        return flat.tree, flat.types, flat.weak, fixed, traced.out_tree, x64_enabled()
+        out_types = traced.function.out_types
+        return flat.tree, flat.types, flat.weak, fixed, traced.out_tree, out_types, x64_enabled()
 
     def _rule(self, key: Any, make: Callable[[], tuple[Opaque, ...]]) -> tuple[Opaque, ...]:
         """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs.
@@ -148,7 +157,7 @@ class _Custom:
             inner, _ = flat.unflatten(leaves)
             return self.f(*self._merge(nondiff, inner))
 
-        traced = trace_flat(call, flat.types, flat.weak, name=self.name)
+        traced = _trace_closed(call, flat.types, flat.weak, self.name)
         return flat, diff, nondiff, traced
 
 
@@ -235,7 +244,7 @@ class custom_jvp(_Custom):
 
             all_types = (*types, *[t for t, i in zip(types, inexact, strict=True) if i])
             weak = (*flat.weak, *[w for w, i in zip(flat.weak, inexact, strict=True) if i])
-            traced = trace_flat(rule, all_types, weak, name=f"jvp_of_{self.name}")
+            traced = _trace_closed(rule, all_types, weak, f"jvp_of_{self.name}")
             return _no_captures(traced, self.name, "the JVP rule")
 
         return trace_rule
@@ -326,7 +335,7 @@ class custom_vjp(_Custom):
                 wanted = zip(results, primal.function.out_types, strict=True)
                 return [*[_as_type(r, t, what) for r, t in wanted], *residuals]
 
-            traced = trace_flat(forward, types, flat.weak, name=f"fwd_of_{self.name}")
+            traced = _trace_closed(forward, types, flat.weak, f"fwd_of_{self.name}")
             return _no_captures(traced, self.name, "the forward rule")
 
         fwd_rule = calls.Rule(self.name, trace_fwd)
@@ -351,7 +360,7 @@ class custom_vjp(_Custom):
                 return self._cotangents(self.bwd(*nondiff.values(), residuals, cts), arg_tree, types)
 
             all_types = (*residual_types, *seeds)
-            traced = trace_flat(backward, all_types, [False] * len(all_types), name=f"bwd_of_{self.name}")
+            traced = _trace_closed(backward, all_types, [False] * len(all_types), f"bwd_of_{self.name}")
             return _no_captures(traced, self.name, "the backward rule")
 
         return Opaque(self.name, fwd_rule), Opaque(self.name, calls.Rule(self.name, trace_bwd))

@@ -72,7 +72,9 @@ def jit(
     def program(*args: Any, **kwargs: Any) -> Any:
         traced, leaves = record(args, kwargs)
         outs = emit_differentiable(
-            traced.function, lambda fn: _optimized(fn, chosen), (*traced.captures, *leaves)
+            traced.function,
+            lambda fn: _optimized(fn, chosen),
+            with_weak_types((*traced.captures, *leaves), ()),
         )
         return tree_unflatten(traced.out_tree, with_weak_types(outs, traced.out_weak))
 

@@ -13,6 +13,7 @@ from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_un
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import trace_flat
+from tracer.types import promote_dtypes
 from tracer.value import Tensor
 
 
@@ -88,7 +89,7 @@ def scan(
 
 
 def _stable(f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, carry_tree: Any) -> Any:
-    """The traced body whose carry has one type; weakly typed first carries take the body's type."""
+    """The traced body whose carry has one type; weakly typed first carries are promoted to the body's type."""
     while True:
         types = [t.value.type for t in carry]
         traced = trace_flat(
@@ -98,25 +99,29 @@ def _stable(f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, c
             name=function_name(f),
             inputs=None,
         )
+        outs = zip(traced.function.out_types[: len(carry)], traced.out_weak, strict=False)
+        wrong = None
         changed = False
-        for k, (have, got) in enumerate(zip(types, traced.function.out_types[: len(carry)], strict=True)):
+        for k, (have, (got, got_weak)) in enumerate(zip(types, outs, strict=True)):
             if got is have:
                 continue
-            if carry[k].weak and got.shape == have.shape:
-                carry[k] = convert(carry[k], got.dtype)
-                changed = True
-                continue
-            path = jax.tree_util.keystr(
-                jax.tree_util.tree_flatten_with_path(tree_unflatten(carry_tree, list(range(len(carry)))))[0][
-                    k
-                ][0]
-            )
+            wrong = k if wrong is None else wrong
+            if carry[k].weak and got.shape == have.shape and "key" not in (got.dtype.kind, have.dtype.kind):
+                dtype, _ = promote_dtypes(have.dtype, True, got.dtype, got_weak)
+                if dtype is not have.dtype:
+                    carry[k] = convert(carry[k], dtype)
+                    changed = True
+        if wrong is None:
+            return traced
+        if not changed:
+            path, _ = jax.tree_util.tree_flatten_with_path(
+                tree_unflatten(carry_tree, list(range(len(carry))))
+            )[0][wrong]
             raise ArgumentTypeError(
                 f"scan: expected {function_name(f)} to keep the type of the carry, "
-                f"but carry{path} goes in as {have} and comes out as {got}"
+                f"but carry{jax.tree_util.keystr(path)} goes in as {types[wrong]} "
+                f"and comes out as {traced.function.out_types[wrong]}"
             )
-        if not changed:
-            return traced
 
 
 def _length(xs: Any, length: int | None) -> int:

@@ -214,20 +214,25 @@ logical_xor = _logical("logical_xor", ew.xor_, 2)
 logical_not = _logical("logical_not", ew.not_, 1)
 
 
+def _over(t: Tensor, divisor: float) -> Tensor:
+    """`t` divided by a number, complex numbers part by part."""
+    if t.value.type.dtype.is_complex:
+        return _of_parts(lambda part: _over(part, divisor), t)
+    return divide(t, t.owner.scalar(divisor, t.value.type.dtype, ()))  # type: ignore[no-any-return]
+
+
 def log2(x: Any, /) -> Any:
     """Logarithm to base 2."""
     if state.trace is None:
         return run_eager(jnp.log2, (x,), {})
-    t = as_float(x)
-    return divide(log(t), t.owner.scalar(float(np.log(2)), t.value.type.dtype, ()))
+    return _over(log(x), float(np.log(2)))
 
 
 def log10(x: Any, /) -> Any:
     """Logarithm to base 10."""
     if state.trace is None:
         return run_eager(jnp.log10, (x,), {})
-    t = as_float(x)
-    return divide(log(t), t.owner.scalar(float(np.log(10)), t.value.type.dtype, ()))
+    return _over(log(x), float(np.log(10)))
 
 
 log2.eager, log10.eager = jnp.log2, jnp.log10  # type: ignore[attr-defined]

@@ -1,0 +1,134 @@
+"""`checkpoint`: right to second order, and it does recompute instead of keeping."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tracer as tr
+import tracer.numpy as tnp
+from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops
+
+V = array(4)
+A = array(4, 4, seed=1)
+
+
+def block(xp: Any) -> Any:
+    return lambda x, w: {"y": xp.sin(xp.sin(x @ w["w"])) * w["s"], "n": 3}
+
+
+W = {"w": A, "s": 1.5}
+USES = {
+    "value": lambda t, f: f(V, W),
+    "grad": lambda t, f: t.grad(lambda x, w: f(x, w)["y"].sum(), (0, 1))(V, W),
+    "jit": lambda t, f: t.jit(t.grad(lambda x: f(x, W)["y"].sum()))(V),
+    "jvp": lambda t, f: t.jvp(lambda x: f(x, W)["y"], (V,), (V,)),
+    "vjp": lambda t, f: t.vjp(lambda x: f(x, W)["y"], V)[1](V),
+    "linearize": lambda t, f: t.linearize(lambda x: f(x, W)["y"], V)[1](V),
+    "vmap": lambda t, f: t.vmap(t.grad(lambda x: f(x, W)["y"].sum()))(A),
+    "vmap of a weight": lambda t, f: t.vmap(t.grad(lambda w: f(V, {"w": w, "s": 2.0})["y"].sum()))(
+        array(2, 4, 4)
+    ),
+    "grad of vmap": lambda t, f: t.grad(lambda w: t.vmap(lambda x: f(x, w)["y"])(A).sum())(W),
+    "hessian": lambda t, f: t.hessian(lambda x: f(x, W)["y"].sum())(V),
+    "grad of grad": lambda t, f: t.grad(lambda x: t.grad(lambda y: f(y, W)["y"].sum())(x).sum())(V),
+    "grad of jvp": lambda t, f: t.grad(lambda x: t.jvp(lambda y: f(y, W)["y"], (x,), (V,))[1].sum())(V),
+    "inside itself": lambda t, f: t.grad(t.checkpoint(lambda x: f(f(x, W)["y"], W)["y"].sum()))(V),
+    "a closure": lambda t, f: t.grad(
+        lambda w: t.checkpoint(lambda x: f(x, {"w": w, "s": 1.0})["y"].sum())(V)
+    )(A),
+    "of a part": lambda t, f: t.grad(lambda s: f(V, {"w": A, "s": s})["y"].sum())(2.0),
+    "not used": lambda t, f: t.grad(lambda x: (f(x, W)["n"] * x).sum())(V),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_values_and_derivatives(use: str) -> None:
+    both(lambda xp, t: USES[use](t, t.checkpoint(block(xp))))
+
+
+def test_keywords_and_python_results() -> None:
+    both(lambda xp, t: t.grad(lambda x: t.checkpoint(lambda y, *, k: (y * k).sum())(x, k=3.0))(V))
+    assert_same(
+        tr.jit(lambda x: tr.checkpoint(lambda y: (y, None, 2.0))(x))(V), jax.jit(lambda x: (x, None, 2.0))(V)
+    )
+
+
+def test_integers_and_several_results() -> None:
+    f = lambda xp: lambda x, n: (x ** n[0] * n, n + 1, x.sum())
+    n = np.array([2, 3, 1, 0], np.int32)
+    both(lambda xp, t: t.grad(lambda x: t.checkpoint(f(xp))(x, n)[0].sum())(V))
+    both(lambda xp, t: t.jit(t.checkpoint(f(xp)))(V, n))
+
+
+def sines(text: str) -> int:
+    return len(re.findall(r"= sine|stablehlo\.sine|\bsin\b", text))
+
+
+def test_it_recomputes() -> None:
+    body = lambda xp: lambda x: xp.sin(xp.sin(xp.sin(x)))
+    plain = tr.jit(tr.grad(lambda x: body(tnp)(x).sum()))
+    kept = tr.jit(tr.grad(lambda x: tr.checkpoint(body(tnp))(x).sum()))
+    # The last sine is not needed for the gradient; three cosines are in both programs.
+    assert count_ops(plain.ir(V), "sin") == 2
+    program = kept.ir(V)
+    assert count_ops(program, "checkpoint") >= 1
+    assert count_ops(program, "sin") >= 2
+    text = kept.lower(V).as_text()
+    assert "optimization_barrier" in text
+    assert "optimization_barrier" not in plain.lower(V).as_text()
+    two = tr.jit(tr.value_and_grad(lambda x: tr.checkpoint(body(tnp))(x).sum()))
+    assert sines(two.lower(V).as_text()) >= 5, "three for the value, two again for the gradient"
+    once = tr.jit(tr.value_and_grad(lambda x: body(tnp)(x).sum()))
+    assert sines(once.lower(V).as_text()) == 3
+
+
+def test_the_barrier_survives_compilation() -> None:
+    f = tr.jit(tr.value_and_grad(lambda x: tr.checkpoint(lambda y: tnp.sin(tnp.sin(tnp.sin(y))))(x).sum()))
+    text = f.lower(V).compile().as_text()
+    assert len(re.findall(r"sine\(", text)) >= 5
+
+
+def test_it_needs_less_memory() -> None:
+    layers, size = 16, 512
+    weights = jnp.ones((layers, 8, 8)) / 8
+    x = jnp.ones((size, 8))
+
+    def loss(layer: Any) -> Any:
+        def f(ws: Any) -> Any:
+            return tr.scan(lambda h, w: (layer(h, w), None), x, ws)[0].sum()
+
+        return tr.jit(tr.grad(f)).lower(weights).compile().memory_analysis().temp_size_in_bytes
+
+    def layer(h: Any, w: Any) -> Any:
+        for _ in range(6):
+            h = tnp.tanh(tnp.sin(h @ w) * h)
+        return h
+
+    assert loss(tr.checkpoint(layer)) < 0.4 * loss(layer)
+
+
+def test_gradients_are_those_without() -> None:
+    f = lambda x: tnp.tanh(x @ A).prod() + (x**3).sum()
+    assert_close(tr.grad(tr.checkpoint(f))(V), tr.grad(f)(V))
+    assert_close(tr.hessian(tr.checkpoint(f))(V), tr.hessian(f)(V))
+
+
+def test_inside_scan() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        scan = tr.scan if t is tr else jax.lax.scan
+        body = t.checkpoint(lambda c, w: (xp.tanh(c @ w), (c**2).sum()))
+        loss = lambda c, ws: sum(y.sum() for y in jax.tree_util.tree_leaves(scan(body, c, ws)))
+        ws = array(3, 4, 4, seed=3)
+        return (
+            t.value_and_grad(loss, (0, 1))(V, ws),
+            t.grad(lambda c: t.grad(loss)(c, ws).sum())(V),
+            t.vmap(t.grad(loss), (0, None))(A, ws),
+        )
+
+    both(program)
