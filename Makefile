@@ -30,7 +30,7 @@ fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)
 
 conformance: $(VENV)/.stamp-dev ## the public names against jax.numpy and jax.lax
-	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
+	$(BIN)/python -m pytest -n $(WORKERS) tests/ops tests/tracer/test_numpy_functions.py
 
 bench: $(VENV)/.stamp-bench ## the benchmarks
 	$(BIN)/python -m benchmarks

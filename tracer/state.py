@@ -16,3 +16,7 @@ class State(threading.local):
 
 
 state = State()
+
+# Traces being recorded now, in whatever thread, by id: where there are none, a compiled function need
+# not look at its thread's, which would cost more than the rest of its wrapper.
+ACTIVE: set[int] = set()

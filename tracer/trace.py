@@ -16,12 +16,12 @@ import numpy as np
 
 import ir
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
-from ir.errors import ArgumentTypeError, EscapedValueError, TracerError
+from ir.errors import ArgumentError, ArgumentTypeError, EscapedValueError, TracerError
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant
 from ir.source import Source, capture
 from ir.types import DType, TensorType
-from tracer.state import state
+from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import Tensor
 
@@ -105,7 +105,7 @@ class Trace(Builder):
         key = (x, dtype) if x and type(x) is not complex else None
         dense = _scalar_constants.get(key) if key is not None else None
         if dense is None:
-            dense = Dense(np.array(x, dtype.np), dtype)
+            dense = Dense(_number(x, dtype), dtype)
             if key is not None and len(_scalar_constants) < 10_000:
                 _scalar_constants[key] = dense
         return self.emit1(constant, (), {"value": dense, "shape": shape}, weak)
@@ -116,6 +116,17 @@ class Trace(Builder):
         if held is None:
             held = self.captures[id(x)] = (x, Value(type_, "captured"), weak)
         return Tensor(self, held[1], held[2])
+
+
+def _number(x: Any, dtype: DType) -> Any:
+    """A Python number in an element type; ints out of its range wrap around, as in JAX."""
+    try:
+        return np.array(x, dtype.np)
+    except OverflowError as error:
+        limit = 2 ** (scalar_dtype(int).bits - 1)
+        if not -limit <= x < limit:
+            raise ArgumentError(f"expected a number that fits {dtype}, got {x}") from error
+        return np.array(x, scalar_dtype(int).np).astype(dtype.np)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +172,14 @@ def trace_flat(
     params = tuple([Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)])
     trace.args = params
     state.trace = trace
+    ACTIVE.add(id(trace))
     try:
         with building(trace):
             out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
             leaves, tree = jax.tree_util.tree_flatten(out)
             results = [_lifted_result(trace, leaf, name) for leaf in leaves]
     finally:
+        ACTIVE.discard(id(trace))
         state.trace = parent
         trace.active = False
     captures = tuple(trace.captures.values())

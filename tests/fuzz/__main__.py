@@ -15,6 +15,8 @@ from collections import Counter
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import jax
+
 from tests.fuzz.check import CHECKS, Outcome, agree, failure
 from tests.fuzz.generate import generate
 from tests.fuzz.minimise import minimise
@@ -71,6 +73,8 @@ def main() -> int:
         program, outcome = attempt(seed)
         counts[outcome.kind] += 1
         counts[f"{outcome.kind}: {outcome.why}"] += bool(outcome.why)
+        if i % 50 == 49:
+            jax.clear_caches()  # no program is run again
         if outcome.kind == "differs":
             print(report(seed, program, outcome, args.minimise), flush=True)
     reasons = ", ".join(

@@ -186,9 +186,14 @@ def verified(function: ir.Function, step: str) -> ir.Function:
 
 def compiled(run: Callable[..., Any], operands: Any, *, wide: bool) -> Any:
     """`run(operands)` under `jax.jit`, as NumPy arrays; 64-bit types are enabled where `wide`."""
+    if next(_compiled) % 100 == 99:
+        jax.clear_caches()  # programs that are not run again, gigabytes of them
     with jax.enable_x64(wide):
         out = jax.jit(run)(operands)
         return jax.tree_util.tree_map(on_host, out)
+
+
+_compiled = itertools.count()
 
 
 def _both(c: Case, operands: Arrays) -> tuple[Arrays, Arrays]:

@@ -43,7 +43,7 @@ def ops(function: Function) -> list[str]:
 
 
 def test_levels_of_the_pipeline() -> None:
-    names = lambda passes: [each.__name__ for each in passes]  # noqa: E731
+    names = lambda passes: [each.__name__ for each in passes]
     assert names(pipeline(0)) == ["inline_calls"]
     assert names(pipeline()) == ["inline_calls", "dce", "cse", "fold", "simplify", "cse", "dce"]
     assert names(pipeline(exact=True))[3:5] == ["fold_exact", "simplify_exact"]

@@ -426,7 +426,7 @@ shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 functions = st.sampled_from(["sin", "cos", "tanh", "exp", "square", "arctan", "negative"])
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(shape=shapes, names=st.lists(functions, min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_chains_of_functions(shape: tuple[int, ...], names: list[str], seed: int) -> None:
     x = array(*shape, seed=seed, low=-0.5, high=0.5)
@@ -445,7 +445,7 @@ def test_chains_of_functions(shape: tuple[int, ...], names: list[str], seed: int
         both_compiled(lambda xp, t: t.value_and_grad(f(xp))(x))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(a=st.floats(-2, 2), b=st.floats(-2, 2), seed=st.integers(0, 99))
 def test_the_gradient_is_linear_in_the_function(a: float, b: float, seed: int) -> None:
     x = array(3, seed=seed)
@@ -454,7 +454,7 @@ def test_the_gradient_is_linear_in_the_function(a: float, b: float, seed: int) -
     assert_close(joint, a * tr.grad(f)(x) + b * tr.grad(g)(x), 1e-5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 999))
 def test_product_and_chain_rule(seed: int) -> None:
     x = float(np.random.default_rng(seed).uniform(0.1, 2))

@@ -55,7 +55,7 @@ def test_equal_programs_are_compiled_once() -> None:
     ):
 
         def run(c: float = 0.123, transform: Any = transform) -> Any:
-            return transform(lambda x: (tnp.sin(x) * c * x).sum())(V if transform is not None else V)
+            return transform(lambda x: (tnp.sin(x) * c * x).sum())(V)
 
         if "vmap" in (transform.__code__.co_names):
             run = lambda transform=transform: transform(lambda x: tnp.sin(x) * 0.123)(V)
@@ -276,7 +276,7 @@ def in_threads(work: Callable[[int], Any], count: int = 8) -> list[Any]:
         barrier.wait()
         try:
             out[k] = work(k)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again below)
             out[k] = error
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(count)]

@@ -40,7 +40,6 @@ INDICES: dict[str, Any] = {
     "new axes and ellipsis": (None, ..., None),
     "array": I,
     "matrix of indices": (slice(None), J),
-    "list": [0, 2],
     "arrays": (I, I),
     "arrays that broadcast": (I[:, None], np.arange(2)),
     "arrays apart": (I, slice(None), I),
@@ -60,7 +59,6 @@ INDICES: dict[str, Any] = {
     "mask later": (slice(None), np.array([True, False, True, True])),
     "mask and array": (np.array([True, True, True]), I),
     "empty mask": np.zeros(3, bool),
-    "empty list": [],
     "unsigned": I.astype(np.uint8) % 3,
     "small ints": I.astype(np.int8),
     "scalar arrays": (np.array(1), np.array(-1)),
@@ -102,7 +100,7 @@ def test_updates(name: str) -> None:
 def test_other_updates() -> None:
     for index in (
         0,
-        (slice(1, 3), I[:, None] * 0 + np.arange(1)),
+        (slice(1, 3), I[:, None] % 3),
         ...,
         (slice(None), 1, slice(None, None, 2)),
     ):
@@ -121,6 +119,21 @@ def _apply(x: Any, index: Any, how: Callable[..., Any], xp: Any) -> Any:
     if how.__code__.co_names and "apply" in how.__code__.co_names:
         return at.apply(xp.abs)
     return how(at)
+
+
+def test_lists_are_arrays_of_indices_as_in_numpy() -> None:
+    assert_same(
+        tr.jit(lambda x: (x[[0, 2]], x[[]], x[:, [1, -1]]))(X), (X[I[[1, 0]]], X[:0], X[:, np.array([1, -1])])
+    )
+
+
+def test_updates_keep_other_elements_whatever_they_are() -> None:
+    x = np.array([np.inf, np.nan, 2.0, -np.inf], np.float32)
+    both(
+        lambda xp, t: t.jit(lambda x: (x.at[2].divide(4.0), x.at[2].power(3), x.at[2].multiply(2)))(
+            jnp.asarray(x)
+        )
+    )
 
 
 def test_repeated_indices() -> None:

@@ -10,7 +10,7 @@ import pytest
 import tracer as tr
 import tracer.numpy as tnp
 from lowering.execute import PROGRAMS
-from tests.tracer.helpers import array, assert_close, assert_same, both, both_compiled, x64
+from tests.tracer.helpers import array, assert_close, assert_same, both, both_compiled, raises, x64
 
 V = array(3)
 W = array(2, seed=1)
@@ -92,6 +92,17 @@ def test_one_program_each() -> None:
         assert len(PROGRAMS) <= before + 1
         jacobian(g)(2 * V)
         assert len(PROGRAMS) <= before + 1
+
+
+def test_complex_results_by_forward_mode() -> None:
+    both_compiled(lambda xp, t: t.jacfwd(lambda x: xp.exp(1j * x))(V))
+
+
+def test_results_without_tangents() -> None:
+    for jacobian in (tr.jacfwd, tr.jacrev):
+        for f in (lambda x: x > 0, lambda x: (x, x.astype(int)), lambda x: {"n": np.arange(3)}):
+            with raises(tr.errors.ArgumentTypeError, "the result", "expected elements of kind float"):
+                jacobian(f)(V)
 
 
 def test_python_control_flow_on_values() -> None:

@@ -18,7 +18,7 @@ from tests.tracer.helpers import array, both, x64
 from tracer.types import float_dtype, promote_dtypes, type_of
 
 DTYPES = [
-    "bool", "int4", "int8", "int16", "int32", "int64", "uint4", "uint8", "uint16", "uint32", "uint64",
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
 ]  # fmt: skip
 BINARY: dict[str, Callable[..., Any]] = {
@@ -42,14 +42,14 @@ def types_of(run: Callable[..., Any], *args: Any) -> Any:
 @pytest.mark.parametrize("wide", [False, True], ids=["x32", "x64"])
 def test_the_table(wide: bool) -> None:
     with x64(wide):
-        names = [d for d in DTYPES if wide or "64" not in d or d == "complex64"]
+        names = [d for d in DTYPES if wide or d == "complex64" or ("64" not in d and "128" not in d)]
         for a in names:
             for b in names:
                 x, y = (jax.ShapeDtypeStruct((2,), jnp.dtype(d)) for d in (a, b))
-                want = jnp.promote_types(x.dtype, y.dtype)
+                want = jax.eval_shape(jnp.add, x, y)
                 (left, _), (right, _) = type_of(x), type_of(y)
                 got, weak = promote_dtypes(left.dtype, False, right.dtype, False)
-                assert (got.np, weak) == (want, False), (a, b)
+                assert (got.np, weak) == (want.dtype, want.weak_type), (a, b)
 
 
 def test_types_that_do_not_promote() -> None:
@@ -63,8 +63,6 @@ def test_types_that_do_not_promote() -> None:
 def test_float_types() -> None:
     with x64():
         for name in DTYPES:
-            if name in ("int4", "uint4"):
-                continue
             dtype = type_of(jax.ShapeDtypeStruct((), jnp.dtype(name)))[0].dtype
             want = jax.eval_shape(jnp.sin, jax.ShapeDtypeStruct((), jnp.dtype(name))).dtype
             assert float_dtype(dtype).np == want, name

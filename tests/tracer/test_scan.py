@@ -1,183 +1,429 @@
-"""`scan` against `jax.lax.scan`: values, types, derivatives of both modes, batches, closures."""
+"""`scan` against `jax.lax.scan`: carries, inputs, captures, derivatives, batches and nesting."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops, x64
+from tests.tracer.helpers import array, assert_close, assert_same, count_ops, raises, x64
 
-V = array(4)
-XS = array(5, 4, seed=1)
-W = array(4, 4, seed=2)
+NAMES = "grad value_and_grad jvp vjp linearize jacfwd jacrev hessian vmap jit checkpoint".split()
+JAX = SimpleNamespace(scan=jax.lax.scan, **{name: getattr(jax, name) for name in NAMES})
 
-
-def scan(t: Any) -> Any:
-    return tr.scan if t is tr else jax.lax.scan
-
-
-def body(xp: Any) -> Any:
-    return lambda c, x: (xp.tanh(c @ W) + x, {"y": c * x, "s": c.sum(), "none": None})
+XS = array(5, 3)
+V = array(3, seed=1)
+W = array(3, 3, seed=2, low=-0.7, high=0.7)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"reverse": True}, {"unroll": 2}, {"unroll": True}, {"length": 5}], ids=str
-)
-def test_values_and_gradients(options: dict[str, Any]) -> None:
-    both(lambda xp, t: scan(t)(body(xp), V, XS, **options))
-    both(lambda xp, t: t.jit(lambda c, xs: scan(t)(body(xp), c, xs, **options))(V, XS))
-
-    def loss(xp: Any, t: Any) -> Any:
-        def f(c: Any, xs: Any) -> Any:
-            c, ys = scan(t)(body(xp), c, xs, **options)
-            return (c**2).sum() + (ys["y"] * ys["s"][:, None]).sum()
-
-        return f
-
-    both(lambda xp, t: t.value_and_grad(loss(xp, t), (0, 1))(V, XS))
-    both(lambda xp, t: t.jvp(loss(xp, t), (V, XS), (XS[0], XS)))
+def both(program: Callable[[Any, Any], Any]) -> Any:
+    """`program(xp, transforms)` in both worlds, compared; `transforms.scan` is that of either."""
+    got = program(tnp, tr)
+    assert_same(got, program(jnp, JAX))
+    return got
 
 
-def test_forms_of_arguments() -> None:
-    both(lambda xp, t: scan(t)(lambda c, _: (c * 2, c), V, None, length=3))
-    both(lambda xp, t: scan(t)(lambda c, _: (c + 1, None), 0, None, 3))
-    both(lambda xp, t: scan(t)(lambda c, x: (c, x["a"] * x["b"][0]), None, {"a": XS, "b": (XS, None)}))
-    both(
-        lambda xp, t: scan(t)(lambda c, x: ({"n": c["n"] + 1, "v": c["v"] * x}, c["n"]), {"n": 0, "v": V}, XS)
+def both_compiled(program: Callable[[Any, Any], Any]) -> None:
+    """`both` with the reference compiled as one program."""
+    assert_same(program(tnp, tr), jax.jit(lambda: program(jnp, JAX))())
+
+
+def cell(xp: Any, w: Any) -> Callable[[Any, Any], Any]:
+    """A recurrent step with a captured matrix."""
+
+    def step(h: Any, x: Any) -> Any:
+        new = xp.tanh(w @ h + x)
+        return new, new * x
+
+    return step
+
+
+# Values ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unroll", [1, 2, 5, 9, True, False])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_reverse_and_unroll(reverse: bool, unroll: Any) -> None:
+    got, want = (
+        s(lambda c, x: (c * 0.5 + x, c - x), V, XS, reverse=reverse, unroll=unroll)
+        for s in (tr.scan, jax.lax.scan)
     )
-    both(lambda xp, t: scan(t)(lambda c, x: (c, (c, x, 2.0, np.arange(2))), V, XS))
-    assert_same(tr.scan(lambda c, x: [c + x, x], V, XS), jax.lax.scan(lambda c, x: (c + x, x), V, XS))
-    both(lambda xp, t: scan(t)(lambda c, x: (c + x, x > 0), jnp.zeros(4), np.asarray(XS)))
+    assert_same(got, want)
 
 
-def test_lengths_of_zero_and_one() -> None:
-    for n in (0, 1):
-        xs = array(n, 4)
-        both(lambda xp, t, xs=xs: scan(t)(body(xp), V, xs))
-        both(lambda xp, t, xs=xs: t.grad(lambda c: scan(t)(body(xp), c, xs)[0].sum())(V))
-        both(lambda xp, t, xs=xs: t.grad(lambda xs: scan(t)(body(xp), V, xs)[1]["y"].sum())(xs))
-    both(lambda xp, t: scan(t)(lambda c, x: (c, x), array(0), array(3, 0)))
+def test_pytrees() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        def step(c: Any, x: Any) -> Any:
+            total = c["sum"] + x["a"] * x["b"][0]
+            return {"sum": total, "none": None, "n": (c["n"][0] + 1,)}, {"y": total, "z": (None, x["b"][1])}
+
+        init = {"sum": V, "none": None, "n": (0,)}
+        return t.scan(step, init, {"a": XS, "b": (array(5), np.arange(5)), "c": None})
+
+    both(program)
 
 
-def test_weak_carries_take_the_type_of_the_body() -> None:
+def test_without_inputs() -> None:
+    both(lambda xp, t: t.scan(lambda c, x: (c * 2, c), 1.0, None, length=4))
+    both(lambda xp, t: t.scan(lambda c, x: (c * 2, None), V, None, 3))
+    both(lambda xp, t: t.scan(lambda c, x: (c, (c, x)), (), (), length=2))
+    both(lambda xp, t: t.scan(lambda c, x: (c, 1), None, None, length=2))
+    both(lambda xp, t: t.scan(lambda c, x: (c + x, x), V, XS, length=5))
+
+
+def test_without_a_carry() -> None:
+    both(lambda xp, t: t.scan(lambda c, x: (c, xp.sin(x)), None, XS))
+    both(lambda xp, t: t.scan(lambda c, x: ((), {}), (), XS))
+
+
+def test_no_steps() -> None:
+    empty = XS[:0]
+    both_compiled(lambda xp, t: t.scan(cell(xp, W), V, empty))
+    both_compiled(lambda xp, t: t.scan(lambda c, x: (c + 1, c), 0, None, length=0))
+    both_compiled(lambda xp, t: t.grad(lambda h: t.scan(cell(xp, W), h, empty)[0].sum())(V))
+    both_compiled(lambda xp, t: t.grad(lambda w: t.scan(cell(xp, w), V, empty)[0].sum())(W))
+    both_compiled(lambda xp, t: t.vmap(lambda h: t.scan(cell(xp, W), h, empty))(XS))
+    both_compiled(lambda xp, t: t.jit(lambda h: t.scan(cell(xp, W), h, empty, reverse=True, unroll=True))(V))
+
+
+def test_one_step_and_empty_slices() -> None:
+    both(lambda xp, t: t.scan(lambda c, x: (c, x), array(0), array(3, 0)))
+    both(lambda xp, t: t.scan(cell(xp, W), V, XS[:1]))
+    both(lambda xp, t: t.grad(lambda w: t.scan(cell(xp, w), V, XS[:1])[1].sum())(W))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint32", "float16", "bfloat16", "complex64", "float64"])
+def test_dtypes_of_the_carry(dtype: str) -> None:
+    with x64(dtype == "float64"):
+        x = array(4, 2, dtype=np.float32 if "float" in dtype else dtype).astype(dtype)
+        add = (lambda c, x: (c ^ x, c)) if dtype == "bool" else (lambda c, x: (c + x, c * x))
+        both(lambda xp, t: t.scan(add, x[0], x))
+
+
+def test_keys_as_carry_and_inputs() -> None:
+    keys = jax.random.split(jax.random.key(0), 4)
+
+    def program(xp: Any, t: Any) -> Any:
+        return t.scan(lambda c, k: (k, (c, xp.float32(1.0))), keys[0], keys[1:])
+
+    got, want = program(tnp, tr), program(jnp, JAX)
+    assert got[0].dtype == want[0].dtype
+    assert jax.tree_util.tree_all(
+        jax.tree_util.tree_map(
+            lambda a, b: bool(
+                jnp.all(jax.random.key_data(a) == jax.random.key_data(b))
+                if jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
+                else jnp.all(a == b)
+            ),
+            got,
+            want,
+        )
+    )
+
+
+def test_weakly_typed_first_carries() -> None:
     with x64():
-        both(lambda xp, t: scan(t)(lambda c, x: (c + x, c), 0.0, XS[:, 0]))
-        both(lambda xp, t: scan(t)(lambda c, x: (c * 2, c), 1.0, XS))
-        both(lambda xp, t: scan(t)(lambda c, x: (c + 1, c), 1, XS))
-        both(lambda xp, t: scan(t)(lambda c, x: (c + x[0], c), 0, XS))
+        both(lambda xp, t: t.scan(lambda c, x: (c + x, c), 0.0, XS[:, 0]))
+        both(lambda xp, t: t.scan(lambda c, x: (c + x, c), 0, XS[:, 0]))
+        both(lambda xp, t: t.scan(lambda c, x: (c + 1, c), 0, XS[:, 0]))
+        both(lambda xp, t: t.scan(lambda c, x: (c * 2.0, c), 1.0, None, length=3))
+        both(lambda xp, t: t.scan(lambda c, x: (x, c), 0, np.arange(3, dtype=np.int16)))
+        both(lambda xp, t: t.scan(lambda c, x: (x, c), 0.0, array(3).astype(jnp.bfloat16)))
+        both(lambda xp, t: t.grad(lambda a: t.scan(lambda c, x: (c * a + x, c), 0.0, XS[:, 0])[0])(2.0))
 
 
-def test_closures() -> None:
-    both(lambda xp, t: t.grad(lambda w: scan(t)(lambda c, x: (xp.tanh(c * w) + x, c), V, XS)[1].sum())(V))
-    both(lambda xp, t: t.vmap(lambda w: scan(t)(lambda c, x: (c * w + x, c), V, XS)[0])(XS))
+def test_a_weakly_typed_first_carry_is_promoted_and_never_cut() -> None:
+    """0.5 is no integer, 1j has an imaginary part, 3 is no bool."""
+    for first, xs in ((0.5, np.arange(3)), (1j, np.arange(3.0)), (3, np.array([True])), (0.5, XS[:, 0] > 0)):
+        with raises(tr.errors.ArgumentTypeError, "to keep the type of the carry"):
+            tr.scan(lambda c, x: (x, c), first, xs)
+        with pytest.raises(TypeError):
+            jax.lax.scan(lambda c, x: (x, c), first, xs)
+    both(lambda xp, t: t.scan(lambda c, x: (c * 1.5 + x, c), 3, np.arange(3)))
+
+
+def test_weakly_typed_carries_that_settle_one_after_the_other() -> None:
+    """Here JAX refuses, as it looks once only; ours are what strongly typed first carries give."""
+    with x64():
+        zero = np.float32(0)
+        for step, first in (
+            (lambda c, x: ((x, c[0], c[1]), c[2]), (0.0, 0.0, 0.0)),
+            (lambda c, x: ((c[1], c[0] + x), c[0]), (0.0, 0)),
+        ):
+            want = jax.lax.scan(step, (zero,) * len(first), XS[:, 0])
+            assert_same(tr.scan(step, first, XS[:, 0]), want, weak=False)
+
+
+def test_results_that_do_not_depend_on_the_loop() -> None:
+    both_compiled(lambda xp, t: t.scan(lambda c, x: (c, 1.0), V, XS))
+    both_compiled(lambda xp, t: t.scan(lambda c, x: (c, (V, np.arange(2), c, x)), V, XS))
+    both_compiled(lambda xp, t: t.scan(lambda c, x: (V * 2, c), V, XS))
+    both_compiled(lambda xp, t: t.scan(lambda c, x: ((c[1], c[0]), c[0]), (V, V * 2), XS))
+    both_compiled(lambda xp, t: t.scan(lambda c, x: (c, (x, x)), V, XS, reverse=True))
+
+
+def test_the_step_may_return_a_list_and_be_any_callable() -> None:
+    class Step:
+        def __call__(self, c: Any, x: Any) -> Any:
+            return c + x, c
+
+    assert_same(tr.scan(Step(), V, XS), jax.lax.scan(Step(), V, XS))
+    assert_same(tr.scan(lambda c, x: [c + x, c], V, XS), jax.lax.scan(lambda c, x: (c + x, c), V, XS))
+
+
+# Captured values -------------------------------------------------------------------------------------
+
+
+def test_captured_values() -> None:
+    large = array(60, 60, low=-0.1, high=0.1)
+    both(lambda xp, t: t.scan(lambda c, _: (large @ c, c[0]), array(60), None, length=2))
+    both(lambda xp, t: t.jit(lambda w: t.scan(cell(xp, w), V, XS))(W))
+    both(lambda xp, t: t.jit(lambda w, b: t.scan(lambda c, x: (w @ c * b + c[0] * b, x), V, XS))(W, V))
     both(
-        lambda xp, t: t.grad(
-            lambda w: t.grad(lambda v: scan(t)(lambda c, x: (c * w * v + x, c), V, XS)[0].sum())(w).sum()
-        )(V)
+        lambda xp, t: t.jit(
+            lambda a: t.grad(lambda b: t.scan(lambda c, x: (c * a * b + x, None), V, XS)[0].sum())(a)
+        )(0.5)
     )
-    both(lambda xp, t: t.jit(lambda w: scan(t)(lambda c, x: (c * w + XS[0], w), V, XS))(V))
-    both(lambda xp, t: scan(t)(lambda c, x: (c + np.asarray(V), jnp.ones(2)), V, XS))
 
 
-def test_vmap() -> None:
-    for in_axes, c, xs in (
-        (0, array(3, 4), array(3, 5, 4)),
-        ((0, None), array(3, 4), XS),
-        ((None, 1), V, array(5, 3, 4)),
-    ):
-        both_compiled(
-            lambda xp, t, i=in_axes, c=c, xs=xs: t.vmap(lambda c, xs: scan(t)(body(xp), c, xs), i)(c, xs)
+def test_captured_values_of_jax() -> None:
+    f = lambda xp, t: lambda w: t.scan(cell(xp, w), V, XS)[0].sum()
+    programs = [
+        lambda g: jax.jit(g)(W),
+        lambda g: jax.grad(g)(W),
+        lambda g: jax.jit(jax.vmap(g))(jnp.stack([W, -W])),
+    ]
+    for program in programs:
+        assert_same(program(f(tnp, tr)), program(f(jnp, JAX)))
+
+
+# Derivatives -----------------------------------------------------------------------------------------
+
+
+def loss(xp: Any, t: Any, **options: Any) -> Callable[..., Any]:
+    def of(w: Any, h: Any, xs: Any) -> Any:
+        last, ys = t.scan(cell(xp, w), h, xs, **options)
+        return (last * xp.arange(1.0, 4.0)).sum() + (ys**2).sum()
+
+    return of
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"unroll": 2}], ids=str)
+def test_gradients_of_constants_carry_and_inputs(options: Any) -> None:
+    both_compiled(lambda xp, t: t.value_and_grad(loss(xp, t, **options), argnums=(0, 1, 2))(W, V, XS))
+    both_compiled(lambda xp, t: t.jvp(loss(xp, t, **options), (W, V, XS), (W * 2, V + 1, XS - 1)))
+
+
+def test_second_order() -> None:
+    xs = XS[:3]
+    args = (W, V, xs)
+    both_compiled(lambda xp, t: t.hessian(lambda h: loss(xp, t)(W, h, xs))(V))
+    both_compiled(lambda xp, t: t.jvp(t.grad(loss(xp, t), (0, 1, 2)), args, args))
+    both_compiled(lambda xp, t: t.grad(lambda w: (t.grad(loss(xp, t))(w, V, xs) ** 2).sum())(W))
+    both_compiled(lambda xp, t: t.grad(lambda w: t.jvp(lambda w: loss(xp, t)(w, V, xs), (w,), (W,))[1])(W))
+
+
+def test_high_orders_of_a_scalar_recurrence() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        f = lambda a: t.scan(lambda c, _: (c * a, None), a, None, length=3)[0]
+        out = [f(1.2)]
+        for _ in range(4):
+            f = t.grad(f)
+            out.append(f(1.2))
+        return out
+
+    with x64():
+        both_compiled(program)
+
+
+def test_only_part_of_the_carry_is_differentiated() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        def step(c: Any, x: Any) -> Any:
+            n, h, fixed = c
+            return (n + 1, h * fixed + x * n, fixed), (n, h > 0, h)
+
+        f = lambda h: t.scan(step, (0, h, V), XS)
+        return (
+            t.grad(lambda h: f(h)[0][1].sum() + f(h)[1][2].sum())(V),
+            t.jvp(lambda h: f(h)[1][2], (V,), (V,)),
+            t.vjp(lambda h: f(h)[0][1], V)[1](V),
         )
-        both_compiled(
-            lambda xp, t, i=in_axes, c=c, xs=xs: t.vmap(
-                t.grad(lambda c, xs: scan(t)(body(xp), c, xs)[0].sum(), (0, 1)), i
-            )(c, xs)
-        )
 
-
-def test_nested_scans_and_high_orders() -> None:
-    def nested(xp: Any, t: Any) -> Any:
-        inner = lambda c, x: (xp.sin(c * x), c)
-        outer = lambda c, x: scan(t)(inner, c, xp.stack([x, x * 2]))
-        return lambda c: scan(t)(lambda c, x: (lambda r: (r[0], r[1].sum()))(outer(c, x)), c, XS[:2])[0].sum()
-
-    both_compiled(lambda xp, t: t.grad(nested(xp, t))(V))
-    both_compiled(lambda xp, t: t.hessian(nested(xp, t))(V))
-    power = lambda xp, t: lambda x: scan(t)(lambda c, _: (c * x, None), 1.0 * x, None, 3)[0]
-    for order in range(5):
-
-        def run(xp: Any, t: Any, order: int = order) -> Any:
-            f = power(xp, t)
-            for _ in range(order):
-                f = t.grad(f)
-            return f(0.7)
-
-        both_compiled(run)
+    both_compiled(program)
 
 
 def test_integer_and_boolean_carries_have_no_derivative() -> None:
     def loss(xp: Any, t: Any) -> Any:
         def f(x: Any) -> Any:
             step = lambda c, _: ((c[0] * x, c[1] + 1, c[1] > 1), c[0] * c[1])
-            (v, n, flag), ys = scan(t)(step, (x, 0, False), None, 4)
+            (v, n, flag), ys = t.scan(step, (x, 0, False), None, 4)
             return (v * n).sum() + ys.sum() + xp.where(flag, x, 0).sum()
 
         return f
 
-    both(lambda xp, t: t.value_and_grad(loss(xp, t))(V))
+    both_compiled(lambda xp, t: t.value_and_grad(loss(xp, t))(V))
+    both_compiled(lambda xp, t: t.vmap(t.grad(loss(xp, t)))(XS))
 
 
-def test_carries_that_do_not_depend_on_what_is_differentiated() -> None:
-    f = lambda xp, t: (
-        lambda x: scan(t)(lambda c, _: ((c[0] + c[1], c[1] * 2, c[2] * x), None), (x * 0, V, x), None, 3)[0]
+def test_a_tangent_that_enters_late() -> None:
+    """The carry's tangent is zero at first and moves from one carry to the next, a step at a time."""
+    step = lambda c, x: ((x, c[0], c[1]), c[2])
+    both_compiled(
+        lambda xp, t: t.grad(lambda xs: (t.scan(step, (0.0, 0.0, 0.0), xs)[1] * XS[:, 0]).sum())(XS[:, 1])
     )
-    both(lambda xp, t: t.grad(lambda x: sum(p.sum() for p in f(xp, t)(x)))(V))
-    both(lambda xp, t: t.jvp(f(xp, t), (V,), (V,)))
+    both_compiled(lambda xp, t: t.jvp(lambda xs: t.scan(step, (0.0, 0.0, 0.0), xs), (XS[:, 1],), (XS[:, 2],)))
+    both_compiled(lambda xp, t: t.grad(lambda c: t.scan(step, (c, 1.0, 1.0), XS[:, 0])[1].sum())(2.0))
 
 
-def test_one_loop_in_the_program() -> None:
-    program = tr.jit(lambda c: tr.scan(body(tnp), c, XS)[0]).ir(V)
-    assert count_ops(program, "scan") == 1
-    gradient = tr.jit(tr.grad(lambda c: tr.scan(body(tnp), c, XS)[0].sum())).ir(V)
-    assert count_ops(gradient, "scan") == 2
-    assert len(gradient.eqns) < 40
+def test_a_carry_that_is_overwritten_or_ignored_has_no_gradient() -> None:
+    both_compiled(lambda xp, t: t.grad(lambda h: t.scan(lambda c, x: (x, x), h, XS)[0].sum())(V))
+    both_compiled(lambda xp, t: t.grad(lambda h: t.scan(lambda c, x: (x, c), h, XS)[1].sum())(V))
+    both_compiled(lambda xp, t: t.grad(lambda xs: t.scan(lambda c, x: (c * 2, c), V, xs)[0].sum())(XS))
+    both_compiled(lambda xp, t: t.grad(lambda w: t.scan(lambda c, x: (c, w * 0 + x), V, XS)[0].sum())(W[0]))
 
 
-def test_inside_jax() -> None:
-    f = lambda t: t.jit(lambda c: scan(t)(body(tnp if t is tr else jnp), c, XS)[0].sum())
-    for use in (
-        lambda g: jax.grad(g)(V),
-        lambda g: jax.jit(g)(V),
-        lambda g: jax.hessian(g)(V),
-        lambda g: jax.vmap(jax.grad(g))(array(3, 4)),
-        lambda g: jax.jvp(g, (V,), (V,)),
-    ):
-        assert_same(use(f(tr)), use(f(jax)))
+def test_complex_recurrence() -> None:
+    z = array(4, 2, dtype=np.complex64)
+    f = lambda xp, t: lambda w, xs: xp.abs(t.scan(lambda c, x: (c * w + x, c), xs[0], xs)[0]).sum()
+    both_compiled(lambda xp, t: t.grad(f(xp, t), (0, 1))(z[1], z))
 
 
-@given(length=st.integers(0, 4), size=st.integers(0, 3), reverse=st.booleans(), seed=st.integers(0, 99))
-def test_equals_a_python_loop(length: int, size: int, reverse: bool, seed: int) -> None:
-    with x64():
-        c, xs = array(size, dtype=np.float64, seed=seed), array(length, size, dtype=np.float64, seed=seed + 1)
+def test_indexing_in_the_step() -> None:
+    table = array(6, 3, seed=4)
+    index = np.array([3, 0, 5, 3])
+    lookup = lambda t: lambda table: t.scan(lambda c, i: (c * 0.5 + table[i], c[0]), V, index)
+    both_compiled(lambda xp, t: t.grad(lambda a: lookup(t)(a)[0].sum() + lookup(t)(a)[1].sum())(table))
+    write = lambda t: lambda v: t.scan(lambda c, i: (c.at[i].add(v * i), None), table, index)[0]
+    both_compiled(lambda xp, t: t.vjp(write(t), V)[1](table))
 
-        def looped(c: Any, xs: Any) -> Any:
-            ys: list[Any] = [None] * length
-            for i in reversed(range(length)) if reverse else range(length):
-                c, ys[i] = jnp.sin(c * xs[i]) + c, c * xs[i]
-            return c.sum() + (jnp.stack(ys).sum() if length else 0.0)
 
-        def ours(c: Any, xs: Any) -> Any:
-            c, ys = tr.scan(lambda c, x: (tnp.sin(c * x) + c, c * x), c, xs, reverse=reverse)
-            return c.sum() + ys.sum()
+def test_the_program_is_one_loop() -> None:
+    forward = tr.jit(lambda w: tr.scan(cell(tnp, w), V, XS)[0]).ir(W)
+    assert count_ops(forward, "scan") == 1
+    backward = tr.jit(tr.grad(lambda w: loss(tnp, tr)(w, V, XS))).ir(W)
+    assert count_ops(backward, "scan") == 2
 
-        assert_close(ours(c, xs), looped(c, xs), 1e-11)
-        for got, want in zip(tr.grad(ours, (0, 1))(c, xs), jax.grad(looped, (0, 1))(c, xs), strict=True):
-            assert_close(got, want, 1e-11)
+
+def test_gradient_with_checkpoint() -> None:
+    both_compiled(lambda xp, t: t.grad(t.checkpoint(loss(xp, t)))(W, V, XS))
+
+    def inner(xp: Any, t: Any) -> Any:
+        step = t.checkpoint(cell(xp, W))
+        return t.grad(lambda h: t.scan(step, h, XS)[0].sum())(V)
+
+    both_compiled(inner)
+
+
+# Batches ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [(w, h, x) for w in (0, None) for h in (0, None) for x in (0, None)][:-1])
+def test_vmap_of_any_part(which: Any) -> None:
+    args = [
+        jnp.stack([a, -a]) if axis is not None else a for a, axis in zip((W, V, XS[:3]), which, strict=True)
+    ]
+    values = lambda xp, t: lambda w, h, x: t.scan(cell(xp, w), h, x)
+    both_compiled(
+        lambda xp, t: (
+            t.vmap(values(xp, t), which)(*args),
+            t.vmap(t.grad(loss(xp, t, reverse=True), (0, 1, 2)), which)(*args),
+        )
+    )
+
+
+def test_vmap_of_a_carry_that_becomes_mapped_late() -> None:
+    step = lambda c, x: ((x, c[0], c[1]), c[2])
+    both_compiled(lambda xp, t: t.vmap(lambda xs: t.scan(step, (0.0, 0.0, 0.0), xs))(XS))
+    both_compiled(
+        lambda xp, t: t.vmap(lambda a: t.scan(lambda c, x: ((c[1], c[1] * a), c[0]), (1.0, 1.0), XS))(V)
+    )
+
+
+def test_vmap_axes_and_nesting() -> None:
+    f = lambda xp, t: lambda h, xs: t.scan(cell(xp, W), h, xs)
+    both_compiled(lambda xp, t: t.vmap(f(xp, t), (1, -1), (1, 2))(array(3, 2), array(4, 3, 2)))
+    both_compiled(lambda xp, t: t.vmap(t.vmap(f(xp, t), (None, 0)), (0, None))(array(2, 3), array(4, 5, 3)))
+
+
+# Nesting ---------------------------------------------------------------------------------------------
+
+
+def test_nested_loops() -> None:
+    def outer(xp: Any, t: Any, w: Any, h: Any) -> Any:
+        def step(c: Any, x: Any) -> Any:
+            inner, ys = t.scan(lambda d, y: (xp.sin(w @ d) + y * x[0] + c, d.sum()), c, XS[:2], reverse=True)
+            return inner, ys
+
+        return t.scan(step, h, XS[:3])
+
+    both_compiled(lambda xp, t: outer(xp, t, W, V))
+    both_compiled(lambda xp, t: t.grad(lambda w, h: outer(xp, t, w, h)[0].sum(), (0, 1))(W, V))
+    both_compiled(lambda xp, t: t.jvp(lambda w: outer(xp, t, w, V), (W,), (W,)))
+    both_compiled(lambda xp, t: t.vmap(lambda h: outer(xp, t, W, h)[1])(XS))
+
+
+def test_transforms_inside_the_step() -> None:
+    def descend(xp: Any, t: Any) -> Any:
+        energy = lambda w: lambda h: (xp.sin(w @ h) ** 2).sum()
+        return lambda w: t.scan(
+            lambda h, _: (h - 0.1 * t.grad(energy(w))(h), energy(w)(h)), V, None, length=3
+        )
+
+    both_compiled(lambda xp, t: t.jit(descend(xp, t))(W))
+    both_compiled(lambda xp, t: t.grad(lambda w: descend(xp, t)(w)[1].sum())(W))
+    both_compiled(
+        lambda xp, t: t.scan(lambda c, x: (c + t.vmap(lambda a, b: a * b)(c, x), t.jit(xp.sin)(x)), V, XS)
+    )
+
+
+def test_loop_inside_what_jax_transforms() -> None:
+    f = lambda xp, t: lambda h: t.scan(cell(xp, W), h, XS)[0].sum()
+    for run in (jax.grad, jax.jit, jax.jacfwd, lambda g: jax.jit(jax.hessian(g))):
+        assert_same(run(f(tnp, tr))(V), run(f(jnp, JAX))(V))
+
+
+# Errors ----------------------------------------------------------------------------------------------
+
+
+def test_a_carry_that_changes_its_type_is_named() -> None:
+    with raises(tr.errors.ArgumentTypeError, "['a'][1]", "f32[3]", "i32[3]"):
+        tr.scan(lambda c, _: ({"a": (c["a"][0], c["a"][1] * 1.5)}, None), {"a": (V, np.arange(3))}, None, 2)
+    with raises(tr.errors.ArgumentTypeError, "carry", "f32[3]", "f32[]"):
+        tr.scan(lambda c, x: (c.sum(), None), V, XS)
+    with raises(tr.errors.ArgumentTypeError, "f32[]", "f32[3]"):
+        tr.scan(lambda c, x: (c + x, None), 0.0, XS)
+    with raises(tr.errors.ArgumentTypeError, "f16[3]", "f32[3]"):
+        tr.scan(lambda c, x: (c + x, None), V.astype(np.float16), XS)
+
+
+# Properties ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=12)
+@given(steps=st.integers(0, 4), reverse=st.booleans(), unroll=st.integers(1, 5), seed=st.integers(0, 99))
+def test_equals_a_python_loop(steps: int, reverse: bool, unroll: int, seed: int) -> None:
+    xs = np.asarray(array(steps, 2, seed=seed))
+
+    def unrolled(a: Any) -> Any:
+        c, total = tnp.ones(2), 0.0
+        for x in xs[::-1] if reverse else xs:
+            c = tnp.sin(c * a) + x
+            total = total + c[0]
+        return (c**2).sum() + total
+
+    def looped(a: Any) -> Any:
+        step = lambda c, x: ((new := tnp.sin(c * a) + x), new[0])
+        c, ys = tr.scan(step, tnp.ones(2), xs, reverse=reverse, unroll=unroll)
+        return (c**2).sum() + ys.sum()
+
+    for got, want in zip(tr.value_and_grad(looped)(0.7), tr.value_and_grad(unrolled)(0.7), strict=True):
+        assert_close(got, want, 1e-4)

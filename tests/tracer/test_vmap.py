@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_same, both
+from tests.tracer.helpers import array, assert_same, both, both_compiled, raises
 
 A = array(3, 4)
 CUBE = array(2, 3, 4, seed=1)
@@ -31,7 +31,7 @@ def test_axes() -> None:
         ([2, None], array(3, 4, 2), array(4)),
     ):
         for out_axes in (0, 1, -1):
-            both(lambda xp, t, i=in_axes, o=out_axes, x=x, y=y: t.vmap(f(xp), i, o)(x, y))
+            both_compiled(lambda xp, t, i=in_axes, o=out_axes, x=x, y=y: t.vmap(f(xp), i, o)(x, y))
 
 
 def test_pytrees_and_prefixes() -> None:
@@ -46,13 +46,13 @@ def test_pytrees_and_prefixes() -> None:
         (None, (1, 0)),
         (None, (None, {"c": 0})),
     ):
-        both(lambda xp, t, i=in_axes: t.vmap(f, i)(*tree))
-    both(
+        both_compiled(lambda xp, t, i=in_axes: t.vmap(f, i)(*tree))
+    both_compiled(
         lambda xp, t: t.vmap(
             lambda x: {"a": x, "b": 2.0, "c": x.sum()}, out_axes={"a": 1, "b": None, "c": 0}
         )(A)
     )
-    both(lambda xp, t: t.vmap(lambda x: (x, (x, 1.0)), out_axes=(1, 0))(A))
+    both_compiled(lambda xp, t: t.vmap(lambda x: (x, (x, 1.0)), out_axes=(1, 0))(A))
 
 
 def test_keyword_arguments_are_mapped() -> None:
@@ -89,13 +89,13 @@ def test_dtypes(dtype: str) -> None:
 
 
 def test_nesting() -> None:
-    both(lambda xp, t: t.vmap(t.vmap(lambda x: xp.sin(x) * 2))(A))
-    both(lambda xp, t: t.vmap(t.vmap(lambda x, y: x * y, (None, 0)), (0, None))(V, array(4)))
-    both(lambda xp, t: t.vmap(t.vmap(t.vmap(lambda x: x.sum()), 1), 1)(array(2, 3, 4, 5)))
-    both(lambda xp, t: t.jit(t.vmap(t.jit(lambda x: x @ x)))(A))
-    both(lambda xp, t: t.vmap(lambda x: t.vmap(lambda y: x @ y)(A))(A))
-    both(lambda xp, t: t.grad(lambda x: t.vmap(lambda r: xp.tanh(r).prod())(x).sum())(A))
-    both(lambda xp, t: t.jvp(t.vmap(lambda r: xp.tanh(r).prod()), (A,), (A,)))
+    both_compiled(lambda xp, t: t.vmap(t.vmap(lambda x: xp.sin(x) * 2))(A))
+    both_compiled(lambda xp, t: t.vmap(t.vmap(lambda x, y: x * y, (None, 0)), (0, None))(V, array(4)))
+    both_compiled(lambda xp, t: t.vmap(t.vmap(t.vmap(lambda x: x.sum()), 1), 1)(array(2, 3, 4, 5)))
+    both_compiled(lambda xp, t: t.jit(t.vmap(t.jit(lambda x: x @ x)))(A))
+    both_compiled(lambda xp, t: t.vmap(lambda x: t.vmap(lambda y: x @ y)(A))(A))
+    both_compiled(lambda xp, t: t.grad(lambda x: t.vmap(lambda r: xp.tanh(r).prod())(x).sum())(A))
+    both_compiled(lambda xp, t: t.jvp(t.vmap(lambda r: xp.tanh(r).prod()), (A,), (A,)))
 
 
 def test_closures() -> None:
@@ -127,34 +127,31 @@ def test_indexing_sorting_and_reductions_under_a_batch() -> None:
 
 
 def test_loops_and_convolutions_under_a_batch() -> None:
-    def loop(scan: Any) -> Any:
-        return lambda h, xs: scan(lambda c, x: (jnp_or_tnp(scan).sin(c) * x, c + 1), h, xs)
+    def loop(xp: Any, t: Any) -> Any:
+        scan = tr.scan if t is tr else jax.lax.scan
+        return lambda h, xs: scan(lambda c, x: (xp.sin(c) * x, c + 1), h, xs)
 
-    jnp_or_tnp = lambda scan: tnp if scan is tr.scan else jnp
-    for in_axes in (0, (None, 0), (0, None)):
-        h = array(4) if in_axes == (None, 0) else A
-        xs = array(5, 4) if in_axes == (0, None) else array(3, 5, 4)
-        assert_same(
-            tr.vmap(loop(tr.scan), in_axes)(h, xs), jax.jit(jax.vmap(loop(jax.lax.scan), in_axes))(h, xs)
-        )
+    for in_axes, h, xs in (
+        (0, A, array(3, 5, 4)),
+        ((None, 0), A[0], array(3, 5, 4)),
+        ((0, None), A, array(5, 4)),
+    ):
+        both_compiled(lambda xp, t, i=in_axes, h=h, xs=xs: t.vmap(loop(xp, t), i)(h, xs))
 
+    def conv(t: Any) -> Any:
+        if t is tr:
+            return lambda x, k: tr.nn.conv(x, k, (1, 2), "SAME")
+        return lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 2), "SAME")
+
+    loss = lambda t: lambda x, k: (conv(t)(x, k) ** 2).sum()
     images, kernels = array(3, 2, 1, 5, 5), array(3, 2, 1, 3, 3)
-    ours = lambda x, k: tr.nn.conv(x, k)
-    theirs = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME")
     for in_axes, x, k in (
         (0, images, kernels),
         ((0, None), images, kernels[0]),
         ((None, 0), images[0], kernels),
     ):
-        want = theirs if ours(images[0], kernels[0]).shape == (2, 2, 5, 5) else None
-        if want is None:
-            want = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "VALID")
-        assert_same(tr.vmap(ours, in_axes)(x, k), jax.jit(jax.vmap(want, in_axes))(x, k))
-        loss = lambda conv: lambda x, k: (conv(x, k) ** 2).sum()
-        assert_same(
-            tr.vmap(tr.grad(loss(ours), (0, 1)), in_axes)(x, k),
-            jax.jit(jax.vmap(jax.grad(loss(want), (0, 1)), in_axes))(x, k),
-        )
+        both_compiled(lambda xp, t, i=in_axes, x=x, k=k: t.vmap(conv(t), i)(x, k))
+        both_compiled(lambda xp, t, i=in_axes, x=x, k=k: t.vmap(t.grad(loss(t), (0, 1)), i)(x, k))
 
 
 def test_arguments_traced_by_jax() -> None:
@@ -172,7 +169,14 @@ def test_arguments_traced_by_jax() -> None:
     assert_same(got, want)
 
 
-@settings(max_examples=20)
+def test_axes_that_are_no_integers() -> None:
+    for axis in (True, 1.0, "a"):
+        for axes in ({"in_axes": axis}, {"out_axes": axis}, {"in_axes": (axis,)}):
+            with raises(tr.errors.ArgumentTypeError, "expected ints or None", repr(axis)):
+                tr.vmap(lambda x: x * 2, **axes)(A)
+
+
+@settings(max_examples=15)
 @given(
     shape=st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3)),
     axis=st.integers(-3, 2),

@@ -95,7 +95,8 @@ def jacfwd(
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacfwd")
         _require(chosen, ("float",), "jacfwd")
-        _, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
+        out, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
+        _require(out, ("float", "complex"), "jacfwd: the result")
         columns = vmap(push, out_axes=-1)(*_basis(chosen))
         shapes = [leaf_type(x)[0].shape for x in tree_flatten(chosen)[0]]
         structure = tree_flatten(chosen)[1]
@@ -121,7 +122,7 @@ def jacrev(
         of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacrev")
         _require(chosen, ("float",), "jacrev")
         out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
-        _require(out, ("float",), "jacrev")
+        _require(out, ("float",), "jacrev: the result")
         rows = vmap(pull)(_basis(out))
         leaves, out_tree = tree_flatten(out)
         shapes = [leaf_type(x)[0].shape for x in leaves]

@@ -25,7 +25,7 @@ from tracer.api.arguments import (
     tree_leaves,
     tree_unflatten,
 )
-from tracer.state import state
+from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
 
@@ -106,12 +106,13 @@ def jit(
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
-        trace = state.trace
-        if trace is not None:  # recorded where it is used: its closures may hold traced values
+        if (
+            ACTIVE and (trace := state.trace) is not None
+        ):  # recorded where it is used: its closures may hold traced values
             flat, whole = static.flatten(f, args, kwargs)
             return call(f, *whole([trace.lift(x) for x in flat.leaves]))
         try:
-            return compiled(*args, **kwargs)
+            return compiled(*args, **kwargs) if kwargs else compiled(*args)
         except (TypeError, ValueError) as error:
             if not isinstance(error, TracerError):
                 static.explain(f, args, kwargs, error)

@@ -83,7 +83,7 @@ def _spread(prefix: Any, full: Any, what: str) -> tuple[int | None, ...]:
     is_none = lambda x: x is None  # noqa: E731
 
     def add(axis: Any, subtree: Any) -> None:
-        if axis is not None and not isinstance(axis, int):
+        if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
             raise ArgumentTypeError(f"vmap: expected ints or None in {what}, got {axis!r}")
         leaves.extend([axis] * len(tree_flatten(subtree)[0]))
 

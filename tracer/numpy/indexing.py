@@ -24,6 +24,7 @@ from ir.ops import shape as sh
 from ir.types import Shape, bool_, i32
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
+from tracer.numpy.creation import ones_like
 from tracer.numpy.dispatch import (
     broadcast_shapes,
     broadcast_to,
@@ -426,9 +427,10 @@ class AtIndex:
         by = update(ones, self.index, values, "multiply", _mode(mode, "fill"))
         return el.divide(self.x, by)
 
-    def power(self, values: Any, **options: Any) -> Any:
-        """`x[index] **= values`; indices must not repeat."""
-        return self.set(ar.power(getitem(self.x, self.index), values), **options)
+    def power(self, values: Any, *, mode: Any = None, **hints: bool) -> Any:
+        """`x[index] **= values`."""
+        to = update(ones_like(self.x), self.index, values, "multiply", _mode(mode, "fill"), **hints)
+        return ar.power(self.x, to)
 
     def min(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None

@@ -110,6 +110,12 @@ def _varargs(fn: Any) -> Any:
     return method
 
 
+def _round(self: Tensor, ndigits: int | None = None) -> Any:
+    if ndigits is not None:
+        return el.round(self, ndigits)
+    return el.astype(el.round(self), int)
+
+
 _METHODS = {
     "sum": rd.sum,
     "prod": rd.prod,
@@ -149,7 +155,7 @@ _ATTACHED: dict[str, Any] = {
     "real": property(_unary(el.real)),
     "imag": property(_unary(el.imag)),
     "at": property(ix.At),
-    "__round__": _unary(el.round),
+    "__round__": _round,
     "copy": lambda self: self,
     "block_until_ready": lambda self: self,
 }
@@ -167,6 +173,7 @@ _UFUNCS: dict[Any, Any] = {
     )
 }  # fmt: skip
 _UFUNCS[np.matmul] = co.matmul
+_UFUNCS[np.divmod] = ar.divmod
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -41,7 +41,7 @@ def _jvp_rule(types):
 
 SAMPLES = []
 for _dtype in ("f32", "f64"):
-    _draw = lambda d: (d.array(*SHAPE), d.array(*SHAPE))  # noqa: E731
+    _draw = lambda d: (d.array(*SHAPE), d.array(*SHAPE))
     _jvp = ir.Opaque("product", Rule("product", _jvp_rule))
     SAMPLES += [
         Sample("call", _draw, _body_reference, {"function": _body(_dtype)}, (_dtype,), _dtype),

@@ -1,0 +1,65 @@
+"""`explain`: one row a stage, the program at the end, for plain, jitted and differentiated functions."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from tests.tracer.helpers import array, clean, count_ops
+
+V = array(4)
+
+
+def loss(x: Any) -> Any:
+    return (tnp.sin(x) * tnp.sin(x) + 0 * x).sum()
+
+
+def test_report() -> None:
+    report = tr.explain(loss)(V)
+    assert report.name == "loss"
+    assert report.stages[0].name == "trace"
+    assert len(report.stages) >= 2
+    assert report.function is report.stages[-1].function
+    assert report.seconds > 0
+    for stage in report.stages:
+        ir.verify(stage.function)
+        assert stage.flops > 0
+        assert stage.bytes > 0
+        assert stage.peak >= V.nbytes
+    assert len(report.function.eqns) < len(report.stages[0].function.eqns)
+    assert count_ops(report.function, "sin") == 1
+
+
+def test_printing() -> None:
+    report = tr.explain(loss)(V)
+    text = str(report)
+    for word in ("loss", "trace", "equations", "flops", "peak", "sin", "f32[4]"):
+        assert word in text
+    out = io.StringIO()
+    report.print(Console(file=out, width=100))
+    assert "sin" in out.getvalue()
+
+
+def test_what_can_be_explained() -> None:
+    for f in (loss, tr.jit(loss), tr.grad(loss), tr.jit(tr.grad(loss))):
+        assert tr.explain(f)(V).stages
+    assert tr.explain(tr.vmap(tr.grad(loss)))(array(3, 4)).stages
+    static = tr.jit(lambda x, n: x * n, static_argnums=1)
+    assert [str(t) for t in tr.explain(static)(V, 3).function.in_types] == ["f32[4]"]
+    assert tr.explain(lambda x, *, k: x * k)(V, k=np.float32(2)).stages
+    clean()
+
+
+def test_passes_given_to_jit_are_those_explained() -> None:
+    def nothing(function: ir.Function) -> ir.Function:
+        """A pass."""
+        return function
+
+    report = tr.explain(tr.jit(loss, passes=[nothing]))(V)
+    assert [s.name for s in report.stages] == ["trace", "nothing"]
