@@ -239,10 +239,12 @@ def sinc(x: Any, /) -> Any:
     t = el.as_float(x)
     scaled = el.multiply(t, np.pi)
     # Near zero the Taylor polynomial carries the derivatives; it is exact to 1e-16 there.
-    near = el.less(el.abs(scaled), 1e-3)
+    near = el.less(el.abs(scaled), 0.1)
     safe = el.where(near, 1, scaled)
     squared = el.square(el.where(near, scaled, 0))
-    series = el.subtract(1, el.multiply(squared, el.subtract(1 / 6, el.multiply(squared, 1 / 120))))
+    series: Any = 1 / 362880  # sum over k of (-1)^k x^(2k) / (2k + 1)!, by Horner's rule
+    for coefficient in (-1 / 5040, 1 / 120, -1 / 6, 1.0):
+        series = el.add(el.multiply(squared, series), coefficient)
     return el.where(near, series, el.divide(el.sin(safe), safe))
 
 

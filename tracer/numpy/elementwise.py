@@ -217,7 +217,7 @@ logical_not = _logical("logical_not", ew.not_, 1)
 def _over(t: Tensor, divisor: float) -> Tensor:
     """`t` divided by a number, complex numbers part by part."""
     if t.value.type.dtype.is_complex:
-        return _of_parts(lambda part: _over(part, divisor), t)
+        return Tensor(t.owner, _of_parts(lambda part: _over(part, divisor), t).value)  # as in JAX, not weak
     return divide(t, t.owner.scalar(divisor, t.value.type.dtype, ()))  # type: ignore[no-any-return]
 
 
