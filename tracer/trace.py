@@ -91,9 +91,9 @@ class Trace(Builder):
             return self.captured(x, x.value.type, x.weak)
         if kind in _PYTHON_SCALARS:
             return self.scalar(x, scalar_dtype(kind), (), kind is not bool)
-        type_, weak = type_of(x)
         if hasattr(x, "__jax_array__") and not isinstance(x, jax.Array):
-            x = x.__jax_array__()
+            return self.lift(x.__jax_array__())
+        type_, weak = type_of(x)
         if isinstance(x, (np.ndarray, np.generic)) and x.nbytes <= _CONSTANT_BYTES:
             dense = Dense(np.array(x, type_.dtype.np), type_.dtype)
             return self.emit1(constant, (), {"value": dense, "shape": type_.shape}, weak)

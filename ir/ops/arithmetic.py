@@ -223,11 +223,17 @@ def _sign_jvp(dx: Value, x: Value, y: Value) -> Value | None:
     return mul(mul(full_like(y, 1j), y), complex(turn, zeros_like(turn)))  # type: ignore[no-any-return]
 
 
-def _share(x: Value, extremum: Value, y: Value) -> Value:
-    """The derivative of max or min by x: 1 where x is taken, 1/2 where x and y tie, otherwise 0."""
+def _share(x: Value, y: Value, extremum: Value, beats: Op) -> Value:
+    """The derivative of max or min by x: 1 where x is taken, 1/2 where x and y tie, otherwise 0.
+
+    The operands are compared with each other, not with the result: XLA may compute an operand once for
+    the result and again here with other roundings, and then it equals the result nowhere.
+    """
     one, zero = full_like(x, 1), zeros_like(x)
-    taken = select(eq(x, extremum), one, zero)
-    return div(taken, select(eq(y, extremum), full_like(x, 2), one))  # type: ignore[no-any-return]
+    if x.type.dtype.is_complex:  # compared for equality alone
+        taken = select(eq(x, extremum), one, zero)
+        return div(taken, select(eq(y, extremum), full_like(x, 2), one))  # type: ignore[no-any-return]
+    return select(beats(x, y), one, select(eq(x, y), full_like(x, 0.5), zero))  # type: ignore[no-any-return]
 
 
 abs = unary(
@@ -242,13 +248,19 @@ max = binary(
     "max",
     on=NUMBER | ORDERED,
     eval=widened(maximum),
-    jvp=(lambda dx, x, y, z: mul(dx, _share(x, z, y)), lambda dy, x, y, z: mul(dy, _share(y, z, x))),
+    jvp=(
+        lambda dx, x, y, z: mul(dx, _share(x, y, z, gt)),
+        lambda dy, x, y, z: mul(dy, _share(y, x, z, gt)),
+    ),
 )
 min = binary(
     "min",
     on=NUMBER | ORDERED,
     eval=widened(minimum),
-    jvp=(lambda dx, x, y, z: mul(dx, _share(x, z, y)), lambda dy, x, y, z: mul(dy, _share(y, z, x))),
+    jvp=(
+        lambda dx, x, y, z: mul(dx, _share(x, y, z, lt)),
+        lambda dy, x, y, z: mul(dy, _share(y, x, z, lt)),
+    ),
 )
 
 

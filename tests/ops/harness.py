@@ -49,7 +49,7 @@ PLACE = {
 EVERYTHING = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 
 
-def tested_dtypes(name: str) -> tuple[str, ...]:
+def dtypes_of(name: str) -> tuple[str, ...]:
     """Element types that the values of a sample are tested in.
 
     All for the first two samples of an op, three for the others, which vary shapes and attributes.
@@ -239,7 +239,7 @@ def values(sample: str) -> dict[str, Any]:
 
     The lowering runs without 64-bit types where none are in the case, as it does by default.
     """
-    cases = [case(sample, dtype) for dtype in tested_dtypes(sample)]
+    cases = [case(sample, dtype) for dtype in dtypes_of(sample)]
     out: dict[str, Any] = {}
     for wide in (False, True):
         some = [c for c in cases if c.wide == wide]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer as tr
@@ -211,6 +211,7 @@ entry = st.one_of(
 )
 
 
+@settings(max_examples=25)
 @given(entries=st.lists(entry, max_size=4), seed=st.integers(0, 9))
 def test_random_indices(entries: list[Any], seed: int) -> None:
     x = array(4, 4, 4, seed=seed)

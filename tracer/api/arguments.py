@@ -26,6 +26,8 @@ def leaf_type(x: Any) -> tuple[TensorType, bool]:
     if type(x) is Tensor:
         x.require_active()
         return x.value.type, x.weak
+    if hasattr(x, "__jax_array__") and not isinstance(x, jax.Array):
+        return leaf_type(x.__jax_array__())
     return type_of(x)
 
 

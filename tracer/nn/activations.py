@@ -13,7 +13,7 @@ from ir.ops import special
 from tracer.api.custom import builtin_jvp
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
-from tracer.numpy.dispatch import native
+from tracer.numpy.dispatch import lift, native
 
 
 @builtin_jvp
@@ -90,7 +90,7 @@ def soft_sign(x: Any) -> Any:
 @native(jax.nn.hard_tanh)
 def hard_tanh(x: Any) -> Any:
     """x limited to [-1, 1]."""
-    t = el.as_float(x)
+    t = lift(x)
     return el.where(el.greater(t, 1), 1, el.where(el.less(t, -1), -1, t))
 
 

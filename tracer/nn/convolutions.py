@@ -118,6 +118,8 @@ def conv(
     strides = tuple(strides or (1,) * count)
     left = tuple(lhs_dilation or (1,) * count)
     right = tuple(rhs_dilation or (1,) * count)
+    if isinstance(padding, str) and padding.upper() != "VALID" and any(d != 1 for d in left):
+        raise ArgumentError(f"conv: expected padding as pairs with lhs_dilation {left}, got {padding!r}")
     sizes = [(x.shape[a] - 1) * d + 1 if x.shape[a] else 0 for a, d in zip(lhs_spec[2:], left, strict=True)]
     windows = [
         (w.shape[a] - 1) * d + 1 if w.shape[a] else 0 for a, d in zip(rhs_spec[2:], right, strict=True)
