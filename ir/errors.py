@@ -84,6 +84,10 @@ class LoweringError(TracerError, RuntimeError):
     """An op cannot be lowered to XLA."""
 
 
+class JaxprError(TracerError, TypeError):
+    """A program of JAX, or a part of it, has no counterpart in the IR."""
+
+
 class VerificationError(TracerError, ValueError):
     """A function breaks an invariant of the IR."""
 

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import sys
 from types import CodeType, FrameType
+from typing import Protocol
 
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
 _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
+
+
+class Whereabouts(Protocol):
+    """Something that finds file, line and function when asked; equal where it would find the same."""
+
+    def resolve(self) -> tuple[str, int, str]: ...
 
 
 class Source:
@@ -27,8 +34,15 @@ class Source:
     def __init__(self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = ()) -> None:
         self._code = code
         self._lasti = lasti
-        self._where: tuple[str, int, str] | None = None
+        self._where: tuple[str, int, str] | Whereabouts | None = None
         self.others = others
+
+    @classmethod
+    def lazily(cls, where: Whereabouts) -> Source:
+        """A location that something outside knows how to find."""
+        made = cls(None, 0)
+        made._where = where
+        return made
 
     @classmethod
     def at(cls, file: str, line: int, function: str = "") -> Source:
@@ -46,6 +60,8 @@ class Source:
                 positions = list(code.co_positions())
                 line = positions[self._lasti // 2][0] if self._lasti >= 0 else None
                 self._where = (code.co_filename, line or code.co_firstlineno, code.co_qualname)
+        elif not isinstance(self._where, tuple):
+            self._where = self._where.resolve()
         return self._where
 
     @property

@@ -1,6 +1,7 @@
 """tracer: a graph-based tracing compiler for differentiable programming, targeting XLA."""
 
 from tracer import errors, nn, numpy
+from tracer.api.bridge import from_jax
 from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
@@ -15,6 +16,7 @@ __all__ = [
     "custom_vjp",
     "errors",
     "explain",
+    "from_jax",
     "grad",
     "hessian",
     "hvp",

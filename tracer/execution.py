@@ -10,7 +10,6 @@ from ir.op import inline
 from ir.passes.pipeline import optimize, simplify_inner
 from lowering.execute import Cache, run
 from tracer.state import state
-from tracer.trace import escaped
 from tracer.value import Tensor
 
 Split = tuple[ir.Function, ir.Function, int]
@@ -37,9 +36,7 @@ def apply(
     """
     trace = state.trace
     if trace is None:
-        for x in operands:
-            if type(x) is Tensor:
-                raise escaped(x)
+        operands = [x.outside() if type(x) is Tensor else x for x in operands]
         return run(key, function, lambda f: transform(simplify_inner(f)), optimize, operands, weak)
     program = simplify_inner(transform(function))
     lifted = [trace.lift(x).value for x in operands]

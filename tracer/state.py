@@ -6,13 +6,20 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tracer.bridge import Bridge
     from tracer.trace import Trace
 
 
 class State(threading.local):
-    """`state.trace` is the trace that operations are recorded in, `None` outside any."""
+    """What this thread records.
+
+    Attributes:
+      trace: the trace that operations are recorded in, `None` outside any.
+      bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
+    """
 
     trace: Trace | None = None
+    bridge: Bridge | None = None
 
 
 state = State()

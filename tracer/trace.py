@@ -23,9 +23,10 @@ from ir.source import Source, capture
 from ir.types import DType, TensorType
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
-from tracer.value import Tensor
+from tracer.value import JaxCallError, Tensor
 
 if TYPE_CHECKING:
+    from tracer.bridge import Bridge
     from tracer.concrete import Inputs
 
 # NumPy arrays up to this many bytes become constants of the program, larger ones captures.
@@ -38,18 +39,20 @@ class Trace(Builder):
     """Records the equations of one Python function.
 
     Attributes:
-      parent: the enclosing trace of this thread, if any.
+      parent: the enclosing trace of this thread, or what stands for it while JAX traces, if any.
       captures: outer object by id, with the param that stands for it.
       inputs: what the params stand for, where those are known now (an un-jitted transform), so
         that `bool()` of a traced value can be answered; otherwise `None`.
       known: values that were computed to answer such questions.
+      jax_called: whether a value was handed to JAX, which cannot take it.
     """
 
-    __slots__ = ("active", "args", "captures", "inputs", "known", "parent")
+    __slots__ = ("active", "args", "captures", "inputs", "jax_called", "known", "parent")
 
-    def __init__(self, parent: Trace | None, inputs: Inputs | None = None) -> None:
+    def __init__(self, parent: Trace | Bridge | None, inputs: Inputs | None = None) -> None:
         super().__init__()
         self.parent = parent
+        self.jax_called = False
         self.captures: dict[int, tuple[Any, Value, bool]] = {}
         self.active = True
         self.inputs = inputs
@@ -167,21 +170,9 @@ def trace_flat(
     Raises:
       ArgumentTypeError: a result is no array and no number.
     """
-    parent = state.trace
-    trace = Trace(parent, inputs)
     params = tuple([Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)])
-    trace.args = params
-    state.trace = trace
-    ACTIVE.add(id(trace))
-    try:
-        with building(trace):
-            out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
-            leaves, tree = jax.tree_util.tree_flatten(out)
-            results = [_lifted_result(trace, leaf, name) for leaf in leaves]
-    finally:
-        ACTIVE.discard(id(trace))
-        state.trace = parent
-        trace.active = False
+    outer = state.trace
+    trace, results, tree = _recorded(fn, params, weak, name, inputs, outer or state.bridge)
     captures = tuple(trace.captures.values())
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),
@@ -190,6 +181,48 @@ def trace_flat(
         name,
     )
     return Traced(function, tuple([x for x, _, _ in captures]), tree, tuple([r.weak for r in results]))
+
+
+def _recorded(
+    fn: Callable[..., Any],
+    params: tuple[Value, ...],
+    weak: Sequence[bool],
+    name: str,
+    inputs: Inputs | None,
+    parent: Trace | Bridge | None,
+) -> tuple[Trace, list[Tensor], Any]:
+    """(trace, results, their structure) of one run of `fn`; of a second one by JAX where it calls JAX."""
+    first: Exception | None = None
+    while True:
+        trace = Trace(parent, inputs)
+        trace.args = params
+        outer = state.trace
+        state.trace = trace
+        ACTIVE.add(id(trace))
+        try:
+            with building(trace):
+                given = [Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)]
+                if first is None:
+                    out = fn(*given)
+                else:
+                    from tracer.bridge import through_jax
+
+                    out = through_jax(fn, given, {}, name)
+                leaves, tree = jax.tree_util.tree_flatten(out)
+                results = [_lifted_result(trace, leaf, name) for leaf in leaves]
+            if first is not None or not trace.jax_called:
+                return trace, results, tree
+            first = JaxCallError(f"{name} calls JAX")
+        except Exception as error:
+            from tracer.bridge import handed_to_jax
+
+            if first is not None or not (trace.jax_called or handed_to_jax(error)):
+                raise
+            first = error
+        finally:
+            ACTIVE.discard(id(trace))
+            state.trace = outer
+            trace.active = False
 
 
 def _lifted_result(trace: Trace, leaf: Any, name: str) -> Tensor:

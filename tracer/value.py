@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import jax
 import numpy as np
 
 from ir.core import Value
-from ir.errors import ArgumentTypeError, ConcretizationError
+from ir.errors import ArgumentTypeError, ConcretizationError, TracerError
 from tracer.state import state
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 else:
     _Operators = object
+
+
+class JaxCallError(TracerError, TypeError):
+    """A traced value was handed to JAX; the function it happened in is traced by JAX instead."""
 
 
 class Tensor(_Operators):
@@ -96,9 +101,33 @@ class Tensor(_Operators):
     def weak_type(self) -> bool:
         return self.weak
 
+    @property
+    def aval(self) -> Any:
+        """The abstract array of JAX, by which `isinstance(x, jax.Array)` holds."""
+        return jax.core.ShapedArray(self.shape, self.dtype, weak_type=self.weak)
+
+    def __jax_array__(self) -> Any:
+        trace = state.trace
+        if trace is None:
+            return self.outside()
+        trace.jax_called = True
+        raise JaxCallError(f"a function of JAX was given a traced value of type {self.value.type}")
+
+    def outside(self) -> Any:
+        """What stands for this value where no trace is active: a tracer of JAX while JAX traces.
+
+        Raises:
+          EscapedValueError: nothing does.
+        """
+        if state.bridge is None:
+            from tracer.trace import escaped
+
+            raise escaped(self)
+        return state.bridge.outside(self)
+
     def require_active(self) -> None:
         """EscapedValueError unless the trace is still being recorded, by this thread."""
-        trace = state.trace
+        trace = state.trace or state.bridge
         while trace is not self.owner:
             if trace is None:
                 from tracer.trace import escaped

@@ -20,7 +20,7 @@ from ir.ops import elementwise as ew
 from ir.ops.shape import broadcast_in_dim, reshape
 from ir.types import DType, Shape, bool_, i32
 from tracer.state import state
-from tracer.trace import Trace, escaped
+from tracer.trace import Trace
 from tracer.types import float_dtype, promote_dtypes, scalar_dtype
 from tracer.value import Tensor
 
@@ -45,17 +45,22 @@ def native(eager: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Call JAX's function; a traced value among the arguments has outlived its trace."""
-    for x in args:
-        if type(x) is Tensor:
-            raise escaped(x)
+    """Call JAX's function.
+
+    A traced value among the arguments belongs to a trace that is suspended while JAX traces, or has
+    outlived its trace.
+    """
+    if any(type(x) is Tensor for x in args):
+        args = tuple([x.outside() if type(x) is Tensor else x for x in args])
     try:
         return eager(*args, **kwargs)
     except TypeError:
-        for leaf in jax.tree_util.tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor):
-                raise escaped(leaf) from None
-        raise
+        leaves, tree = jax.tree_util.tree_flatten((args, kwargs))
+        if not any(isinstance(x, Tensor) for x in leaves):
+            raise
+        leaves = [x.outside() if isinstance(x, Tensor) else x for x in leaves]
+        args, kwargs = jax.tree_util.tree_unflatten(tree, leaves)
+        return eager(*args, **kwargs)
 
 
 def current_trace() -> Trace:

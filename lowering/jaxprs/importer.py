@@ -1,0 +1,301 @@
+"""The importer: walks a jaxpr and appends our equations, one rule a primitive.
+
+A rule is `rule(importer, eqn, operands) -> value or values`, registered under the primitive's name in
+`lowering.jaxprs.rules`. It raises `Unmapped` where the parameters are outside our op set; the equation is
+then kept whole as a foreign op. What has references or tokens inside is kept whole one level further out.
+Invariant: every result has the type that JAX says it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+import ir
+from ir.core import Dense, Value
+from ir.errors import JaxprError, TracerError
+from ir.op import Builder, Op, building
+from ir.ops.shape import broadcast_in_dim, constant
+from ir.types import Shape
+from lowering.jaxprs.source import source_of
+from lowering.jaxprs.types import type_of
+
+Rule = Callable[["Importer", Any, list[Value]], Any]
+
+# Arrays up to this many bytes become constants of the program, larger ones captures.
+CONSTANT_BYTES = 4096
+
+_RULES: dict[str, Rule] = {}
+# Primitives that are an elementwise op of ours, operands of one shape or scalars.
+ELEMENTWISE: dict[str, Op] = {}
+# Parameters that ask for something an elementwise op of ours does not have, unless None.
+_REFINEMENTS = ("accuracy", "out_dtype", "out_sharding", "sharding")
+
+
+class Unmapped(Exception):
+    """The parameters of this equation have no counterpart among our ops."""
+
+
+def imports(*names: str) -> Callable[[Rule], Rule]:
+    """Register the decorated function as the rule of the primitives of these names."""
+
+    def decorate(rule: Rule) -> Rule:
+        for name in names:
+            if name in _RULES or name in ELEMENTWISE:
+                raise ValueError(f"primitive {name!r} has two rules")
+            _RULES[name] = rule
+        return rule
+
+    return decorate
+
+
+def imports_elementwise(name: str, op: Op) -> None:
+    """Let the primitive of this name be an elementwise op."""
+    if name in _RULES or name in ELEMENTWISE:
+        raise ValueError(f"primitive {name!r} has two rules")
+    ELEMENTWISE[name] = op
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A jaxpr as a function.
+
+    Attributes:
+      function: params are the captures, then the operands of the jaxpr.
+      captures: arrays (or tracers of JAX) that the jaxpr closes over, for the leading params.
+      weak: which results are weakly typed.
+    """
+
+    function: ir.Function
+    captures: tuple[Any, ...]
+    weak: tuple[bool, ...]
+
+
+def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()) -> Imported:
+    """A closed jaxpr as a function of the IR.
+
+    Args:
+      closed: as `jax.make_jaxpr` returns it.
+      name: of the function, for printing.
+      names: of its operands, for printing.
+
+    Raises:
+      JaxprError: operands or results are no arrays, or an equation cannot be imported.
+    """
+    import lowering.jaxprs.rules  # noqa: F401 (registers them)
+
+    return Importer({}).convert(closed, name, names)
+
+
+def import_closed(closed: ClosedJaxpr, name: str = "f") -> ir.Function:
+    """`import_jaxpr` of a jaxpr that may close over arrays, which become constants whatever their size."""
+    import lowering.jaxprs.rules  # noqa: F401 (registers them)
+
+    return Importer({}, embed=True).convert(_live(closed), name).function
+
+
+class Importer:
+    """Converts one jaxpr; those inside it are converted once each.
+
+    Attributes:
+      builder: what our equations are appended to.
+      captures: outer array by id, with the param that stands for it.
+      embed: turn outer arrays of whatever size into constants instead.
+    """
+
+    def __init__(self, known: dict[Any, tuple[Any, Imported]], *, embed: bool = False) -> None:
+        self.known = known
+        self.embed = embed
+        self.builder = Builder(ir.source.UNKNOWN)
+        self.captures: dict[int, tuple[Any, Value]] = {}
+        self._constants: dict[Any, Value] = {}
+
+    # Functions ------------------------------------------------------------------------------------
+
+    def convert(self, closed: ClosedJaxpr, name: str, names: Sequence[str] = ()) -> Imported:
+        """The function of a whole jaxpr; a foreign op where something inside is no array."""
+        jaxpr = closed.jaxpr
+        params = tuple(
+            [Value(type_of(v.aval), names[i] if i < len(names) else "") for i, v in enumerate(jaxpr.invars)]
+        )
+        weak = tuple([bool(getattr(v.aval, "weak_type", False)) for v in jaxpr.outvars])
+        with building(self.builder):
+            if _has_only_arrays(jaxpr):
+                env = dict(zip(jaxpr.invars, params, strict=True))
+                for var, const in zip(jaxpr.constvars, closed.consts, strict=True):
+                    env[var] = self.lift(const)
+                self.append(jaxpr, env)
+                results = tuple([self.value(env, v) for v in jaxpr.outvars])
+            else:
+                results = self.whole(closed, name, params)
+        held = tuple(self.captures.values())
+        function = ir.Function(
+            (*[v for _, v in held], *params), tuple(self.builder.eqns), results, _identifier(name)
+        )
+        return Imported(function, tuple([x for x, _ in held]), weak)
+
+    def nested(self, closed: Any, name: str, *, embed: bool = False) -> tuple[ir.Function, tuple[Any, ...]]:
+        """(function, captures) of a jaxpr inside an equation; the same objects for the same jaxpr."""
+        if isinstance(closed, Jaxpr):
+            closed = ClosedJaxpr(closed, ())
+        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), embed or self.embed)
+        found = self.known.get(key)
+        if found is None:
+            inner = Importer(self.known, embed=embed or self.embed)
+            found = self.known[key] = (closed, inner.convert(closed, name))
+        return found[1].function, found[1].captures
+
+    def closed(self, closed: Any, name: str) -> ir.Function:
+        """The function of a jaxpr inside an equation, what it closes over as constants."""
+        return self.nested(closed, name, embed=True)[0]
+
+    # Values ---------------------------------------------------------------------------------------
+
+    def lift(self, x: Any) -> Value:
+        """An outer array as a value of this function."""
+        type_ = type_of(jax.typeof(x))
+        if isinstance(x, jax.core.Tracer):
+            if self.embed:
+                raise JaxprError(
+                    f"expected a function that closes over arrays alone, got a tracer of {type_}"
+                )
+        elif self.embed or (not isinstance(x, jax.Array) and type_.nbytes <= CONSTANT_BYTES):
+            array = jax.random.key_data(x) if type_.dtype.kind == "key" else x
+            dense = Dense(np.asarray(array).astype(type_.dtype.np), type_.dtype)
+            return constant(value=dense, shape=type_.shape)  # type: ignore[no-any-return]
+        held = self.captures.get(id(x))
+        if held is None:
+            held = self.captures[id(x)] = (x, Value(type_, "captured"))
+        return held[1]
+
+    def literal(self, literal: Any, shape: Shape) -> Value:
+        """A literal, as a value of `shape` where it is a scalar."""
+        x = literal.val
+        type_ = type_of(literal.aval)
+        if type_.shape:
+            shape = type_.shape
+        kind = type(x)
+        # Zeros of both signs are equal, as are True and 1.
+        key = (kind, x, type_.dtype, shape) if kind in (int, float, bool) and x else None
+        found = None if key is None else self._constants.get(key)
+        if found is None:
+            dense = Dense(np.asarray(x).astype(type_.dtype.np), type_.dtype)
+            found = constant(value=dense, shape=shape)
+            if key is not None:
+                self._constants[key] = found
+        return found
+
+    def value(self, env: dict[Any, Value], atom: Any) -> Value:
+        """The value of a variable or literal."""
+        return self.literal(atom, ()) if type(atom) is Literal else env[atom]
+
+    def broadcast(self, x: Value, shape: Shape) -> Value:
+        """A scalar as an array of `shape`; anything else as it is."""
+        if x.type.shape == shape or x.type.shape:
+            return x
+        return broadcast_in_dim(x, shape=shape, dims=())  # type: ignore[no-any-return]
+
+    # Equations ------------------------------------------------------------------------------------
+
+    def append(self, jaxpr: Jaxpr, env: dict[Any, Value]) -> None:
+        """Append every equation of a jaxpr; `env` holds its variables, and gets those it defines."""
+        for eqn in jaxpr.eqns:
+            env.update(zip(eqn.outvars, self.equation(eqn, env), strict=True))
+
+    def equation(self, eqn: Any, env: dict[Any, Value]) -> Sequence[Value]:
+        """Append one equation; its results."""
+        builder = self.builder
+        builder.source = source_of(eqn)
+        name = eqn.primitive.name
+        op = ELEMENTWISE.get(name)
+        shape = eqn.outvars[0].aval.shape if op is not None else ()
+        operands = [self.literal(v, shape) if type(v) is Literal else env[v] for v in eqn.invars]
+        before = len(builder.eqns)
+        try:
+            if op is not None:
+                if eqn.params and any(eqn.params.get(p) is not None for p in _REFINEMENTS):
+                    raise Unmapped
+                ins = tuple([v if v.type.shape == shape else self.broadcast(v, shape) for v in operands])
+                results: Sequence[Value] = builder.emit(op, ins)
+            else:
+                rule = _RULES.get(name)
+                if rule is None:
+                    raise Unmapped
+                out = rule(self, eqn, operands)
+                results = (out,) if isinstance(out, Value) else out
+            for var, result in zip(eqn.outvars, results, strict=True):
+                aval = var.aval
+                if result.type.shape != aval.shape or result.type is not type_of(aval):
+                    raise JaxprError(f"{name} was imported with a result {result.type}, JAX says {aval}")
+        except (Unmapped, TracerError):
+            # Our ops take fewer element types or forms than JAX's: the equation is kept as it is.
+            del builder.eqns[before:]
+            self._forget(before)
+            results = self.foreign(eqn, operands)
+        return results
+
+    def _forget(self, before: int) -> None:
+        """Drop the constants that were taken back with the equations behind them."""
+        kept = {r for e in self.builder.eqns for r in e.results}
+        self._constants = {k: v for k, v in self._constants.items() if v in kept}
+
+    def foreign(self, eqn: Any, operands: Sequence[Value]) -> tuple[Value, ...]:
+        """The equation as a foreign op; JaxprError where an operand or result is no array."""
+        from lowering.jaxprs.foreign import foreign_equation
+
+        try:
+            the_op, primitive = foreign_equation(eqn, tuple([v.type for v in operands]))
+        except TracerError as error:
+            error.source = error.source or self.builder.source
+            error.message = f"{eqn.primitive.name} cannot be imported: {error.message}"
+            raise
+        return self.builder.emit(the_op, tuple(operands), {"primitive": primitive})
+
+    def whole(self, closed: ClosedJaxpr, name: str, params: Sequence[Value]) -> tuple[Value, ...]:
+        """A jaxpr as one foreign op."""
+        from lowering.jaxprs.foreign import foreign_jaxpr
+
+        consts = [self.lift(x) for x in closed.consts]
+        the_op, primitive = foreign_jaxpr(closed, name)
+        return self.builder.emit(the_op, (*consts, *params), {"primitive": primitive})
+
+
+def _live(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """A jaxpr without the equations that neither a result nor an effect depends on."""
+    live = {v for v in closed.jaxpr.outvars if type(v) is not Literal}
+    kept = []
+    for eqn in reversed(closed.jaxpr.eqns):
+        if eqn.effects or not live.isdisjoint(eqn.outvars):
+            kept.append(eqn)
+            live.update([v for v in eqn.invars if type(v) is not Literal])
+    if len(kept) == len(closed.jaxpr.eqns):
+        return closed
+    return ClosedJaxpr(closed.jaxpr.replace(eqns=kept[::-1]), closed.consts)
+
+
+def _has_only_arrays(jaxpr: Jaxpr) -> bool:
+    """Whether every value is an array with a type of the IR: no references, no tokens."""
+    try:
+        for v in jaxpr.constvars:
+            type_of(v.aval)
+        for eqn in jaxpr.eqns:
+            for v in eqn.outvars:
+                type_of(v.aval)
+    except JaxprError:
+        return False
+    return True
+
+
+def _identifier(name: str) -> str:
+    """A name that prints: Python's <lambda> and the like become fn."""
+    return name if name.isidentifier() else "fn"
+
+
+__all__ = [
+    "Imported", "Importer", "Unmapped", "import_closed", "import_jaxpr", "imports", "imports_elementwise",
+]  # fmt: skip

@@ -1,0 +1,31 @@
+"""Import rules, one file for each file of `ir.ops` that has any. Importing this package registers them."""
+
+from lowering.jaxprs.rules import (
+    calls,
+    contraction,
+    control,
+    convert,
+    elementwise,
+    indexing,
+    linalg,
+    random,
+    reduce,
+    shape,
+    sorting,
+    windows,
+)
+
+__all__ = [
+    "calls",
+    "contraction",
+    "control",
+    "convert",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "random",
+    "reduce",
+    "shape",
+    "sorting",
+    "windows",
+]

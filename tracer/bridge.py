@@ -1,0 +1,172 @@
+"""Python code that calls JAX, inside a trace: recognised, traced by JAX, imported.
+
+JAX's functions do not take our traced values. Where one is handed to them, the function is run once more
+under JAX's own tracing, and the jaxpr is imported into the trace. While that happens no trace of ours is
+active; a `Bridge` stands for the suspended one, and turns its values into tracers of JAX where the
+function closes over them. Invariant: the suspended trace is restored on every exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ir.core import Value
+from ir.errors import TracerError
+from ir.op import inline
+from ir.source import is_internal
+from lowering.jaxprs.importer import import_jaxpr
+from lowering.jaxprs.types import struct_of
+from tracer.state import state
+from tracer.trace import Trace
+from tracer.value import JaxCallError, Tensor
+
+tree_flatten = jax.tree_util.tree_flatten
+tree_unflatten = jax.tree_util.tree_unflatten
+
+
+class Bridge:
+    """Stands for a trace while a function runs under JAX's tracing.
+
+    Attributes:
+      parent: the suspended trace.
+      given: tracers of JAX by the value of the suspended trace that they stand for.
+      missing: values that turned out to be needed, with what stands for them meanwhile.
+    """
+
+    def __init__(self, parent: Trace, given: dict[Value, Any]) -> None:
+        self.parent = parent
+        self.given = given
+        self.missing: dict[Value, tuple[Tensor, Any]] = {}
+
+    def outside(self, x: Tensor) -> Any:
+        """The tracer of JAX for a value of the suspended trace, or of one around it."""
+        held = self.parent.lift(x)
+        found = self.given.get(held.value)
+        if found is not None:
+            return found
+        if held.value not in self.missing:
+            self.missing[held.value] = (held, _any_value(held))
+        return self.missing[held.value][1]
+
+
+def _any_value(x: Tensor) -> Any:
+    """A tracer of JAX of the type of `x`, until the function is traced again with the value as operand."""
+    struct = struct_of(x.value.type, x.weak)
+    if x.value.type.dtype.kind == "key":
+        words = jax.eval_shape(jax.random.key_data, struct)
+        return jax.random.wrap_key_data(jnp.zeros(words.shape, words.dtype), impl=jax.random.key_impl(struct))
+    zeros = jnp.zeros(struct.shape, struct.dtype)
+    return jax.lax.optimization_barrier(zeros)  # type: ignore[no-untyped-call]
+
+
+def through_jax(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str) -> Any:
+    """The result of `fn` in the innermost trace, recorded by tracing it with JAX.
+
+    Traced values among the arguments become tracers of JAX, everything else is passed as it is.
+
+    Raises:
+      JaxCallError: a traced value that `fn` closes over was handed to JAX in a way that cannot be
+        converted; an enclosing function can be traced by JAX instead.
+    """
+    trace = state.trace
+    assert trace is not None
+    leaves, tree = tree_flatten((tuple(args), kwargs))
+    where = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+    operands = [trace.lift(leaves[i]) for i in where]
+    closed_over: dict[Value, Tensor] = {}
+    structure: list[Any] = []
+    while True:
+        bridge, closed = _jaxpr(
+            trace, fn, leaves, tree, where, operands, list(closed_over.values()), structure
+        )
+        if not bridge.missing:
+            break
+        closed_over.update({v: t for v, (t, _) in bridge.missing.items()})
+    imported = import_jaxpr(closed, name)
+    values = [trace.lift(x).value for x in (*imported.captures, *closed_over.values(), *operands)]
+    results = iter(
+        [
+            Tensor(trace, v, weak)
+            for v, weak in zip(inline(imported.function, values), imported.weak, strict=True)
+        ]
+    )
+    out_tree, others = structure
+    return tree_unflatten(
+        out_tree, [others[i] if i in others else next(results) for i in range(out_tree.num_leaves)]
+    )
+
+
+def _jaxpr(
+    trace: Trace, fn: Callable[..., Any], leaves: list[Any], tree: Any, where: list[int],
+    operands: list[Tensor], closed_over: list[Tensor], structure: list[Any],
+) -> tuple[Bridge, Any]:  # fmt: skip
+    """Run `fn` under JAX's tracing; the structure of its result goes into `structure`."""
+    bridge = Bridge(trace, {})
+
+    def flat(given: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
+        bridge.given = {t.value: x for t, x in zip(closed_over, given, strict=True)}
+        full = list(leaves)
+        for i, x in zip(where, xs, strict=True):
+            full[i] = x
+        inner_args, inner_kwargs = tree_unflatten(tree, full)
+        out, out_tree = tree_flatten(fn(*inner_args, **inner_kwargs))
+        out = [bridge.outside(x) if isinstance(x, Tensor) else x for x in out]
+        others = {i: x for i, x in enumerate(out) if not _is_array(x)}
+        structure[:] = [out_tree, others]
+        return [x for i, x in enumerate(out) if i not in others]
+
+    structs = [[struct_of(t.value.type, t.weak) for t in ts] for ts in (closed_over, operands)]
+    outer_trace, outer_bridge = state.trace, state.bridge
+    state.trace, state.bridge = None, bridge
+    try:
+        closed = jax.make_jaxpr(flat)(*structs)
+    except Exception as error:
+        if bridge.missing:
+            return bridge, None
+        if handed_to_jax(error):
+            raise JaxCallError("a function of JAX was given a traced value that it closes over") from error
+        raise
+    finally:
+        state.trace, state.bridge = outer_trace, outer_bridge
+    return bridge, closed
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, complex)) or hasattr(x, "dtype") or hasattr(x, "__jax_array__")
+
+
+# Recognition -----------------------------------------------------------------------------------------
+
+
+def handed_to_jax(error: BaseException) -> bool:
+    """Whether an exception comes of one of our traced values in the hands of JAX."""
+    if isinstance(error, JaxCallError):
+        return True
+    if isinstance(error, AttributeError) and isinstance(error.obj, Tensor):
+        return True
+    if isinstance(error, TracerError):
+        return _raised_under_jax(error.__traceback__)
+    notes = getattr(error, "__notes__", ())
+    mentions = "tracer.value.Tensor" in str(error) or "Traced<" in str(error)
+    return mentions or any("JAX" in note for note in notes) or _raised_under_jax(error.__traceback__)
+
+
+def _raised_under_jax(traceback: TracebackType | None) -> bool:
+    """Whether the innermost frame that is not ours belongs to JAX."""
+    found = False
+    while traceback is not None:
+        name = traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if name in ("jax", "jaxlib"):
+            found = True
+        elif not is_internal(name):
+            found = False
+        traceback = traceback.tb_next
+    return found
+
+
+__all__ = ["Bridge", "handed_to_jax", "through_jax"]
