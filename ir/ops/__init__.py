@@ -2,6 +2,7 @@
 
 from ir.ops import (
     calls,
+    cond,
     contraction,
     convert,
     convolution,
@@ -15,15 +16,19 @@ from ir.ops import (
     random,
     reduce,
     reduce_window,
+    replay,
     scatter,
     shape,
     sorting,
     special,
+    while_loop,
+    while_record,
     windows,
 )
 
 __all__ = [
     "calls",
+    "cond",
     "contraction",
     "convert",
     "convolution",
@@ -37,9 +42,12 @@ __all__ = [
     "random",
     "reduce",
     "reduce_window",
+    "replay",
     "scatter",
     "shape",
     "sorting",
     "special",
+    "while_loop",
+    "while_record",
     "windows",
 ]
