@@ -66,6 +66,8 @@ class Op:
       effect: whether the op must be kept although its results are unused.
       inline: for ops that hold a function and mean no more than its body: operands, attrs ->
         the function to inline.
+      prune: for ops that hold functions: (which results are used, **attrs) -> (op, positions of the
+        operands that are left, attrs, positions of the results that are left), or None where all are.
       differentiate: replaces `jvp` for ops whose results change under differentiation:
         (operands, tangents, **attrs) -> (results, tangents).
     """
@@ -82,6 +84,7 @@ class Op:
     effect: bool = False
     inline: Callable[..., Function] | None = None
     differentiate: Callable[..., Any] | None = None
+    prune: Callable[..., Any] | None = None
     cache: dict[Types, Types] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:

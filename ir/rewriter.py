@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ir.contents import has_effects
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Function, Value, attr_key
 from ir.errors import IRTypeError
 from ir.op import Builder, Op, building
@@ -328,7 +329,7 @@ class _Rewriter(Builder):
         loose = self.loose
         while loose:
             eqn = self.definitions.get(loose.pop())
-            if eqn is None or eqn.op.effect or any(self.uses.get(r, 0) for r in eqn.results):
+            if eqn is None or has_effects(eqn) or any(self.uses.get(r, 0) for r in eqn.results):
                 continue
             for result in eqn.results:
                 del self.definitions[result]

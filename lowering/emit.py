@@ -87,6 +87,17 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([value(v) for v in function.results])
 
 
+def types_of(operands: Sequence[Any]) -> tuple[ir.TensorType, ...]:
+    """Types of JAX values."""
+    avals = [jax.typeof(x) for x in operands]
+    return tuple([ir.TensorType(tuple(a.shape), _dtype(a.dtype)) for a in avals])
+
+
+def _dtype(dtype: Any) -> ir.DType:
+    name = str(dtype)
+    return ir.dtype_named(name) if name.startswith("key<") else ir.from_numpy(dtype)
+
+
 def with_weak_types(results: Sequence[Any], weak: Sequence[bool]) -> tuple[Any, ...]:
     """JAX values with the given weak types; those beyond the end of `weak` are not weakly typed.
 

@@ -2,6 +2,7 @@
 
 from ir.ops import (
     calls,
+    cond,
     contraction,
     convert,
     convolution,
@@ -16,15 +17,19 @@ from ir.ops import (
     random,
     reduce,
     reduce_window,
+    replay,
     scatter,
     shape,
     sorting,
     special,
+    while_loop,
+    while_record,
     windows,
 )
 
 __all__ = [
     "calls",
+    "cond",
     "contraction",
     "convert",
     "convolution",
@@ -39,9 +44,12 @@ __all__ = [
     "random",
     "reduce",
     "reduce_window",
+    "replay",
     "scatter",
     "shape",
     "sorting",
     "special",
+    "while_loop",
+    "while_record",
     "windows",
 ]

@@ -76,6 +76,7 @@ def op(
     effect: bool = False,
     inline: Callable[..., Function] | None = None,
     differentiate: Callable[..., Any] | None = None,
+    prune: Callable[..., Any] | None = None,
 ) -> Op:
     """Declare an op. `attrs` are names (all required) or names with defaults; see `ir.op.Op`."""
     declared = attrs if isinstance(attrs, dict) else dict.fromkeys(attrs, REQUIRED)
@@ -93,6 +94,7 @@ def op(
             effect=effect,
             inline=inline,
             differentiate=differentiate,
+            prune=prune,
         )
     )
 

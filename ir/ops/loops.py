@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ir.contents import has_effects
 from ir.core import Eqn, Function, Value
 from ir.errors import IRTypeError, ShapeError
 from ir.op import Builder, Linear, building, current_builder
+from ir.ops.carries import at, chosen, needed_carries
 from ir.ops.elementwise import add
 from ir.ops.families import REQUIRED, check, materialize, op
 from ir.ops.shape import transpose, zeros
@@ -254,7 +256,7 @@ def _hoist(eqns: Sequence[Eqn], invariant: Sequence[Value]) -> tuple[list[Eqn], 
     outside: list[Eqn] = []
     inside: list[Eqn] = []
     for eqn in eqns:
-        if not eqn.op.effect and known.issuperset(eqn.operands):
+        if not has_effects(eqn) and known.issuperset(eqn.operands):
             outside.append(eqn)
             known.update(eqn.results)
         else:
@@ -396,6 +398,19 @@ def _batch(
     return (*outs[:num_carry], *ys), (*mask[num_consts:split], *flags[num_carry:])
 
 
+def _prune(used: list[bool], *, function: Function, num_consts: int, num_carry: int, **loop: Any) -> Any:
+    body, read, needed = needed_carries(function, num_consts, num_carry, used)
+    if all(read) and all(needed):
+        return None
+    attrs = {
+        **loop,
+        "function": body.replace(params=chosen(body.params, read)),
+        "num_consts": sum(read[:num_consts]),
+        "num_carry": sum(needed[:num_carry]),
+    }
+    return scan, at(read), attrs, at(needed)
+
+
 scan = op(
     "scan",
     attrs={
@@ -413,4 +428,5 @@ scan = op(
     transpose=_transpose,
     batch=_batch,
     flops=_scan_flops,
+    prune=_prune,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ir.contents import has_effects
 from ir.core import Eqn, Function, Value, attr_key
 from ir.ops.calls import optimization_barrier
 from ir.ops.elementwise import add, and_, eq, mul, ne, or_, xor_
@@ -32,7 +33,7 @@ def cse(function: Function) -> Function:
         if replaced and not replaced.keys().isdisjoint(operands):
             operands = tuple([replaced.get(v, v) for v in operands])
             eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-        if eqn.op.effect or eqn.op is optimization_barrier:
+        if eqn.op is optimization_barrier or has_effects(eqn):
             eqns.append(eqn)
             continue
         if eqn.op in _COMMUTATIVE and id(operands[0]) > id(operands[1]):

@@ -25,6 +25,10 @@ FAMILIES = (
     "random",
     "calls",
     "loops",
+    "cond",
+    "while_loop",
+    "while_record",
+    "replay",
 )
 SAMPLES: list[Sample] = [
     s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES

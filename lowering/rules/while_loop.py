@@ -1,0 +1,25 @@
+"""Lowering of `ir.ops.while_loop`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from ir.ops.while_loop import while_without_lanes
+from lowering.emit import emit, lowers, types_of, with_weak_types
+
+
+@lowers("while_loop")
+def _while_loop(*operands: Any, lanes: Any, **attrs: Any) -> Any:
+    if lanes:
+        program = while_without_lanes(types_of(operands), {**attrs, "lanes": lanes}, safe=False)
+        return emit(program, operands)
+    cond, body = attrs["cond"], attrs["body"]
+    at = attrs["num_cond_consts"]
+    split = at + attrs["num_body_consts"]
+    return jax.lax.while_loop(
+        lambda carry: emit(cond, (*operands[:at], *carry))[0],
+        lambda carry: with_weak_types(emit(body, (*operands[at:split], *carry)), ()),
+        with_weak_types([jax.numpy.asarray(x) for x in operands[split:]], ()),
+    )
