@@ -7,8 +7,8 @@ Invariant: the thread's innermost trace is restored on every exit, and a finishe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -138,12 +138,23 @@ class Traced:
       captures: the outer objects, in the order of the params.
       out_tree: structure of the Python result.
       out_weak: which flat results are weakly typed.
+      fixed: leaves of the Python result that are no results of `function`, by position among all.
     """
 
     function: ir.Function
     captures: tuple[Any, ...]
     out_tree: Any
     out_weak: tuple[bool, ...]
+    fixed: Mapping[int, Any] = field(default_factory=dict)
+
+    def unflatten(self, results: Sequence[Any]) -> Any:
+        """The Python result with these in the place of the flat results."""
+        leaves: Sequence[Any] = results
+        if self.fixed:
+            rest = iter(results)
+            count = self.out_tree.num_leaves
+            leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(count)]
+        return jax.tree_util.tree_unflatten(self.out_tree, leaves)
 
 
 def trace_flat(
@@ -154,6 +165,7 @@ def trace_flat(
     name: str = "f",
     names: Sequence[str] = (),
     inputs: Inputs | None = None,
+    has_aux: bool = False,
 ) -> Traced:
     """Record `fn`, which takes one traced value for each type and returns a pytree.
 
@@ -163,6 +175,8 @@ def trace_flat(
       name: of the function, for printing.
       names: of the arguments, for printing.
       inputs: the arguments, where control flow on values may be answered by evaluation.
+      has_aux: `fn` returns `(result, aux)`; leaves of `aux` that do not depend on the arguments may be
+        any objects and are returned as they are.
 
     Raises:
       ArgumentTypeError: a result is no array and no number.
@@ -177,6 +191,11 @@ def trace_flat(
         with building(trace):
             out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
             leaves, tree = jax.tree_util.tree_flatten(out)
+            fixed: dict[int, Any] = {}
+            if has_aux:
+                start = len(jax.tree_util.tree_leaves(out[0]))
+                fixed = {i: x for i, x in enumerate(leaves) if i >= start and not _is_of(trace, x)}
+                leaves = [x for i, x in enumerate(leaves) if i not in fixed]
             results = [_lifted_result(trace, leaf, name) for leaf in leaves]
     finally:
         ACTIVE.discard(id(trace))
@@ -189,7 +208,15 @@ def trace_flat(
         tuple([r.value for r in results]),
         name,
     )
-    return Traced(function, tuple([x for x, _, _ in captures]), tree, tuple([r.weak for r in results]))
+    weak_results = tuple([r.weak for r in results])
+    return Traced(function, tuple([x for x, _, _ in captures]), tree, weak_results, fixed)
+
+
+def _is_of(trace: Trace, x: Any) -> bool:
+    """Whether `x` is a value of `trace`, or an object that stands for one."""
+    if type(x) is not Tensor and hasattr(x, "__jax_array__") and not isinstance(x, (type, jax.Array)):
+        x = x.__jax_array__()
+    return type(x) is Tensor and x.owner is trace
 
 
 def _lifted_result(trace: Trace, leaf: Any, name: str) -> Tensor:
