@@ -114,13 +114,12 @@ def value_and_grad(
         moved = [w and t.dtype.is_inexact for w, t in zip(wanted, flat.types, strict=True)]
         traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f), True)
         nonzero = (*[False] * len(traced.captures), *moved)
-        weak_grads = [w for w, m in zip(flat.weak, moved, strict=True) if m]
         outs = apply(
             ("value_and_grad", nonzero),
             traced.function,
             lambda fn: transforms.value_and_grad(fn, nonzero),
             (*traced.captures, *flat.leaves),
-            (*traced.out_weak, *weak_grads),
+            (*traced.out_weak, *_weak_cotangents(flat, moved, ())),
         )
         count = len(traced.function.results)
         out = traced.unflatten(outs[:count])
@@ -233,6 +232,22 @@ def _of_inexact(flags: Sequence[bool], types: Sequence[TensorType]) -> tuple[boo
     return tuple([f for f, t in zip(flags, types, strict=True) if t.dtype.is_inexact])
 
 
+def _weak_cotangents(flat: Flat, moved: Sequence[bool], results: Sequence[TensorType]) -> tuple[bool, ...]:
+    """Which cotangents of the moved arguments are weakly typed: those of arguments that are.
+
+    As in JAX, not those of complex arguments where all results are real: putting real and imaginary
+    parts together gives a strong type.
+    """
+    stays = any(t.dtype.is_complex for t in results)
+    return tuple(
+        [
+            weak and (stays or not type_.dtype.is_complex)
+            for weak, type_, m in zip(flat.weak, flat.types, moved, strict=True)
+            if m
+        ]
+    )
+
+
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(f(*primals), its derivative in the direction `tangents`), both of the structure of the result.
 
@@ -322,7 +337,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         lambda fn: transforms.split_vjp(fn, nonzero, seeded),
     )
     result, aux = traced.unflatten(outs)
-    weak = _of_inexact(flat.weak, flat.types)
+    weak = _weak_cotangents(flat, moved, main_types)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         seeds = _seeds(cotangent, main_types, main_tree, "vjp: the cotangent")
