@@ -5,8 +5,8 @@
     value    ::= a param or a result of exactly one equation
 
 Values and equations are immutable and compare by identity: a value *is* its definition. Functions
-compare and hash by structure, up to the names of values and the source locations, so that a
-function is its own cache key. An attribute is a hashable Python value; a nested `Function` is one.
+compare and hash by structure (`ir.structure`), up to the names of values and the source locations, so
+that a function is its own cache key. An attribute is a hashable Python value; a nested `Function` is one.
 Imports `ir.types`, `ir.source` and `ir.errors` only.
 """
 
@@ -24,6 +24,7 @@ from ir.types import DType, TensorType, from_numpy
 
 if TYPE_CHECKING:
     from ir.op import Op
+    from ir.structure import Structure
 
 Array = npt.NDArray[Any]
 Attrs = Mapping[str, Any]
@@ -168,25 +169,24 @@ class Function:
     def out_types(self) -> tuple[TensorType, ...]:
         return tuple([r.type for r in self.results])
 
-    def key(self) -> tuple[Any, ...]:
-        """A tuple that is equal for equal functions; linear in the number of equations."""
-        found = self._cache.get("key")
+    def key(self) -> Structure:
+        """What equal functions have in common, one object; linear in the equations when first asked for."""
+        found = self._cache.get("structure")
         if found is None:
-            found = self._cache["key"] = _structure(self)
+            from ir.structure import structure
+
+            found = structure(self)
         return found
 
     def __hash__(self) -> int:
-        found = self._cache.get("hash")
-        if found is None:
-            found = self._cache["hash"] = hash(self.key())
-        return found
+        return hash(self.key())
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
         if not isinstance(other, Function):
             return NotImplemented
-        return hash(self) == hash(other) and self.key() == other.key()
+        return self.key() is other.key()
 
     def __str__(self) -> str:
         from ir.printer import to_text
@@ -216,23 +216,6 @@ class Function:
         )
 
 
-def _structure(function: Function) -> tuple[Any, ...]:
-    number: dict[Value, int] = {}
-    for param in function.params:
-        number[param] = len(number)
-    flat: list[Any] = [tuple([p.type for p in function.params])]
-    for eqn in function.eqns:
-        flat.append(eqn.op)
-        if eqn.attrs:
-            flat.append(tuple([attr_key(v) for v in eqn.attrs.values()]))
-        flat.append(tuple([number[v] for v in eqn.operands]))
-        for result in eqn.results:
-            number[result] = len(number)
-            flat.append(result.type)
-    flat.append(tuple([number[v] for v in function.results]))
-    return tuple(flat)
-
-
 def attr_key(value: Any) -> Any:
     """A hashable stand-in that tells 1, 1.0 and True, and 0.0 and -0.0, apart."""
     kind = type(value)
@@ -242,7 +225,7 @@ def attr_key(value: Any) -> Any:
         return (float, value.hex())
     if kind is bool or kind is int or kind is complex:
         return (kind, repr(value))
-    return value
+    return value.key() if kind is Function else value
 
 
 def nested_functions(eqn: Eqn) -> Iterator[Function]:
@@ -252,6 +235,48 @@ def nested_functions(eqn: Eqn) -> Iterator[Function]:
             yield value
         elif isinstance(value, tuple):
             yield from (item for item in value if isinstance(item, Function))
+
+
+def holders(function: Function) -> tuple[int, ...]:
+    """Positions of the equations that hold functions."""
+    found = function._cache.get("holders")
+    if found is None:
+        found = tuple(
+            [
+                i
+                for i, eqn in enumerate(function.eqns)
+                if eqn.attrs
+                and any(type(a) is Function or type(a) is tuple for a in eqn.attrs.values())
+                and next(nested_functions(eqn), None) is not None
+            ]
+        )
+        function._cache["holders"] = found
+    return found
+
+
+def inner_first(function: Function, unless: str | None = None) -> Iterator[Function]:
+    """The function and all inside it, each once, a nested one before those that hold it. No recursion.
+
+    Args:
+      unless: leave out functions that have this in their cache, with what is inside them.
+    """
+    if unless is not None and unless in function._cache:
+        return
+    seen = {id(function)}
+    stack = [(function, _below(function))]
+    while stack:
+        top, rest = stack[-1]
+        below = next(rest, None)
+        if below is None:
+            stack.pop()
+            yield top
+        elif id(below) not in seen and (unless is None or unless not in below._cache):
+            seen.add(id(below))
+            stack.append((below, _below(below)))
+
+
+def _below(function: Function) -> Iterator[Function]:
+    return (nested for i in holders(function) for nested in nested_functions(function.eqns[i]))
 
 
 def map_nested(attrs: Attrs, change: Callable[[Function], Function]) -> Attrs:

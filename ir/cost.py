@@ -8,10 +8,10 @@ is costed once, so that everything here is linear. Imports the core of `ir` only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ir.core import Eqn, Function, Value, nested_functions
+from ir.core import Eqn, Function, Value, inner_first, nested_functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def live_memory(function: Function) -> LiveMemory:
     what its nested functions hold beyond their params and results.
     """
     if "live_memory" not in function._cache:
-        for below in _inner_first(function):
+        for below in inner_first(function):
             if "live_memory" not in below._cache:
                 below._cache["live_memory"], below._cache["temporary_bytes"] = _sweep(below)
     return function._cache["live_memory"]  # type: ignore[no-any-return]
@@ -129,7 +129,7 @@ def eqn_cost(eqn: Eqn) -> EqnCost:
 
 def summary(function: Function) -> Summary:
     """All totals of a function; print it."""
-    ops = Counter(eqn.op.name for below in _inner_first(function) for eqn in below.eqns)
+    ops = Counter(eqn.op.name for below in inner_first(function) for eqn in below.eqns)
     return Summary(
         name=function.name,
         equations=ops.total(),
@@ -179,29 +179,10 @@ def _eqn_temporary(eqn: Eqn) -> int:
 def _cached(function: Function, name: str, cost: Callable[[Eqn], int]) -> int:
     """The sum over the equations, found for nested functions first, so that nothing recurses."""
     if name not in function._cache:
-        for below in _inner_first(function):
+        for below in inner_first(function):
             if name not in below._cache:
                 below._cache[name] = sum([cost(eqn) for eqn in below.eqns])
     return function._cache[name]  # type: ignore[no-any-return]
-
-
-def _inner_first(function: Function) -> Iterator[Function]:
-    """The function and all inside it, each once, a nested one before those that hold it."""
-    seen = {id(function)}
-    stack = [(function, _nested(function))]
-    while stack:
-        top, rest = stack[-1]
-        below = next(rest, None)
-        if below is None:
-            stack.pop()
-            yield top
-        elif id(below) not in seen:
-            seen.add(id(below))
-            stack.append((below, _nested(below)))
-
-
-def _nested(function: Function) -> Iterator[Function]:
-    return (nested for eqn in function.eqns if eqn.attrs for nested in nested_functions(eqn))
 
 
 def _sweep(function: Function) -> tuple[LiveMemory, int]:

@@ -33,7 +33,7 @@ from ir.types import DType, Shape, TensorType, dtypes
 
 _MAX_RANK: Final = 63  # NumPy's, less one axis for the words of keys
 _MAX_DIM: Final = 2**63 - 1
-_MAX_FUNCTIONS: Final = 150  # inside one another; comparing functions recurses
+_MAX_FUNCTIONS: Final = 150  # inside one another
 _MAX_TUPLES: Final = 100  # inside one another
 _CONSTANTS: Final = {"None": None, "True": True, "False": False, "nan": float("nan"), "inf": float("inf")}
 _ELEMENT_NAMES: Final = frozenset({"True", "False", "nan", "inf"})

@@ -64,7 +64,7 @@ def _any_value(x: Tensor) -> Any:
     return jax.lax.optimization_barrier(zeros)  # type: ignore[no-untyped-call]
 
 
-def through_jax(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], name: str) -> Any:
+def through_jax(fn: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
     """The result of `fn` in the innermost trace, recorded by tracing it with JAX.
 
     Traced values among the arguments become tracers of JAX, everything else is passed as it is.
@@ -75,7 +75,7 @@ def through_jax(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     """
     trace = state.trace
     assert trace is not None
-    leaves, tree = tree_flatten((tuple(args), kwargs))
+    leaves, tree = tree_flatten((args, kwargs))
     where = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
     operands = [trace.lift(leaves[i]) for i in where]
     closed_over: dict[Value, Tensor] = {}

@@ -7,8 +7,9 @@ Invariant: the thread's innermost trace is restored on every exit, and a finishe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -141,12 +142,23 @@ class Traced:
       captures: the outer objects, in the order of the params.
       out_tree: structure of the Python result.
       out_weak: which flat results are weakly typed.
+      fixed: leaves of the Python result that are no results of `function`, by position among all.
     """
 
     function: ir.Function
     captures: tuple[Any, ...]
     out_tree: Any
     out_weak: tuple[bool, ...]
+    fixed: Mapping[int, Any] = field(default_factory=dict)
+
+    def unflatten(self, results: Sequence[Any]) -> Any:
+        """The Python result with these in the place of the flat results."""
+        leaves: Sequence[Any] = results
+        if self.fixed:
+            rest = iter(results)
+            count = self.out_tree.num_leaves
+            leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(count)]
+        return jax.tree_util.tree_unflatten(self.out_tree, leaves)
 
 
 def trace_flat(
@@ -157,6 +169,7 @@ def trace_flat(
     name: str = "f",
     names: Sequence[str] = (),
     inputs: Inputs | None = None,
+    has_aux: bool = False,
 ) -> Traced:
     """Record `fn`, which takes one traced value for each type and returns a pytree.
 
@@ -166,13 +179,23 @@ def trace_flat(
       name: of the function, for printing.
       names: of the arguments, for printing.
       inputs: the arguments, where control flow on values may be answered by evaluation.
+      has_aux: `fn` returns `(result, aux)`; leaves of `aux` that do not depend on the arguments may be
+        any objects and are returned as they are.
 
     Raises:
       ArgumentTypeError: a result is no array and no number.
     """
     params = tuple([Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)])
-    outer = state.trace
-    trace, results, tree = _recorded(fn, params, weak, name, inputs, outer or state.bridge)
+    parent = state.trace or state.bridge
+    try:
+        trace, results, tree, fixed = _recorded(fn, Trace(parent, inputs), params, weak, name, has_aux)
+    except Exception as error:
+        from tracer.bridge import handed_to_jax, through_jax
+
+        if not handed_to_jax(error):
+            raise
+        by_jax = functools.partial(through_jax, fn, name)
+        trace, results, tree, fixed = _recorded(by_jax, Trace(parent, inputs), params, weak, name, has_aux)
     captures = tuple(trace.captures.values())
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),
@@ -180,49 +203,51 @@ def trace_flat(
         tuple([r.value for r in results]),
         name,
     )
-    return Traced(function, tuple([x for x, _, _ in captures]), tree, tuple([r.weak for r in results]))
+    weak_results = tuple([r.weak for r in results])
+    return Traced(function, tuple([x for x, _, _ in captures]), tree, weak_results, fixed)
+
+
+def _is_of(trace: Trace, x: Any) -> bool:
+    """Whether `x` is a value of `trace`, or an object that stands for one."""
+    if type(x) is not Tensor and hasattr(x, "__jax_array__") and not isinstance(x, (type, jax.Array)):
+        x = x.__jax_array__()
+    return type(x) is Tensor and x.owner is trace
 
 
 def _recorded(
     fn: Callable[..., Any],
+    trace: Trace,
     params: tuple[Value, ...],
     weak: Sequence[bool],
     name: str,
-    inputs: Inputs | None,
-    parent: Trace | Bridge | None,
-) -> tuple[Trace, list[Tensor], Any]:
-    """(trace, results, their structure) of one run of `fn`; of a second one by JAX where it calls JAX."""
-    first: Exception | None = None
-    while True:
-        trace = Trace(parent, inputs)
-        trace.args = params
-        outer = state.trace
-        state.trace = trace
-        ACTIVE.add(id(trace))
-        try:
-            with building(trace):
-                given = [Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)]
-                if first is None:
-                    out = fn(*given)
-                else:
-                    from tracer.bridge import through_jax
+    has_aux: bool,
+) -> tuple[Trace, list[Tensor], Any, dict[int, Any]]:
+    """Run `fn` while `trace` records: (trace, results, structure of all leaves, leaves that are none).
 
-                    out = through_jax(fn, given, {}, name)
-                leaves, tree = jax.tree_util.tree_flatten(out)
-                results = [_lifted_result(trace, leaf, name) for leaf in leaves]
-            if first is not None or not trace.jax_called:
-                return trace, results, tree
-            first = JaxCallError(f"{name} calls JAX")
-        except Exception as error:
-            from tracer.bridge import handed_to_jax
-
-            if first is not None or not (trace.jax_called or handed_to_jax(error)):
-                raise
-            first = error
-        finally:
-            ACTIVE.discard(id(trace))
-            state.trace = outer
-            trace.active = False
+    Raises:
+      JaxCallError: a traced value was handed to JAX, even where `fn` caught what JAX said of it.
+    """
+    outer = state.trace
+    trace.args = params
+    state.trace = trace
+    ACTIVE.add(id(trace))
+    try:
+        with building(trace):
+            out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
+            leaves, tree = jax.tree_util.tree_flatten(out)
+            fixed: dict[int, Any] = {}
+            if has_aux:
+                start = len(jax.tree_util.tree_leaves(out[0]))
+                fixed = {i: x for i, x in enumerate(leaves) if i >= start and not _is_of(trace, x)}
+                leaves = [x for i, x in enumerate(leaves) if i not in fixed]
+            results = [_lifted_result(trace, leaf, name) for leaf in leaves]
+    finally:
+        ACTIVE.discard(id(trace))
+        state.trace = outer
+        trace.active = False
+    if trace.jax_called:
+        raise JaxCallError(f"{name} hands traced values to JAX")
+    return trace, results, tree, fixed
 
 
 def _lifted_result(trace: Trace, leaf: Any, name: str) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.core import Function, Opaque
+from ir.core import Function, Opaque, inner_first
 from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
 from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
@@ -84,6 +84,7 @@ call = op(
 
 
 def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Function, barrier: bool) -> Any:
+    from ir.passes.dce import dce
     from ir.transforms.jvp import jvp
     from ir.transforms.linearize import LinearBuilder, linearize
 
@@ -100,7 +101,11 @@ def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Functio
             tuple([t for t in split.tangent_results if t is not None]),
             f"jvp_{function.name}",
         )
-        results = _results(checkpoint(*operands, function=function, barrier=barrier))
+        primal = function
+        if _has_custom_rules(function):
+            # The values are then those of the rules, which need not have the derivatives of the function.
+            primal = dce(Function(split.params, split.eqns, split.results, function.name))
+        results = _results(checkpoint(*operands, function=primal, barrier=barrier))
         outs = iter(
             _results(checkpoint(*operands, *given, function=program, barrier=True)) if any(present) else ()
         )
@@ -109,6 +114,11 @@ def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Functio
         both = _results(checkpoint(*operands, *given, function=program, barrier=barrier))
         results, outs = both[: len(present)], iter(both[len(present) :])
     return results, tuple([next(outs) if p else None for p in present])
+
+
+def _has_custom_rules(function: Function) -> bool:
+    custom = (custom_jvp_call, custom_vjp_call)
+    return any(eqn.op in custom for each in inner_first(function) for eqn in each.eqns)
 
 
 def _checkpoint_batch(operands: Any, batched: Any, size: int, *, function: Function, barrier: bool) -> Any:

@@ -285,65 +285,68 @@ def _transpose(
     starts = linear[num_consts:split]
     linear[num_consts:split] = [True] * num_carry
     params = function.params
+    carried = params[num_consts:split]
     lin = [p for p, is_linear in zip(params, linear, strict=True) if is_linear]
     seeds = [Value(r.type) for r in function.results]
-    has_ct = [True] * num_carry + [ct is not None for ct in cts[num_carry:]]
     sorted_ = LinearBuilder(lin)
     for eqn in function.eqns:
         sorted_.append(eqn)
     outputs = [r if r in sorted_.linear else None for r in function.results]
-    builder = Builder()
-    sums = [p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if is_linear]
+    # A carry has a cotangent if one comes from outside, or from one that has. What has none stays without:
+    # zeros that take part would turn into nan where they meet an infinite derivative.
+    has_ct = [ct is not None for ct in cts]
+    while True:
+        builder = Builder()
+        with building(builder):
+            given = [s if h else None for s, h in zip(seeds, has_ct, strict=True)]
+            pulled = pull(sorted_.linear_eqns, lin, outputs, given)
+        of = {p: ct for p, ct in zip(lin, pulled, strict=True) if ct is not None}
+        more = [h or p in of for h, p in zip(has_ct[:num_carry], carried, strict=True)]
+        if more == has_ct[:num_carry]:
+            break
+        has_ct[:num_carry] = more
+    sums = [p for p in params[:num_consts] if p in of]
+    stacked = [p for p in params[split:] if p in of]
     totals = [Value(p.type) for p in sums]
+    kept = [k for k in range(num_carry) if has_ct[k]]
     with building(builder):
-        pulled = pull(
-            sorted_.linear_eqns, lin, outputs, [s if h else None for s, h in zip(seeds, has_ct, strict=True)]
-        )
-        of = {p: zeros(p.type) if ct is None else ct for p, ct in zip(lin, pulled, strict=True)}
         new_totals = [add(t, of[p]) for t, p in zip(totals, sums, strict=True)]
-        new_carry = [of[p] for p in params[num_consts:split]]
-        x_outs = [of[p] for p, is_linear in zip(params[split:], linear[split:], strict=True) if is_linear]
+        new_carry = [_or_zeros(of.get(carried[k]), carried[k]) for k in kept]
     consts = [
         p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if not is_linear
     ]
     read = [p for p, is_linear in zip(params[split:], linear[split:], strict=True) if not is_linear]
     y_seeds = [s for s, h in zip(seeds[num_carry:], has_ct[num_carry:], strict=True) if h]
     back = Function(
-        (*consts, *totals, *seeds[:num_carry], *read, *y_seeds),
+        (*consts, *totals, *[seeds[k] for k in kept], *read, *y_seeds),
         (*sorted_.eqns, *builder.eqns),
-        (*new_totals, *new_carry, *x_outs),
+        (*new_totals, *new_carry, *[of[p] for p in stacked]),
         f"transpose_{function.name}",
     )
     const_values = [x for x in operands[:num_consts] if not isinstance(x, Linear)]
     read_values = [x for x in operands[split:] if not isinstance(x, Linear)]
-    start = [zeros(p.type) for p in sums]
-    carry_cts = [
-        zeros(p.type) if ct is None else ct
-        for p, ct in zip(params[num_consts:split], cts[:num_carry], strict=True)
-    ]
-    y_cts = [ct for ct in cts[num_carry:] if ct is not None]
     outs = _results(
         scan(
             *const_values,
-            *start,
-            *carry_cts,
+            *[zeros(p.type) for p in sums],
+            *[_or_zeros(cts[k], carried[k]) for k in kept],
             *read_values,
-            *y_cts,
+            *[ct for ct in cts[num_carry:] if ct is not None],
             function=back,
             num_consts=len(const_values),
-            num_carry=len(sums) + num_carry,
+            num_carry=len(sums) + len(kept),
             length=length,
             reverse=not reverse,
             unroll=unroll,
         )
     )
-    of_const, of_carry = iter(outs[: len(sums)]), outs[len(sums) : len(sums) + num_carry]
-    of_xs = iter(outs[len(sums) + num_carry :])
-    return (
-        *[next(of_const) if is_linear else None for is_linear in linear[:num_consts]],
-        *[ct if wanted else None for ct, wanted in zip(of_carry, starts, strict=True)],
-        *[next(of_xs) if is_linear else None for is_linear in linear[split:]],
-    )
+    found = dict(zip((*sums, *[carried[k] for k in kept], *stacked), outs, strict=True))
+    wanted = [*linear[:num_consts], *starts, *linear[split:]]
+    return tuple([found.get(p) if w else None for p, w in zip(params, wanted, strict=True)])
+
+
+def _or_zeros(ct: Value | None, like: Value) -> Value:
+    return zeros(like.type) if ct is None else ct
 
 
 def _swap_leading(x: Value) -> Value:

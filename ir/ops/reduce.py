@@ -15,8 +15,9 @@ from ir.errors import DifferentiationError, IRTypeError, ShapeError
 from ir.numerics import sorting
 from ir.numerics.precision import highest, is_complex, is_float, lowest, narrow, widen
 from ir.op import Op, build, current_builder, inline
+from ir.ops.calls import stop_gradient
 from ir.ops.convert import convert
-from ir.ops.elementwise import div, eq, mul
+from ir.ops.elementwise import div, eq, ge, le, mul, or_, select
 from ir.ops.families import (
     BITS,
     LINEAR,
@@ -32,13 +33,17 @@ from ir.ops.families import (
 )
 from ir.ops.shape import (
     broadcast_along,
+    broadcast_in_dim,
     concatenate,
+    full,
+    full_like,
+    iota,
     permute,
     reshape_to,
     slice_axis,
     squeeze,
 )
-from ir.types import DType, Shape, TensorType
+from ir.types import DType, Shape, TensorType, i32
 
 Axes = tuple[int, ...]
 Values = tuple[Value, ...]
@@ -188,19 +193,59 @@ def _extremum(function: np.ufunc, bound: Callable[[Any], Any]) -> Callable[..., 
     return eval_rule
 
 
-def _extremum_jvp(tangents: Any, operands: Any, results: Any, *, axes: Axes) -> Any:
-    """All elements that attain the extremum share its derivative equally; it is nan where that is nan."""
+def _index_of_extremum(x: Value, axes: Axes, bound: Callable[[Any], Any], beats: Op) -> Values:
+    """Where along the axes, flattened, an element of `x` attains its extremum; any of those that do;
+    and the places of all elements.
+
+    One reduction of values with their places. Without meaning where there is a nan or nothing but bounds.
+    """
+    sizes = [x.type.shape[a] for a in axes]
+    order = sorted(range(len(axes)), key=lambda i: axes[i])
+    places = reshape_to(iota(shape=(math.prod(sizes),), dtype=i32, axis=0), tuple([sizes[i] for i in order]))
+    spread = broadcast_in_dim(places, shape=x.type.shape, dims=tuple([axes[i] for i in order]))
+    scalars = [TensorType((), d) for d in (x.type.dtype, i32, x.type.dtype, i32)]
+
+    def better(a: Value, i: Value, b: Value, j: Value) -> Values:
+        first = beats(a, b)
+        return select(first, a, b), select(first, i, j)
+
+    function = build(scalars, better, "better", source=current_builder().source)
+    inits = (full((), _identity(bound, x.type.dtype.np), x.type.dtype), full((), -1, i32))
+    # The place is that of an element, which does not move: no derivative to compute of it.
+    return reduce(stop_gradient(x), spread, *inits, function=function, axes=axes)[1], spread
+
+
+def _extremum_jvp(
+    bound: Callable[[Any], Any], beats: Op, tangents: Any, operands: Any, results: Any, *, axes: Axes
+) -> Any:
+    """All elements that attain the extremum share its derivative equally; it is nan where that is nan.
+
+    One of them is known by its place: XLA may compute `x` once for the extremum and again here with
+    other roundings, and then it equals the extremum nowhere.
+    """
     (dx,), (x,), (y,) = tangents, operands, results
-    attains = convert(eq(x, broadcast_along(y, x.type.shape, axes)), dtype=x.type.dtype)
+    shape = x.type.shape
+    attains = eq(x, broadcast_along(y, shape, axes))
+    if not x.type.dtype.is_complex and x.type.size:
+        place, places = _index_of_extremum(x, axes, bound, beats)
+        known = select(eq(y, y), place, full_like(place, -1))
+        attains = or_(attains, eq(places, broadcast_along(known, shape, axes)))
+    attains = convert(attains, dtype=x.type.dtype)
     return (div(reduce_sum(mul(dx, attains), axes=axes), reduce_sum(attains, axes=axes)),)
 
 
 # Complex numbers are ordered by their real, then their imaginary parts.
 reduce_max = _reduction(
-    "reduce_max", on=ORDERED | NUMBER, eval=_extremum(np.maximum, lowest), jvp=_extremum_jvp
+    "reduce_max",
+    on=ORDERED | NUMBER,
+    eval=_extremum(np.maximum, lowest),
+    jvp=partial(_extremum_jvp, lowest, ge),
 )
 reduce_min = _reduction(
-    "reduce_min", on=ORDERED | NUMBER, eval=_extremum(np.minimum, highest), jvp=_extremum_jvp
+    "reduce_min",
+    on=ORDERED | NUMBER,
+    eval=_extremum(np.minimum, highest),
+    jvp=partial(_extremum_jvp, highest, le),
 )
 
 

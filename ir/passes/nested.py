@@ -7,9 +7,9 @@ Bodies are changed inside only: nothing moves into a nested function or out of i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from ir.core import Eqn, Function, map_nested, nested_functions
+from ir.core import Eqn, Function, holders, inner_first, map_nested
 
 Pass = Callable[[Function], Function]
 
@@ -22,46 +22,11 @@ def deep(local: Pass) -> Pass:
         if not holders(function):
             return local(function)
         done: dict[int, Function] = {}
-        for each in _inner_first(function):
+        for each in inner_first(function):
             done[id(each)] = local(_with_nested(each, done))
         return done[id(function)]
 
     return change
-
-
-def holders(function: Function) -> tuple[int, ...]:
-    """Positions of the equations that hold functions."""
-    found = function._cache.get("holders")
-    if found is None:
-        found = tuple(
-            [
-                i
-                for i, eqn in enumerate(function.eqns)
-                if eqn.attrs
-                and any(type(a) is Function or type(a) is tuple for a in eqn.attrs.values())
-                and next(nested_functions(eqn), None) is not None
-            ]
-        )
-        function._cache["holders"] = found
-    return found
-
-
-def _below(function: Function) -> Iterator[Function]:
-    return (nested for i in holders(function) for nested in nested_functions(function.eqns[i]))
-
-
-def _inner_first(function: Function) -> Iterator[Function]:
-    seen = {id(function)}
-    stack = [(function, _below(function))]
-    while stack:
-        top, rest = stack[-1]
-        below = next(rest, None)
-        if below is None:
-            stack.pop()
-            yield top
-        elif id(below) not in seen:
-            seen.add(id(below))
-            stack.append((below, _below(below)))
 
 
 def _with_nested(function: Function, done: dict[int, Function]) -> Function:

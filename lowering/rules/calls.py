@@ -1,9 +1,10 @@
-"""Lowering of `ir.ops.calls`: bodies are inlined, rematerialised ones behind a barrier."""
+"""Lowering of `ir.ops.calls`: bodies are inlined, those that recompute something behind a barrier."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax
 from jax import lax
 
 import ir
@@ -18,7 +19,10 @@ def _call(*operands: Any, function: ir.Function) -> Any:
 
 @lowers("checkpoint")
 def _checkpoint(*operands: Any, function: ir.Function, barrier: bool) -> Any:
-    return emit(function, _barrier(operands) if barrier else operands)
+    if barrier:  # what it recomputes was computed before, and shall not be merged with that
+        return emit(function, _barrier(operands))
+    # Not differentiated yet: JAX may do so from outside, and then recomputes too.
+    return jax.checkpoint(lambda *xs: emit(function, xs))(*operands)
 
 
 def _barrier(operands: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -132,3 +132,85 @@ def test_inside_scan() -> None:
         )
 
     both(program)
+
+
+# Differentiated by JAX from outside --------------------------------------------------------------------
+
+
+def _identity(t: Any) -> Any:
+    return lambda x: x
+
+
+def _by_jvp(t: Any) -> Any:
+    same = t.custom_jvp(lambda x: x * 1.0)
+    same.defjvp(lambda primals, tangents: (primals[0], -2 * tangents[0]))
+    return same
+
+
+def _by_vjp(t: Any) -> Any:
+    same = t.custom_vjp(lambda x: x * 1.0)
+    same.defvjp(lambda x: (x, None), lambda _, ct: (-2 * ct,))
+    return same
+
+
+def _two_blocks(xp: Any, t: Any, rule: Any, wrap: Any) -> Any:
+    """Two layers, each keeping what `wrap` makes it keep; results are given to the second."""
+    inner = rule(t)
+
+    def layer(x: Any, w: Any) -> Any:
+        for _ in range(4):
+            x = xp.sin(inner(xp.sin(x @ w)))
+        return x
+
+    f = wrap(layer)
+    return t.jit(lambda x, w: f(f(x, w), w).sum())
+
+
+def residual_elements(f: Any, *args: Any) -> int:
+    """Elements of the arrays that JAX keeps from the forward to the backward pass."""
+    _, pull = jax.vjp(f, *args)
+    return sum(x.size for x in jax.tree_util.tree_leaves(pull))
+
+
+RULES = [_identity, _by_jvp, _by_vjp]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_jax_keeps_the_operands_only(rule: Any) -> None:
+    x, w = jnp.ones((32, 8)), jnp.ones((8, 8)) / 8
+    recomputed = residual_elements(_two_blocks(tnp, tr, rule, tr.checkpoint), x, w)
+    assert recomputed == residual_elements(_two_blocks(jnp, jax, rule, jax.checkpoint), x, w)
+    assert recomputed == 2 * x.size + w.size
+    assert residual_elements(_two_blocks(tnp, tr, rule, lambda f: f), x, w) > 10 * recomputed
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("order", ["grad", "grad of grad", "jvp of grad", "vmap of grad"])
+def test_jax_differentiates_it(rule: Any, order: str) -> None:
+    uses = {
+        "grad": lambda f: jax.grad(f, (0, 1))(A, A),
+        "grad of grad": lambda f: jax.grad(lambda x: jax.grad(f)(x, A).sum())(A),
+        "jvp of grad": lambda f: jax.jvp(jax.grad(f, (0, 1)), (A, A), (A, A)),
+        "vmap of grad": lambda f: jax.vmap(jax.grad(f), (0, None))(array(2, 4, 4), A),
+    }
+    ours, theirs = (uses[order](_two_blocks(xp, t, rule, t.checkpoint)) for xp, t in ((tnp, tr), (jnp, jax)))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_values_of_a_rule_are_differentiated_as_the_rule_computes_them(rule: Any) -> None:
+    """A rule may compute the value another way than the function, with other derivatives."""
+    x = jnp.float32(0.7)
+
+    def second(xp: Any, t: Any) -> Any:
+        block = t.checkpoint(lambda y: xp.sin(rule(t)(xp.sin(y))))
+        return t.grad(t.grad(lambda y: block(block(y))))(x)
+
+    assert_same(second(tnp, tr), second(jnp, jax))
+
+
+def test_undifferentiated_it_costs_nothing() -> None:
+    f = tr.jit(tr.checkpoint(block(tnp)))
+    text = f.lower(V, W).as_text()
+    assert "optimization_barrier" not in text
+    assert sines(text) == 2

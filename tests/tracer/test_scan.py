@@ -427,3 +427,21 @@ def test_equals_a_python_loop(steps: int, reverse: bool, unroll: int, seed: int)
 
     for got, want in zip(tr.value_and_grad(looped)(0.7), tr.value_and_grad(unrolled)(0.7), strict=True):
         assert_close(got, want, 1e-4)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_a_loop_does_not_use_has_no_cotangent(reverse: bool) -> None:
+    """A cotangent of zeros would be nan behind a square root at zero."""
+
+    def program(xp: Any, t: Any) -> Any:
+        scan = t.scan if t is tr else jax.lax.scan
+
+        def loss(x: Any) -> Any:
+            unused, carried = xp.sqrt(x * 0), xp.sqrt(x.sum() * 0)
+            step = lambda c, xs: ((c[0] * 2 + xs[0], c[1] * 3, c[1]), (xs[0] * c[0], xs[1] * c[1], c[2]))
+            (out, _, _), (ys, _, _) = scan(step, (x[0] * 1.0, carried, carried), (x, unused), reverse=reverse)
+            return out + ys.sum()
+
+        return t.grad(loss)(V)
+
+    both(program)

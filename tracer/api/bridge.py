@@ -30,7 +30,7 @@ def from_jax(f: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         if state.trace is None:
             return f(*args, **kwargs)
-        return through_jax(f, args, kwargs, function_name(f))
+        return through_jax(f, function_name(f), *args, **kwargs)
 
     return cast(F, call)
 

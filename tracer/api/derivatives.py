@@ -42,6 +42,7 @@ def trace_call(
     flat: Flat,
     moved: Sequence[bool],
     select: Callable[[Any], Any] | None = None,
+    has_aux: bool = False,
 ) -> Traced:
     """Record `fn` at flat arguments.
 
@@ -49,7 +50,8 @@ def trace_call(
       fn: the function.
       flat: its arguments.
       moved: which of them are being differentiated.
-      select: picks from the result of `fn` what to return.
+      select: makes what to return from the result of `fn`.
+      has_aux: what is returned is `(result, aux)`, whose `aux` may hold any objects.
     """
 
     def body(*leaves: Tensor) -> Any:
@@ -63,6 +65,7 @@ def trace_call(
         name=function_name(fn),
         names=flat.names,
         inputs=Inputs(flat.leaves, moved),
+        has_aux=has_aux,
     )
 
 
@@ -109,18 +112,17 @@ def value_and_grad(
         if not allow_int:
             _require_differentiable(flat, wanted, "grad")
         moved = [w and t.dtype.is_inexact for w, t in zip(wanted, flat.types, strict=True)]
-        traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f))
+        traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f), True)
         nonzero = (*[False] * len(traced.captures), *moved)
-        weak_grads = [w for w, m in zip(flat.weak, moved, strict=True) if m]
         outs = apply(
             ("value_and_grad", nonzero),
             traced.function,
             lambda fn: transforms.value_and_grad(fn, nonzero),
             (*traced.captures, *flat.leaves),
-            (*traced.out_weak, *weak_grads),
+            (*traced.out_weak, *_weak_cotangents(flat, moved, ())),
         )
         count = len(traced.function.results)
-        out = tree_unflatten(traced.out_tree, outs[:count])
+        out = traced.unflatten(outs[:count])
         value = (out[0], out[1]) if has_aux else out[0]
         computed = iter(outs[count:])
         grads = {}
@@ -230,6 +232,22 @@ def _of_inexact(flags: Sequence[bool], types: Sequence[TensorType]) -> tuple[boo
     return tuple([f for f, t in zip(flags, types, strict=True) if t.dtype.is_inexact])
 
 
+def _weak_cotangents(flat: Flat, moved: Sequence[bool], results: Sequence[TensorType]) -> tuple[bool, ...]:
+    """Which cotangents of the moved arguments are weakly typed: those of arguments that are.
+
+    As in JAX, not those of complex arguments where all results are real: putting real and imaginary
+    parts together gives a strong type.
+    """
+    stays = any(t.dtype.is_complex for t in results)
+    return tuple(
+        [
+            weak and (stays or not type_.dtype.is_complex)
+            for weak, type_, m in zip(flat.weak, flat.types, moved, strict=True)
+            if m
+        ]
+    )
+
+
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """(f(*primals), its derivative in the direction `tangents`), both of the structure of the result.
 
@@ -246,7 +264,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     flat = flatten(tuple(primals), {}, f)
     ins = _seeds(tuple(tangents), flat.types, tree_flatten(tuple(primals))[1], "jvp: tangents")
     moved = _inexact(flat.types)
-    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()), True)
     main_types, main_tree, _ = _main(traced)
     nonzero = (*[False] * len(traced.captures), *moved)
     count = len(traced.function.results)
@@ -258,17 +276,16 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
         (*traced.captures, *flat.leaves, *ins),
         (*traced.out_weak, *_of_inexact(traced.out_weak, traced.function.out_types)),
     )
-    out, aux = tree_unflatten(traced.out_tree, outs[:count])
+    out, aux = traced.unflatten(outs[:count])
     pushed = outs[count : count + sum(_inexact(main_types))]
     tangent = tree_unflatten(main_tree, _spread(main_types, pushed))
     return (out, tangent, aux) if has_aux else (out, tangent)
 
 
-def _main(traced: Traced) -> tuple[list[TensorType], Any, int]:
+def _main(traced: Traced) -> tuple[Sequence[TensorType], Any, int]:
     """(types, structure, number) of the leaves of the result proper of `(result, aux)`, which come first."""
-    main, _ = tree_unflatten(traced.out_tree, traced.function.out_types)
-    types, tree = tree_flatten(main)
-    return types, tree, len(types)
+    tree = traced.out_tree.children()[0]
+    return traced.function.out_types[: tree.num_leaves], tree, tree.num_leaves
 
 
 def _reject_linear_only(function: ir.Function) -> ir.Function:
@@ -309,7 +326,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     flat = flatten(primals, {}, f)
     moved = _inexact(flat.types)
-    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()), True)
     nonzero = (*[False] * len(traced.captures), *moved)
     main_types, main_tree, count = _main(traced)
     seeded = tuple([i < count and t.dtype.is_inexact for i, t in enumerate(traced.function.out_types)])
@@ -319,8 +336,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         flat.leaves,
         lambda fn: transforms.split_vjp(fn, nonzero, seeded),
     )
-    result, aux = tree_unflatten(traced.out_tree, outs)
-    weak = _of_inexact(flat.weak, flat.types)
+    result, aux = traced.unflatten(outs)
+    weak = _weak_cotangents(flat, moved, main_types)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         seeds = _seeds(cotangent, main_types, main_tree, "vjp: the cotangent")
@@ -349,7 +366,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     """
     flat = flatten(primals, {}, f)
     moved = _inexact(flat.types)
-    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()))
+    traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()), True)
     nonzero = (*[False] * len(traced.captures), *moved)
     main_types, main_tree, count = _main(traced)
     in_tree = tree_flatten(primals)[1]
@@ -361,7 +378,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
         return forward, tangent_map, residual_count
 
     outs, tangent_map, residuals = _first_half(("linearize", nonzero, count), traced, flat.leaves, make)
-    result, aux = tree_unflatten(traced.out_tree, outs)
+    result, aux = traced.unflatten(outs)
     weak = _of_inexact(traced.out_weak[:count], main_types)
 
     def push(*tangents: Any) -> Any:

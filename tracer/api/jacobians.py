@@ -17,19 +17,22 @@ from tracer.numpy.manipulation import reshape
 from tracer.state import state
 
 
-def _one_program(composite: Callable[..., Any]) -> Callable[..., Any]:
-    """Outside a trace, record the whole of `composite` and run it as one compiled program."""
+def _one_program(composite: Callable[..., Any], has_aux: bool = False) -> Callable[..., Any]:
+    """Outside a trace, record the whole of `composite` and run it as one compiled program.
+
+    With `has_aux` it returns `(result, aux)`, whose `aux` may hold any objects.
+    """
 
     @functools.wraps(composite)
     def call(*args: Any, **kwargs: Any) -> Any:
         if state.trace is not None:
             return composite(*args, **kwargs)
         flat = flatten(args, kwargs, composite, [True] * len(tree_leaves((args, kwargs))))
-        traced = trace_call(composite, flat, [False] * len(flat.leaves))
+        traced = trace_call(composite, flat, [False] * len(flat.leaves), None, has_aux)
         outs = apply(
             ("whole",), traced.function, lambda fn: fn, (*traced.captures, *flat.leaves), traced.out_weak
         )
-        return tree_unflatten(traced.out_tree, outs)
+        return traced.unflatten(outs)
 
     return call
 
@@ -109,7 +112,7 @@ def jacfwd(
         jacobian = tree_unflatten(out_tree, [unfold(x) for x in leaves])
         return (jacobian, aux[0]) if has_aux else jacobian
 
-    return _one_program(jacobian_)
+    return _one_program(jacobian_, has_aux)
 
 
 def jacrev(
@@ -136,7 +139,7 @@ def jacrev(
         jacobian = tree_unflatten(out_tree, [of_output(i) for i in range(len(leaves))])
         return (jacobian, aux[0]) if has_aux else jacobian
 
-    return _one_program(jacobian_)
+    return _one_program(jacobian_, has_aux)
 
 
 def jacobian(
