@@ -64,7 +64,7 @@ def _any_value(x: Tensor) -> Any:
     return jax.lax.optimization_barrier(zeros)  # type: ignore[no-untyped-call]
 
 
-def through_jax(fn: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
+def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
     """The result of `fn` in the innermost trace, recorded by tracing it with JAX.
 
     Traced values among the arguments become tracers of JAX, everything else is passed as it is.
