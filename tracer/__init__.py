@@ -1,7 +1,7 @@
 """tracer: a graph-based tracing compiler for differentiable programming, targeting XLA."""
 
 from tracer import errors, nn, numpy
-from tracer.api.bridge import from_jax
+from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
@@ -14,8 +14,10 @@ __all__ = [
     "checkpoint",
     "custom_jvp",
     "custom_vjp",
+    "deserialize",
     "errors",
     "explain",
+    "export",
     "from_jax",
     "grad",
     "hessian",
@@ -30,6 +32,7 @@ __all__ = [
     "numpy",
     "scan",
     "stop_gradient",
+    "to_jax",
     "trace",
     "value_and_grad",
     "vjp",

@@ -8,6 +8,7 @@ function closes over them. Invariant: the suspended trace is restored on every e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -128,7 +129,7 @@ def _jaxpr(
     except Exception as error:
         if bridge.missing:
             return bridge, None
-        if handed_to_jax(error):
+        if _names_a_value(error):
             raise JaxCallError("a function of JAX was given a traced value that it closes over") from error
         raise
     finally:
@@ -143,17 +144,34 @@ def _is_array(x: Any) -> bool:
 # Recognition -----------------------------------------------------------------------------------------
 
 
+# How a traced value of ours shows in a message; those of JAX are followed by `with`.
+_TRACED = re.compile(r"Traced<(?:bool|bf16|key<\w+>|[fiuc]\d\w*)\[[\d,]*\]>(?!with)")
+
+
 def handed_to_jax(error: BaseException) -> bool:
-    """Whether an exception comes of one of our traced values in the hands of JAX."""
+    """Whether an exception may come of one of our traced values in the hands of JAX."""
+    return _names_a_value(error) or raised_by_jax(error)
+
+
+def raised_by_jax(error: BaseException) -> bool:
+    """Whether JAX raised it, or one of our values did when JAX asked it for something."""
     if isinstance(error, JaxCallError):
-        return True
-    if isinstance(error, AttributeError) and isinstance(error.obj, Tensor):
         return True
     if isinstance(error, TracerError):
         return _raised_under_jax(error.__traceback__)
+    # JAX takes its frames out of tracebacks, and says so.
     notes = getattr(error, "__notes__", ())
-    mentions = "tracer.value.Tensor" in str(error) or "Traced<" in str(error)
-    return mentions or any("JAX" in note for note in notes) or _raised_under_jax(error.__traceback__)
+    return any("JAX" in note for note in notes) or _raised_under_jax(error.__traceback__)
+
+
+def _names_a_value(error: BaseException) -> bool:
+    """Whether an exception complains of a traced value itself."""
+    if isinstance(error, TracerError):
+        return isinstance(error, JaxCallError)
+    if isinstance(error, AttributeError) and isinstance(error.obj, Tensor):
+        return True
+    text = str(error)
+    return "tracer.value.Tensor" in text or _TRACED.search(text) is not None
 
 
 def _raised_under_jax(traceback: TracebackType | None) -> bool:
@@ -169,4 +187,4 @@ def _raised_under_jax(traceback: TracebackType | None) -> bool:
     return found
 
 
-__all__ = ["Bridge", "handed_to_jax", "through_jax"]
+__all__ = ["Bridge", "handed_to_jax", "raised_by_jax", "through_jax"]

@@ -190,12 +190,20 @@ def trace_flat(
     try:
         trace, results, tree, fixed = _recorded(fn, Trace(parent, inputs), params, weak, name, has_aux)
     except Exception as error:
-        from tracer.bridge import handed_to_jax, through_jax
+        from tracer.bridge import handed_to_jax, raised_by_jax, through_jax
 
         if not handed_to_jax(error):
             raise
         by_jax = functools.partial(through_jax, fn, name)
-        trace, results, tree, fixed = _recorded(by_jax, Trace(parent, inputs), params, weak, name, has_aux)
+        try:
+            trace, results, tree, fixed = _recorded(
+                by_jax, Trace(parent, inputs), params, weak, name, has_aux
+            )
+        except Exception as again:
+            # What JAX said first only shows that the function calls it: the cause is what it says now.
+            if raised_by_jax(error):
+                raise again from None
+            raise error from again
     captures = tuple(trace.captures.values())
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),

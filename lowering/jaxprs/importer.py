@@ -8,7 +8,9 @@ Invariant: every result has the type that JAX says it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from ir.core import Dense, Value
 from ir.errors import JaxprError, TracerError
 from ir.op import Builder, Op, building
 from ir.ops.shape import broadcast_in_dim, constant
-from ir.types import Shape
+from ir.types import Shape, TensorType
 from lowering.jaxprs.source import source_of
 from lowering.jaxprs.types import type_of
 
@@ -35,6 +37,10 @@ _RULES: dict[str, Rule] = {}
 ELEMENTWISE: dict[str, Op] = {}
 # Parameters that ask for something an elementwise op of ours does not have, unless None.
 _REFINEMENTS = ("accuracy", "out_dtype", "out_sharding", "sharding")
+
+
+class _NoArray(JaxprError):
+    """An equation takes or gives something that is no array."""
 
 
 class Unmapped(Exception):
@@ -89,7 +95,8 @@ def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()
     """
     import lowering.jaxprs.rules  # noqa: F401 (registers them)
 
-    return Importer({}).convert(closed, name, names)
+    with _without_collection():
+        return Importer({}).convert(closed, name, names)
 
 
 def import_closed(closed: ClosedJaxpr, name: str = "f") -> ir.Function:
@@ -125,13 +132,16 @@ class Importer:
         )
         weak = tuple([bool(getattr(v.aval, "weak_type", False)) for v in jaxpr.outvars])
         with building(self.builder):
-            if _has_only_arrays(jaxpr):
+            try:
                 env = dict(zip(jaxpr.invars, params, strict=True))
                 for var, const in zip(jaxpr.constvars, closed.consts, strict=True):
                     env[var] = self.lift(const)
                 self.append(jaxpr, env)
                 results = tuple([self.value(env, v) for v in jaxpr.outvars])
-            else:
+            except _NoArray:
+                # References or tokens live between the equations: they only make sense together.
+                del self.builder.eqns[:]
+                self._constants.clear()
                 results = self.whole(closed, name, params)
         held = tuple(self.captures.values())
         function = ir.Function(
@@ -204,42 +214,44 @@ class Importer:
 
     def append(self, jaxpr: Jaxpr, env: dict[Any, Value]) -> None:
         """Append every equation of a jaxpr; `env` holds its variables, and gets those it defines."""
+        builder, eqns = self.builder, self.builder.eqns
         for eqn in jaxpr.eqns:
-            env.update(zip(eqn.outvars, self.equation(eqn, env), strict=True))
+            builder.source = source_of(eqn.source_info.traceback)
+            op = ELEMENTWISE.get(eqn.primitive.name)
+            shape: Shape = () if op is None else eqn.outvars[0].aval.shape  # type: ignore[attr-defined]
+            operands = [self.literal(v, shape) if type(v) is Literal else env[v] for v in eqn.invars]
+            before = len(eqns)
+            try:
+                if op is None:
+                    results = self.mapped(eqn, operands)
+                else:
+                    results = self.elementwise(op, eqn.params, operands, shape)
+                for var, result in zip(eqn.outvars, results, strict=True):
+                    _check(eqn, var.aval, result.type)
+            except (Unmapped, TracerError):
+                # Our ops take fewer element types or forms than JAX's: the equation is kept as it is.
+                del eqns[before:]
+                self._forget()
+                results = self.foreign(eqn, operands)
+            env.update(zip(eqn.outvars, results, strict=True))
 
-    def equation(self, eqn: Any, env: dict[Any, Value]) -> Sequence[Value]:
-        """Append one equation; its results."""
-        builder = self.builder
-        builder.source = source_of(eqn)
-        name = eqn.primitive.name
-        op = ELEMENTWISE.get(name)
-        shape = eqn.outvars[0].aval.shape if op is not None else ()
-        operands = [self.literal(v, shape) if type(v) is Literal else env[v] for v in eqn.invars]
-        before = len(builder.eqns)
-        try:
-            if op is not None:
-                if eqn.params and any(eqn.params.get(p) is not None for p in _REFINEMENTS):
-                    raise Unmapped
-                ins = tuple([v if v.type.shape == shape else self.broadcast(v, shape) for v in operands])
-                results: Sequence[Value] = builder.emit(op, ins)
-            else:
-                rule = _RULES.get(name)
-                if rule is None:
-                    raise Unmapped
-                out = rule(self, eqn, operands)
-                results = (out,) if isinstance(out, Value) else out
-            for var, result in zip(eqn.outvars, results, strict=True):
-                aval = var.aval
-                if result.type.shape != aval.shape or result.type is not type_of(aval):
-                    raise JaxprError(f"{name} was imported with a result {result.type}, JAX says {aval}")
-        except (Unmapped, TracerError):
-            # Our ops take fewer element types or forms than JAX's: the equation is kept as it is.
-            del builder.eqns[before:]
-            self._forget(before)
-            results = self.foreign(eqn, operands)
-        return results
+    def elementwise(self, op: Op, params: Any, operands: list[Value], shape: Shape) -> tuple[Value, ...]:
+        """One elementwise equation."""
+        for name in _REFINEMENTS if params else ():
+            if params.get(name) is not None:
+                raise Unmapped
+        ins = tuple([v if v.type.shape == shape else self.broadcast(v, shape) for v in operands])
+        return self.builder.emit(op, ins)
 
-    def _forget(self, before: int) -> None:
+    def mapped(self, eqn: Any, operands: list[Value]) -> Sequence[Value]:
+        """One equation, by the rule of its primitive."""
+        rule = _RULES.get(eqn.primitive.name)
+        if rule is None:
+            raise Unmapped
+        out = rule(self, eqn, operands)
+        return (out,) if type(out) is Value else out
+
+    def _forget(self) -> None:
         """Drop the constants that were taken back with the equations behind them."""
         kept = {r for e in self.builder.eqns for r in e.results}
         self._constants = {k: v for k, v in self._constants.items() if v in kept}
@@ -248,12 +260,15 @@ class Importer:
         """The equation as a foreign op; JaxprError where an operand or result is no array."""
         from lowering.jaxprs.foreign import foreign_equation
 
-        try:
-            the_op, primitive = foreign_equation(eqn, tuple([v.type for v in operands]))
-        except TracerError as error:
-            error.source = error.source or self.builder.source
-            error.message = f"{eqn.primitive.name} cannot be imported: {error.message}"
-            raise
+        for v in (*eqn.invars, *eqn.outvars):
+            try:
+                type_of(v.aval)
+            except JaxprError as error:
+                name = eqn.primitive.name
+                raise _NoArray(
+                    f"{name} cannot be imported: {error.message}", source=self.builder.source
+                ) from error
+        the_op, primitive = foreign_equation(eqn, tuple([v.type for v in operands]))
         return self.builder.emit(the_op, tuple(operands), {"primitive": primitive})
 
     def whole(self, closed: ClosedJaxpr, name: str, params: Sequence[Value]) -> tuple[Value, ...]:
@@ -278,17 +293,27 @@ def _live(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(closed.jaxpr.replace(eqns=kept[::-1]), closed.consts)
 
 
-def _has_only_arrays(jaxpr: Jaxpr) -> bool:
-    """Whether every value is an array with a type of the IR: no references, no tokens."""
+def _check(eqn: Any, aval: Any, type_: TensorType) -> None:
+    """JaxprError unless a result has the type that JAX says it has."""
+    dtype = type_.dtype
+    if dtype.np is aval.dtype and type_.shape == aval.shape:
+        return
+    if type_ is not type_of(aval):
+        raise JaxprError(f"{eqn.primitive.name} was imported with a result {type_}, JAX says {aval}")
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile: nothing dies while a program is built, and a collection
+    walks every equation so far, which would cost as much again as the import.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        for v in jaxpr.constvars:
-            type_of(v.aval)
-        for eqn in jaxpr.eqns:
-            for v in eqn.outvars:
-                type_of(v.aval)
-    except JaxprError:
-        return False
-    return True
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _identifier(name: str) -> str:

@@ -41,7 +41,6 @@ class _Traceback:
         return "<unknown>", 0, ""
 
 
-def source_of(eqn: Any) -> Source:
-    """The location of an equation, found when somebody asks."""
-    traceback = eqn.source_info.traceback
+def source_of(traceback: Any) -> Source:
+    """The user's location in a traceback of JAX, found when somebody asks."""
     return UNKNOWN if traceback is None else Source.lazily(_Traceback(traceback))

@@ -58,7 +58,7 @@ def jit(
       fast_math: allow rewrites that change NaN, inf or signed-zero behaviour.
 
     Returns:
-      The compiled function, with `lower(...)`, `ir(...)` and `stages(...)`.
+      The compiled function, with `lower(...)`, `ir(...)`, `stages(...)` and `compiled`, which is `jax.jit`'s.
 
     Raises:
       ArgumentError: static arguments that do not fit the signature.
@@ -129,6 +129,7 @@ def jit(
             out.append((getattr(each, "__name__", type(each).__name__), function))
         return out
 
+    jitted.compiled = compiled  # type: ignore[attr-defined]
     jitted.lower = compiled.lower  # type: ignore[attr-defined]
     jitted.eval_shape = compiled.eval_shape  # type: ignore[attr-defined]
     jitted.clear_cache = compiled.clear_cache  # type: ignore[attr-defined]
