@@ -121,7 +121,7 @@ class Dense:
 
 
 class Opaque:
-    """A named Python object as an attribute (a rule that is traced on demand); equal by identity.
+    """A named Python object as an attribute (a rule that is traced on demand); equal where the objects are.
 
     It prints as its name and does not parse back: inline it, or differentiate, first.
     """
@@ -133,10 +133,10 @@ class Opaque:
         self.obj = obj
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Opaque) and self.obj is other.obj
+        return isinstance(other, Opaque) and (self.obj is other.obj or self.obj == other.obj)
 
     def __hash__(self) -> int:
-        return hash((Opaque, id(self.obj)))
+        return hash((Opaque, self.obj))
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

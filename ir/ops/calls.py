@@ -170,13 +170,28 @@ class Rule:
 
     def batched(self, size: int) -> Opaque:
         """The rule over a leading batch axis of every operand and result; always the same for a size."""
+        return self._batched.setdefault(size, Opaque(self.name, _BatchedRule(self, size)))
+
+
+class _BatchedRule(Rule):
+    """A rule over a leading batch axis; equal where the rules are."""
+
+    def __init__(self, of: Rule, size: int) -> None:
+        super().__init__(of.name, self._trace_batched)
+        self.of = of
+        self.size = size
+
+    def _trace_batched(self, types: tuple[TensorType, ...]) -> Function:
         from ir.transforms.batch import batch
 
-        def trace(types: tuple[TensorType, ...]) -> Function:
-            inner = self.function([t.with_shape(t.shape[1:]) for t in types])
-            return batch(inner, [True] * len(inner.params), size, all_results=True)[0]
+        inner = self.of.function([t.with_shape(t.shape[1:]) for t in types])
+        return batch(inner, [True] * len(inner.params), self.size, all_results=True)[0]
 
-        return self._batched.setdefault(size, Opaque(self.name, Rule(self.name, trace)))
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BatchedRule) and self.size == other.size and self.of == other.of
+
+    def __hash__(self) -> int:
+        return hash((_BatchedRule, self.of, self.size))
 
 
 def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function, **rules: Any) -> Any:

@@ -15,6 +15,8 @@ OPS = ir.all_ops()
 # Ops that lack a rule, and why.
 NO_SAMPLE = {
     "custom_vjp_tangent": "stands for a linear map of which only the transpose is known",
+    "foreign": "holds what has no counterpart in the IR; tests/lowering/test_foreign.py",
+    "foreign_effect": "likewise; tests/lowering/test_foreign.py",
     "custom_vjp_call": "has no forward mode to test; tests/tracer/test_custom_rules.py has its reverse mode",
 }
 NO_DERIVATIVE = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +12,12 @@ from ir.core import Opaque, Value
 from ir.ops import calls
 from ir.types import TensorType
 from lowering.execute import Cache
+from lowering.jaxprs.custom import ImportedRule
 from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cotangents
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.types import struct_of, type_of
 
-_RULES: Cache[tuple[Opaque, ...]] = Cache(4096)
+_RULES: Cache[tuple[Any, dict[str, Opaque]]] = Cache(1024)
 
 
 def _results(out: Any) -> tuple[Value, ...]:
@@ -83,26 +83,16 @@ def _name(eqn: Any) -> str:
     return str(getattr(info, "func_name", "") or "custom")
 
 
-def _kept(name: str, body: ir.Function, functions: Sequence[Callable[[], ir.Function]]) -> tuple[Opaque, ...]:
-    """Rules as attributes: the same objects where body and rules have the same structure.
+def _kept(eqn: Any, body: ir.Function, functions: dict[str, Callable[[], ir.Function]]) -> dict[str, Opaque]:
+    """The rules of a custom function as attributes; the same ones where JAX has kept the very call."""
+    held = tuple([v for k, v in sorted(eqn.params.items()) if k not in ("symbolic_zeros", "num_consts")])
+    key = (body, *map(id, held))
 
-    A rule that cannot be traced raises when it is asked for, as in JAX.
-    """
-    made: list[ir.Function] = []
-    try:
-        made.extend([function() for function in functions])
-    except Exception:  # noqa: BLE001 (raised again by `calls.Rule` where the rule is used)
-        return tuple([_rule(name, function) for function in functions])
-    kept = [functools.partial(_same, function) for function in made]
-    return _RULES.get((name, body, *made), lambda: tuple([_rule(name, function) for function in kept]))
+    def make() -> tuple[Any, dict[str, Opaque]]:
+        rules = {kind: Opaque(body.name, ImportedRule(kind, body, f)) for kind, f in functions.items()}
+        return held, rules  # what the key knows by identity must live as long as the entry
 
-
-def _same(x: ir.Function) -> ir.Function:
-    return x
-
-
-def _rule(name: str, function: Callable[[], ir.Function]) -> Opaque:
-    return Opaque(name, calls.Rule(name, lambda types: function()))
+    return _RULES.get(key, make)[1]
 
 
 def _inexact(types: Sequence[TensorType]) -> tuple[bool, ...]:
@@ -124,8 +114,8 @@ def _custom_jvp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
         tangents = [s for s, m in zip(structs, moved, strict=True) if m]
         return traced(pushed, (structs, tangents), f"jvp_{body.name}")
 
-    (jvp,) = _kept(body.name, body, [rule])
-    return importer.builder.emit(calls.custom_jvp_call, tuple(operands), {"function": body, "jvp": jvp})
+    attrs = {"function": body, **_kept(eqn, body, {"jvp": rule})}
+    return importer.builder.emit(calls.custom_jvp_call, tuple(operands), attrs)
 
 
 @imports("custom_vjp_call", "custom_vjp_call_jaxpr")
@@ -155,8 +145,7 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
         residuals = [struct_of(type_of(a), a.weak_type) for a in found[1]]
         return traced(backward, (residuals, cts), f"bwd_{body.name}")
 
-    forward_rule, backward_rule = _kept(body.name, body, [fwd, bwd])
-    attrs = {"function": body, "fwd": forward_rule, "bwd": backward_rule}
+    attrs = {"function": body, **_kept(eqn, body, {"fwd": fwd, "bwd": bwd})}
     return importer.builder.emit(calls.custom_vjp_call, tuple(operands), attrs)
 
 

@@ -34,11 +34,7 @@ def _integer_pow(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 def _pow(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     """A base to an exponent, which may be an integer where the base is not."""
     shape = eqn.outvars[0].aval.shape
-    x, y = [importer.broadcast(v, shape) for v in operands]
-    if not y.type.dtype.is_inexact:
-        # The derivative by the base is JAX's for exponents that are exact in its type.
-        raise Unmapped
-    return ew.pow(x, y)
+    return ew.pow(*[importer.broadcast(v, shape) for v in operands])
 
 
 @imports("round")

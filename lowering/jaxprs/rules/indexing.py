@@ -37,7 +37,9 @@ def _gather(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     if mode != "fill" or fill is None:
         fill_value = None
     elif x.type.dtype.kind == "key":
-        raise Unmapped
+        if fill != np.iinfo(np.uint32).max:
+            raise Unmapped
+        fill_value = None  # all bits set is what keys are filled with
     else:
         fill_value = Dense(np.asarray(fill).astype(x.type.dtype.np), x.type.dtype)
     return ix.gather(

@@ -8,6 +8,7 @@ from jax import lax
 
 from ir.core import Value
 from ir.ops import random as rn
+from ir.ops.shape import reshape_to
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.rules.shape import ints
 from lowering.jaxprs.types import dtype_of
@@ -54,8 +55,11 @@ def _split(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 
 @imports("random_fold_in")
 def _fold_in(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
-    keys, data = operands
-    return rn.random_fold_in(keys, data)
+    """Scalars go with arrays of any shape, in our op with axes of size 1."""
+    rank = max(v.type.rank for v in operands)
+    if any(v.type.rank not in (0, rank) for v in operands):
+        raise Unmapped
+    return rn.random_fold_in(*[v if v.type.rank else reshape_to(v, (1,) * rank) for v in operands])
 
 
 @imports("random_bits")

@@ -1,0 +1,88 @@
+"""Custom derivative rules of JAX, as rules of the IR that are equal where they do the same.
+
+A rule is traced when it is asked for, since it may contain calls of custom functions whose rules contain
+more of them, without end (the rule of f may call f). Tracing a program again gives new rules; so that it
+finds its compiled program all the same, they compare by what they are traced to, and only where names and
+bodies are equal already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ir
+from ir.core import Opaque, attr_key
+from ir.ops.calls import Rule
+
+# Rules inside rules are followed so far; a rule that goes on and on is equal to itself alone.
+_DEPTH = 4
+
+
+class ImportedRule(Rule):
+    """One derivative rule of a custom function of JAX.
+
+    Attributes:
+      kind: which rule, such as "jvp".
+      body: the custom function.
+    """
+
+    def __init__(self, kind: str, body: ir.Function, make: Callable[[], ir.Function]) -> None:
+        super().__init__(body.name, lambda types: make())
+        self.kind = kind
+        self.body = body
+        self._print: Any = None
+
+    def fingerprint(self) -> Any:
+        """Equal for rules that are traced to the same program."""
+        if self._print is None:
+            try:
+                self._print = _of_rule(self, ())
+            except Exception:  # noqa: BLE001 (raised again where the rule is used; equal to itself alone)
+                self._print = object()
+        return self._print
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, ImportedRule) or (self.kind, self.body) != (other.kind, other.body):
+            return False
+        return bool(self.fingerprint() == other.fingerprint())
+
+    def __hash__(self) -> int:
+        return hash((ImportedRule, self.kind, self.body))
+
+
+def _of_rule(rule: ImportedRule, around: tuple[ImportedRule, ...]) -> Any:
+    for distance, outer in enumerate(reversed(around)):
+        if (outer.kind, outer.body) == (rule.kind, rule.body):
+            return "the rule so many levels out", distance
+    if len(around) == _DEPTH:
+        return rule._trace  # found nowhere else
+    inner = _of_function(rule.function(rule.body.in_types), (*around, rule))
+    return rule.kind, _of_function(rule.body, (*around, rule)), inner
+
+
+def _of_function(function: ir.Function, around: tuple[ImportedRule, ...]) -> Any:
+    number = {param: i for i, param in enumerate(function.params)}
+    parts: list[Any] = [function.in_types]
+    for eqn in function.eqns:
+        attrs = tuple([_of_attribute(a, around) for a in eqn.attrs.values()])
+        parts.append((eqn.op, attrs, tuple([number[v] for v in eqn.operands])))
+        for result in eqn.results:
+            number[result] = len(number)
+            parts.append(result.type)
+    return (*parts, tuple([number[v] for v in function.results]))
+
+
+def _of_attribute(value: Any, around: tuple[ImportedRule, ...]) -> Any:
+    if isinstance(value, ir.Function):
+        return _of_function(value, around)
+    if isinstance(value, Opaque) and isinstance(value.obj, ImportedRule):
+        return _of_rule(value.obj, around)
+    if isinstance(value, tuple):
+        return tuple([_of_attribute(v, around) for v in value])
+    return attr_key(value)
+
+
+__all__ = ["ImportedRule"]
