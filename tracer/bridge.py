@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ir.core import Value
-from ir.errors import TracerError
+from ir.errors import ConcretizationError, TracerError
 from ir.op import inline
 from ir.source import is_internal
 from lowering.jaxprs.importer import import_jaxpr
@@ -149,8 +149,11 @@ _TRACED = re.compile(r"Traced<(?:bool|bf16|key<\w+>|[fiuc]\d\w*)\[[\d,]*\]>(?!wi
 
 
 def handed_to_jax(error: BaseException) -> bool:
-    """Whether an exception may come of one of our traced values in the hands of JAX."""
-    return _names_a_value(error) or raised_by_jax(error)
+    """Whether an exception may come of one of our traced values in the hands of JAX.
+
+    A value that was needed concretely may be one that a library would not have asked of a tracer of JAX.
+    """
+    return isinstance(error, ConcretizationError) or _names_a_value(error) or raised_by_jax(error)
 
 
 def raised_by_jax(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 import ir
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
-from ir.errors import ArgumentError, ArgumentTypeError, EscapedValueError, TracerError
+from ir.errors import ArgumentError, ArgumentTypeError, ConcretizationError, EscapedValueError, TracerError
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant
 from ir.source import Source, capture
@@ -203,7 +203,9 @@ def trace_flat(
             # What JAX said first only shows that the function calls it: the cause is what it says now.
             if raised_by_jax(error):
                 raise again from None
-            raise error from again
+            if not isinstance(error, ConcretizationError):
+                error.add_note(f"traced by JAX instead, it raised {type(again).__name__}: {again}")
+            raise error from None
     captures = tuple(trace.captures.values())
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),

@@ -216,6 +216,11 @@ def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Functio
     return outs[:count], tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])
 
 
+def _body_transpose(cts: Any, operands: Any, *, function: Function, **rules: Any) -> Any:
+    """A custom function as part of a linear map, as a rule may use one, is transposed as its body."""
+    return _call_transpose(cts, operands, function=function)
+
+
 custom_jvp_call = op(
     "custom_jvp_call",
     attrs=("function", "jvp"),
@@ -223,6 +228,7 @@ custom_jvp_call = op(
     eval=_call_eval,
     jvp=None,
     differentiate=_custom_jvp_differentiate,
+    transpose=_body_transpose,
     batch=_custom_batch,
     flops=_call_flops,
     inline=_body,
@@ -256,6 +262,7 @@ custom_vjp_call = op(
     eval=_call_eval,
     jvp=None,
     differentiate=_custom_vjp_differentiate,
+    transpose=_body_transpose,
     batch=_custom_batch,
     flops=_call_flops,
     inline=_body,

@@ -102,16 +102,20 @@ class JaxOperation:
 
     def transpose(self, linear: tuple[bool, ...], seeded: tuple[bool, ...]) -> ir.Function:
         """(other operands, cotangents where `seeded`) -> cotangents of the `linear` operands."""
+        # Results that have no tangents are no part of the linear map.
+        moved = [t.dtype.is_inexact for t in self.out_types]
+        types = [t for t, m in zip(self.out_types, moved, strict=True) if m]
+        given = [s for s, m in zip(seeded, moved, strict=True) if m]
 
-        def pulled(others: Sequence[Any], given: Sequence[Any]) -> Any:
+        def pulled(others: Sequence[Any], cts: Sequence[Any]) -> Any:
             structs = [s for s, m in zip(self.structs(), linear, strict=True) if m]
             fixed = tuple([not m for m in linear])
 
             def whole(*some: Any) -> Any:
-                return tuple(self.run(*merged(_spread(some, linear), fixed, others)))
+                outs = self.run(*merged(_spread(some, linear), fixed, others))
+                return tuple([x for x, m in zip(outs, moved, strict=True) if m])
 
-            cts = zero_cotangents(given, seeded, self.out_types)
-            return jax.linear_transpose(whole, *structs)(cts)
+            return jax.linear_transpose(whole, *structs)(zero_cotangents(cts, given, types))
 
         def make() -> ir.Function:
             structs = self.structs()
@@ -245,6 +249,8 @@ def _frozen(x: Any) -> tuple[Any, ...]:
     if isinstance(x, (tuple, list)):
         return (type(x), *[_frozen(v) for v in x])
     if isinstance(x, Jaxpr):
+        if x.constvars:
+            return ("jaxpr", id(x))
         x = ClosedJaxpr(x, ())
     if isinstance(x, ClosedJaxpr):
         if not x.jaxpr.effects and all(not isinstance(c, jax.core.Tracer) for c in x.consts):

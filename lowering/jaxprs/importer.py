@@ -152,6 +152,8 @@ class Importer:
     def nested(self, closed: Any, name: str, *, embed: bool = False) -> tuple[ir.Function, tuple[Any, ...]]:
         """(function, captures) of a jaxpr inside an equation; the same objects for the same jaxpr."""
         if isinstance(closed, Jaxpr):
+            if closed.constvars:
+                raise Unmapped
             closed = ClosedJaxpr(closed, ())
         key = (id(closed.jaxpr), tuple(map(id, closed.consts)), embed or self.embed)
         found = self.known.get(key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jax.extend.core import Literal
+
 from ir.core import Value
 from ir.op import op_named
 from ir.ops import elementwise as ew
@@ -58,8 +60,11 @@ def _conj(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 
 @imports("clamp")
 def _clamp(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
-    shape = operands[1].type.shape
-    return ew.clamp(*[importer.broadcast(v, shape) for v in operands])
+    lo, x, hi = operands
+    if x.type.dtype.is_float and not all(type(eqn.invars[i]) is Literal for i in (0, 2)):
+        raise Unmapped  # where bounds cross JAX differentiates by neither, ours by the one that is taken
+    shape = x.type.shape
+    return ew.clamp(*[importer.broadcast(v, shape) for v in (lo, x, hi)])
 
 
 @imports("select_n")
