@@ -18,7 +18,7 @@ from ir.contents import has_effects
 from ir.core import Eqn, Function, Value
 from ir.errors import IRTypeError, ShapeError
 from ir.op import Builder, Linear, building, current_builder
-from ir.ops.carries import at, chosen, needed_carries
+from ir.ops.carries import at, carry_fixpoint, chosen, instantiated, needed_carries, pushed, some
 from ir.ops.elementwise import add
 from ir.ops.families import REQUIRED, check, materialize, op
 from ir.ops.shape import transpose, zeros
@@ -86,17 +86,12 @@ def _scan_flops(operands: Any, results: Any, *, function: Function, length: int,
 # Differentiation --------------------------------------------------------------------------------------
 
 
-def _carry_fixpoint(
-    present: Sequence[bool], num_consts: int, num_carry: int, step: Any
-) -> tuple[list[bool], Any]:
-    """Grow the set of affected carries until `step(mask) -> (result, affected carries)` adds none."""
-    mask = list(present)
-    while True:
-        made, out = step(mask)
-        grown = [a or b for a, b in zip(mask[num_consts : num_consts + num_carry], out, strict=True)]
-        if grown == mask[num_consts : num_consts + num_carry]:
-            return mask, made
-        mask[num_consts : num_consts + num_carry] = grown
+def _grown(mask: Sequence[bool], num_consts: int, num_carry: int, step: Any) -> tuple[list[bool], Any]:
+    """As `carry_fixpoint`, of the carries among constants, carries and stacked inputs."""
+    split = num_consts + num_carry
+    xs = list(mask[split:])
+    grown, made = carry_fixpoint(mask[:split], num_consts, lambda some: step([*some, *xs]))
+    return [*grown, *xs], made
 
 
 def _differentiate(
@@ -112,65 +107,77 @@ def _differentiate(
 ) -> Any:
     from ir.transforms.linearize import LinearBuilder, linearize
 
+    present = [t is not None for t in tangents]
+    loop = {"length": length, "reverse": reverse, "unroll": unroll}
+    if not isinstance(current_builder(), LinearBuilder):
+        return _joint_scan(function, operands, tangents, present, num_consts, num_carry, loop)
+
     def step(mask: list[bool]) -> Any:
         made = linearize(function, mask)
         return made, [t is not None for t in made.tangent_results[:num_carry]]
 
-    mask, body = _carry_fixpoint([t is not None for t in tangents], num_consts, num_carry, step)
-    given = [
-        (t if t is not None else zeros(v.type)) if m else None
-        for v, t, m in zip(operands, tangents, mask, strict=True)
-    ]
+    mask, body = _grown(present, num_consts, num_carry, step)
+    given = instantiated(operands, tangents, mask)
     # Every affected carry needs a tangent result, zeros where the body gives none.
     builder = Builder()
     with building(builder):
+        moving = mask[num_consts : num_consts + num_carry]
         tangent_outs = [
-            zeros(r.type) if t is None and k < num_carry and mask[num_consts + k] else t
-            for k, (r, t) in enumerate(zip(body.results, body.tangent_results, strict=True))
+            *instantiated(body.results[:num_carry], body.tangent_results[:num_carry], moving),
+            *body.tangent_results[num_carry:],
         ]
-    loop = {"length": length, "reverse": reverse, "unroll": unroll}
-    present = [t is not None for t in tangent_outs]
-    if isinstance(current_builder(), LinearBuilder):
-        results, douts = _split_scan(
-            function, body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
-        )
-    else:
-        results, douts = _joint_scan(
-            body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
-        )
+    results, douts = _split_scan(
+        function, body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
+    )
     rest = iter(douts)
-    return results, tuple([next(rest) if p else None for p in present])
+    return results, tuple([None if t is None else next(rest) for t in tangent_outs])
 
 
 def _joint_scan(
-    body: Any,
-    extra: Builder,
+    function: Function,
     operands: Any,
-    given: Any,
-    mask: list[bool],
-    tangent_outs: list[Any],
+    tangents: Any,
+    present: list[bool],
     num_consts: int,
     num_carry: int,
     loop: dict[str, Any],
 ) -> Any:
     """One loop over primals and tangents together, for forward mode."""
+
+    def step(mask: list[bool]) -> Any:
+        made = pushed(function, mask, apart=False)
+        return made, [t is not None for t in made.dresults[:num_carry]]
+
+    mask, made = _grown(present, num_consts, num_carry, step)
+    given = instantiated(operands, tangents, mask)
     split = num_consts + num_carry
+    moving = [*mask[num_consts:split], *[t is not None for t in made.dresults[num_carry:]]]
     groups = ((0, num_consts), (num_consts, split), (split, len(operands)))
-    params: list[Value] = []
-    ins: list[Value] = []
-    for lo, hi in groups:
-        params += [*body.params[lo:hi], *[t for t in body.tangent_params[lo:hi] if t is not None]]
-        ins += [*operands[lo:hi], *[t for t in given[lo:hi] if t is not None]]
-    counts = [hi - lo + sum(mask[lo:hi]) for lo, hi in groups]
-    carry_outs = [*body.results[:num_carry], *[t for t in tangent_outs[:num_carry] if t is not None]]
-    y_outs = [*body.results[num_carry:], *[t for t in tangent_outs[num_carry:] if t is not None]]
-    eqns = (*body.eqns, *body.linear_eqns, *extra.eqns)
-    joint = Function(tuple(params), eqns, (*carry_outs, *y_outs), "jvp_body")
-    outs = _results(scan(*ins, function=joint, num_consts=counts[0], num_carry=counts[1], **loop))
-    carry, ys = outs[: counts[1]], outs[counts[1] :]
-    num_ys = len(body.results) - num_carry
-    results = (*carry[:num_carry], *ys[:num_ys])
-    return results, (*carry[num_carry:], *ys[num_ys:])
+    joint = made.function(groups, moving)
+    # Both kinds of carries come before both kinds of stacked results.
+    count = len(function.results)
+    num_moving = sum(moving[:num_carry])
+    outs = joint.results
+    order = (
+        *outs[:num_carry],
+        *outs[count : count + num_moving],
+        *outs[num_carry:count],
+        *outs[count + num_moving :],
+    )
+    ins = [v for lo, hi in groups for v in (*operands[lo:hi], *some(given[lo:hi]))]
+    scanned = _results(
+        scan(
+            *ins,
+            function=joint.replace(results=order),
+            num_consts=num_consts + sum(mask[:num_consts]),
+            num_carry=num_carry + num_moving,
+            **loop,
+        )
+    )
+    carry, ys = scanned[: num_carry + num_moving], scanned[num_carry + num_moving :]
+    douts = iter((*carry[num_carry:], *ys[count - num_carry :]))
+    results = (*carry[:num_carry], *ys[: count - num_carry])
+    return results, tuple([next(douts) if m else None for m in moving])
 
 
 def _split_scan(
@@ -186,10 +193,12 @@ def _split_scan(
     loop: dict[str, Any],
 ) -> Any:
     """A primal loop that stacks residuals, and a linear loop that reads them."""
+    from ir.ops.replay import without_checkpoints
     from ir.transforms.linearize import free_values
 
     split = num_consts + num_carry
-    linear_eqns = [*extra.eqns, *body.linear_eqns]
+    # Checkpoints of a loop inside would be stacked for every step: it starts again instead.
+    linear_eqns = [*extra.eqns, *without_checkpoints(body.linear_eqns)]
     tangent_params = [t for t in body.tangent_params if t is not None]
     outs = [t for t in tangent_outs if t is not None]
     residuals = free_values(linear_eqns, outs, tangent_params)
@@ -370,7 +379,7 @@ def _batch(
         made, flags = batch(function, mask, size)
         return (made, flags), list(flags[:num_carry])
 
-    mask, (body, flags) = _carry_fixpoint(batched, num_consts, num_carry, step)
+    mask, (body, flags) = _grown(batched, num_consts, num_carry, step)
     builder = Builder()
     with building(builder):
         carry_out = [
