@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ir.contents import has_effects
-from ir.core import Eqn, Function, Value
+from ir.core import Function, Value
 from ir.errors import IRTypeError, ShapeError
-from ir.op import Builder, Linear, building, current_builder
+from ir.op import Builder, building, current_builder
 from ir.ops.carries import at, carry_fixpoint, chosen, instantiated, needed_carries, pushed, some
-from ir.ops.elementwise import add
 from ir.ops.families import REQUIRED, check, materialize, op
-from ir.ops.shape import transpose, zeros
+from ir.ops.shape import transpose
 from ir.types import TensorType
 
 
@@ -105,6 +103,7 @@ def _differentiate(
     reverse: bool,
     unroll: int,
 ) -> Any:
+    from ir.ops.scan_split import split_scan
     from ir.transforms.linearize import LinearBuilder, linearize
 
     present = [t is not None for t in tangents]
@@ -126,7 +125,7 @@ def _differentiate(
             *instantiated(body.results[:num_carry], body.tangent_results[:num_carry], moving),
             *body.tangent_results[num_carry:],
         ]
-    results, douts = _split_scan(
+    results, douts = split_scan(
         function, body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
     )
     rest = iter(douts)
@@ -180,179 +179,10 @@ def _joint_scan(
     return results, tuple([next(douts) if m else None for m in moving])
 
 
-def _split_scan(
-    function: Function,
-    body: Any,
-    extra: Builder,
-    operands: Any,
-    given: Any,
-    mask: list[bool],
-    tangent_outs: list[Any],
-    num_consts: int,
-    num_carry: int,
-    loop: dict[str, Any],
-) -> Any:
-    """A primal loop that stacks residuals, and a linear loop that reads them."""
-    from ir.ops.replay import without_checkpoints
-    from ir.transforms.linearize import free_values
+def _transpose(cts: Any, operands: Any, **attrs: Any) -> Any:
+    from ir.ops.scan_adjoint import adjoint
 
-    split = num_consts + num_carry
-    # Checkpoints of a loop inside would be stacked for every step: it starts again instead.
-    linear_eqns = [*extra.eqns, *without_checkpoints(body.linear_eqns)]
-    tangent_params = [t for t in body.tangent_params if t is not None]
-    outs = [t for t in tangent_outs if t is not None]
-    residuals = free_values(linear_eqns, outs, tangent_params)
-    # What depends on loop-invariant operands alone is computed once, outside the loops.
-    hoisted, primal_eqns = _hoist(body.eqns, body.params[:num_consts])
-    builder = current_builder()
-    outer = dict(zip(body.params[:num_consts], operands[:num_consts], strict=True))
-    for eqn in hoisted:
-        outs_of = builder.copy(eqn, tuple([outer[v] for v in eqn.operands]))
-        outer.update(zip(eqn.results, outs_of, strict=True))
-    invariant = [r for r in residuals if r in outer]
-    # An input of the loop is stacked already; only what the body computes needs saving.
-    inputs = dict(zip(body.params[split:], operands[split:], strict=True))
-    reread = [r for r in residuals if r in inputs]
-    stacked = [r for r in residuals if r not in outer and r not in inputs]
-    # The primal loop takes the hoisted values it uses as further constants.
-    used = free_values(primal_eqns, [*body.results, *stacked], body.params)
-    params = (*body.params[:num_consts], *used, *body.params[num_consts:])
-    primal = Function(params, tuple(primal_eqns), (*body.results, *stacked), function.name)
-    ins = (*operands[:num_consts], *[outer[v] for v in used], *operands[num_consts:])
-    all_outs = _results(
-        scan(*ins, function=primal, num_consts=num_consts + len(used), num_carry=num_carry, **loop)
-    )
-    results = all_outs[: len(body.results)]
-    saved = all_outs[len(body.results) :]
-    groups = [
-        [t for t in body.tangent_params[lo:hi] if t is not None]
-        for lo, hi in ((0, num_consts), (num_consts, split), (split, len(operands)))
-    ]
-    values = [
-        [t for t in given[lo:hi] if t is not None]
-        for lo, hi in ((0, num_consts), (num_consts, split), (split, len(operands)))
-    ]
-    tangent_body = Function(
-        (*invariant, *groups[0], *groups[1], *reread, *stacked, *groups[2]),
-        tuple(linear_eqns),
-        tuple(outs),
-        "lin_body",
-    )
-    douts = (
-        _results(
-            scan(
-                *[outer[v] for v in invariant],
-                *values[0],
-                *values[1],
-                *[inputs[r] for r in reread],
-                *saved,
-                *values[2],
-                function=tangent_body,
-                num_consts=len(invariant) + len(groups[0]),
-                num_carry=len(groups[1]),
-                **loop,
-            )
-        )
-        if outs
-        else ()
-    )
-    return results, douts
-
-
-def _hoist(eqns: Sequence[Eqn], invariant: Sequence[Value]) -> tuple[list[Eqn], list[Eqn]]:
-    """(equations that depend on `invariant` alone, the rest)."""
-    known = set(invariant)
-    outside: list[Eqn] = []
-    inside: list[Eqn] = []
-    for eqn in eqns:
-        if not has_effects(eqn) and known.issuperset(eqn.operands):
-            outside.append(eqn)
-            known.update(eqn.results)
-        else:
-            inside.append(eqn)
-    return outside, inside
-
-
-def _transpose(
-    cts: Any,
-    operands: Any,
-    *,
-    function: Function,
-    num_consts: int,
-    num_carry: int,
-    length: int,
-    reverse: bool,
-    unroll: int,
-) -> Any:
-    """The loop backwards: carries cotangents of the carry, adds up those of the constants."""
-    from ir.transforms.linearize import LinearBuilder, pull
-
-    split = num_consts + num_carry
-    linear = [isinstance(x, Linear) for x in operands]
-    # Linear loops come from `_split_scan`, whose carries are all tangents; one that starts at a
-    # constant starts at zero, so it is linear in the loop and its own cotangent is not wanted.
-    starts = linear[num_consts:split]
-    linear[num_consts:split] = [True] * num_carry
-    params = function.params
-    lin = [p for p, is_linear in zip(params, linear, strict=True) if is_linear]
-    seeds = [Value(r.type) for r in function.results]
-    has_ct = [True] * num_carry + [ct is not None for ct in cts[num_carry:]]
-    sorted_ = LinearBuilder(lin)
-    for eqn in function.eqns:
-        sorted_.append(eqn)
-    outputs = [r if r in sorted_.linear else None for r in function.results]
-    builder = Builder()
-    sums = [p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if is_linear]
-    totals = [Value(p.type) for p in sums]
-    with building(builder):
-        pulled = pull(
-            sorted_.linear_eqns, lin, outputs, [s if h else None for s, h in zip(seeds, has_ct, strict=True)]
-        )
-        of = {p: zeros(p.type) if ct is None else ct for p, ct in zip(lin, pulled, strict=True)}
-        new_totals = [add(t, of[p]) for t, p in zip(totals, sums, strict=True)]
-        new_carry = [of[p] for p in params[num_consts:split]]
-        x_outs = [of[p] for p, is_linear in zip(params[split:], linear[split:], strict=True) if is_linear]
-    consts = [
-        p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if not is_linear
-    ]
-    read = [p for p, is_linear in zip(params[split:], linear[split:], strict=True) if not is_linear]
-    y_seeds = [s for s, h in zip(seeds[num_carry:], has_ct[num_carry:], strict=True) if h]
-    back = Function(
-        (*consts, *totals, *seeds[:num_carry], *read, *y_seeds),
-        (*sorted_.eqns, *builder.eqns),
-        (*new_totals, *new_carry, *x_outs),
-        f"transpose_{function.name}",
-    )
-    const_values = [x for x in operands[:num_consts] if not isinstance(x, Linear)]
-    read_values = [x for x in operands[split:] if not isinstance(x, Linear)]
-    start = [zeros(p.type) for p in sums]
-    carry_cts = [
-        zeros(p.type) if ct is None else ct
-        for p, ct in zip(params[num_consts:split], cts[:num_carry], strict=True)
-    ]
-    y_cts = [ct for ct in cts[num_carry:] if ct is not None]
-    outs = _results(
-        scan(
-            *const_values,
-            *start,
-            *carry_cts,
-            *read_values,
-            *y_cts,
-            function=back,
-            num_consts=len(const_values),
-            num_carry=len(sums) + num_carry,
-            length=length,
-            reverse=not reverse,
-            unroll=unroll,
-        )
-    )
-    of_const, of_carry = iter(outs[: len(sums)]), outs[len(sums) : len(sums) + num_carry]
-    of_xs = iter(outs[len(sums) + num_carry :])
-    return (
-        *[next(of_const) if is_linear else None for is_linear in linear[:num_consts]],
-        *[ct if wanted else None for ct, wanted in zip(of_carry, starts, strict=True)],
-        *[next(of_xs) if is_linear else None for is_linear in linear[split:]],
-    )
+    return adjoint(cts, operands, **attrs)
 
 
 def _swap_leading(x: Value) -> Value:
