@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ir.contents import has_effects
-from ir.core import Eqn, Function, Value
+from ir.core import Function, Value
 from ir.errors import IRTypeError, ShapeError
-from ir.op import Builder, Linear, building, current_builder
-from ir.ops.carries import at, chosen, needed_carries
-from ir.ops.elementwise import add
+from ir.op import Builder, building, current_builder
+from ir.ops.carries import at, carry_fixpoint, chosen, instantiated, needed_carries, pushed, some
 from ir.ops.families import REQUIRED, check, materialize, op
-from ir.ops.shape import transpose, zeros
+from ir.ops.shape import transpose
 from ir.types import TensorType
 
 
@@ -86,17 +84,12 @@ def _scan_flops(operands: Any, results: Any, *, function: Function, length: int,
 # Differentiation --------------------------------------------------------------------------------------
 
 
-def _carry_fixpoint(
-    present: Sequence[bool], num_consts: int, num_carry: int, step: Any
-) -> tuple[list[bool], Any]:
-    """Grow the set of affected carries until `step(mask) -> (result, affected carries)` adds none."""
-    mask = list(present)
-    while True:
-        made, out = step(mask)
-        grown = [a or b for a, b in zip(mask[num_consts : num_consts + num_carry], out, strict=True)]
-        if grown == mask[num_consts : num_consts + num_carry]:
-            return mask, made
-        mask[num_consts : num_consts + num_carry] = grown
+def _grown(mask: Sequence[bool], num_consts: int, num_carry: int, step: Any) -> tuple[list[bool], Any]:
+    """As `carry_fixpoint`, of the carries among constants, carries and stacked inputs."""
+    split = num_consts + num_carry
+    xs = list(mask[split:])
+    grown, made = carry_fixpoint(mask[:split], num_consts, lambda some: step([*some, *xs]))
+    return [*grown, *xs], made
 
 
 def _differentiate(
@@ -110,243 +103,86 @@ def _differentiate(
     reverse: bool,
     unroll: int,
 ) -> Any:
+    from ir.ops.scan_split import split_scan
     from ir.transforms.linearize import LinearBuilder, linearize
+
+    present = [t is not None for t in tangents]
+    loop = {"length": length, "reverse": reverse, "unroll": unroll}
+    if not isinstance(current_builder(), LinearBuilder):
+        return _joint_scan(function, operands, tangents, present, num_consts, num_carry, loop)
 
     def step(mask: list[bool]) -> Any:
         made = linearize(function, mask)
         return made, [t is not None for t in made.tangent_results[:num_carry]]
 
-    mask, body = _carry_fixpoint([t is not None for t in tangents], num_consts, num_carry, step)
-    given = [
-        (t if t is not None else zeros(v.type)) if m else None
-        for v, t, m in zip(operands, tangents, mask, strict=True)
-    ]
+    mask, body = _grown(present, num_consts, num_carry, step)
+    given = instantiated(operands, tangents, mask)
     # Every affected carry needs a tangent result, zeros where the body gives none.
     builder = Builder()
     with building(builder):
+        moving = mask[num_consts : num_consts + num_carry]
         tangent_outs = [
-            zeros(r.type) if t is None and k < num_carry and mask[num_consts + k] else t
-            for k, (r, t) in enumerate(zip(body.results, body.tangent_results, strict=True))
+            *instantiated(body.results[:num_carry], body.tangent_results[:num_carry], moving),
+            *body.tangent_results[num_carry:],
         ]
-    loop = {"length": length, "reverse": reverse, "unroll": unroll}
-    present = [t is not None for t in tangent_outs]
-    if isinstance(current_builder(), LinearBuilder):
-        results, douts = _split_scan(
-            function, body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
-        )
-    else:
-        results, douts = _joint_scan(
-            body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
-        )
+    results, douts = split_scan(
+        function, body, builder, operands, given, mask, tangent_outs, num_consts, num_carry, loop
+    )
     rest = iter(douts)
-    return results, tuple([next(rest) if p else None for p in present])
+    return results, tuple([None if t is None else next(rest) for t in tangent_outs])
 
 
 def _joint_scan(
-    body: Any,
-    extra: Builder,
+    function: Function,
     operands: Any,
-    given: Any,
-    mask: list[bool],
-    tangent_outs: list[Any],
+    tangents: Any,
+    present: list[bool],
     num_consts: int,
     num_carry: int,
     loop: dict[str, Any],
 ) -> Any:
     """One loop over primals and tangents together, for forward mode."""
+
+    def step(mask: list[bool]) -> Any:
+        made = pushed(function, mask, apart=False)
+        return made, [t is not None for t in made.dresults[:num_carry]]
+
+    mask, made = _grown(present, num_consts, num_carry, step)
+    given = instantiated(operands, tangents, mask)
     split = num_consts + num_carry
+    moving = [*mask[num_consts:split], *[t is not None for t in made.dresults[num_carry:]]]
     groups = ((0, num_consts), (num_consts, split), (split, len(operands)))
-    params: list[Value] = []
-    ins: list[Value] = []
-    for lo, hi in groups:
-        params += [*body.params[lo:hi], *[t for t in body.tangent_params[lo:hi] if t is not None]]
-        ins += [*operands[lo:hi], *[t for t in given[lo:hi] if t is not None]]
-    counts = [hi - lo + sum(mask[lo:hi]) for lo, hi in groups]
-    carry_outs = [*body.results[:num_carry], *[t for t in tangent_outs[:num_carry] if t is not None]]
-    y_outs = [*body.results[num_carry:], *[t for t in tangent_outs[num_carry:] if t is not None]]
-    eqns = (*body.eqns, *body.linear_eqns, *extra.eqns)
-    joint = Function(tuple(params), eqns, (*carry_outs, *y_outs), "jvp_body")
-    outs = _results(scan(*ins, function=joint, num_consts=counts[0], num_carry=counts[1], **loop))
-    carry, ys = outs[: counts[1]], outs[counts[1] :]
-    num_ys = len(body.results) - num_carry
-    results = (*carry[:num_carry], *ys[:num_ys])
-    return results, (*carry[num_carry:], *ys[num_ys:])
-
-
-def _split_scan(
-    function: Function,
-    body: Any,
-    extra: Builder,
-    operands: Any,
-    given: Any,
-    mask: list[bool],
-    tangent_outs: list[Any],
-    num_consts: int,
-    num_carry: int,
-    loop: dict[str, Any],
-) -> Any:
-    """A primal loop that stacks residuals, and a linear loop that reads them."""
-    from ir.transforms.linearize import free_values
-
-    split = num_consts + num_carry
-    linear_eqns = [*extra.eqns, *body.linear_eqns]
-    tangent_params = [t for t in body.tangent_params if t is not None]
-    outs = [t for t in tangent_outs if t is not None]
-    residuals = free_values(linear_eqns, outs, tangent_params)
-    # What depends on loop-invariant operands alone is computed once, outside the loops.
-    hoisted, primal_eqns = _hoist(body.eqns, body.params[:num_consts])
-    builder = current_builder()
-    outer = dict(zip(body.params[:num_consts], operands[:num_consts], strict=True))
-    for eqn in hoisted:
-        outs_of = builder.copy(eqn, tuple([outer[v] for v in eqn.operands]))
-        outer.update(zip(eqn.results, outs_of, strict=True))
-    invariant = [r for r in residuals if r in outer]
-    # An input of the loop is stacked already; only what the body computes needs saving.
-    inputs = dict(zip(body.params[split:], operands[split:], strict=True))
-    reread = [r for r in residuals if r in inputs]
-    stacked = [r for r in residuals if r not in outer and r not in inputs]
-    # The primal loop takes the hoisted values it uses as further constants.
-    used = free_values(primal_eqns, [*body.results, *stacked], body.params)
-    params = (*body.params[:num_consts], *used, *body.params[num_consts:])
-    primal = Function(params, tuple(primal_eqns), (*body.results, *stacked), function.name)
-    ins = (*operands[:num_consts], *[outer[v] for v in used], *operands[num_consts:])
-    all_outs = _results(
-        scan(*ins, function=primal, num_consts=num_consts + len(used), num_carry=num_carry, **loop)
+    joint = made.function(groups, moving)
+    # Both kinds of carries come before both kinds of stacked results.
+    count = len(function.results)
+    num_moving = sum(moving[:num_carry])
+    outs = joint.results
+    order = (
+        *outs[:num_carry],
+        *outs[count : count + num_moving],
+        *outs[num_carry:count],
+        *outs[count + num_moving :],
     )
-    results = all_outs[: len(body.results)]
-    saved = all_outs[len(body.results) :]
-    groups = [
-        [t for t in body.tangent_params[lo:hi] if t is not None]
-        for lo, hi in ((0, num_consts), (num_consts, split), (split, len(operands)))
-    ]
-    values = [
-        [t for t in given[lo:hi] if t is not None]
-        for lo, hi in ((0, num_consts), (num_consts, split), (split, len(operands)))
-    ]
-    tangent_body = Function(
-        (*invariant, *groups[0], *groups[1], *reread, *stacked, *groups[2]),
-        tuple(linear_eqns),
-        tuple(outs),
-        "lin_body",
-    )
-    douts = (
-        _results(
-            scan(
-                *[outer[v] for v in invariant],
-                *values[0],
-                *values[1],
-                *[inputs[r] for r in reread],
-                *saved,
-                *values[2],
-                function=tangent_body,
-                num_consts=len(invariant) + len(groups[0]),
-                num_carry=len(groups[1]),
-                **loop,
-            )
-        )
-        if outs
-        else ()
-    )
-    return results, douts
-
-
-def _hoist(eqns: Sequence[Eqn], invariant: Sequence[Value]) -> tuple[list[Eqn], list[Eqn]]:
-    """(equations that depend on `invariant` alone, the rest)."""
-    known = set(invariant)
-    outside: list[Eqn] = []
-    inside: list[Eqn] = []
-    for eqn in eqns:
-        if not has_effects(eqn) and known.issuperset(eqn.operands):
-            outside.append(eqn)
-            known.update(eqn.results)
-        else:
-            inside.append(eqn)
-    return outside, inside
-
-
-def _transpose(
-    cts: Any,
-    operands: Any,
-    *,
-    function: Function,
-    num_consts: int,
-    num_carry: int,
-    length: int,
-    reverse: bool,
-    unroll: int,
-) -> Any:
-    """The loop backwards: carries cotangents of the carry, adds up those of the constants."""
-    from ir.transforms.linearize import LinearBuilder, pull
-
-    split = num_consts + num_carry
-    linear = [isinstance(x, Linear) for x in operands]
-    # Linear loops come from `_split_scan`, whose carries are all tangents; one that starts at a
-    # constant starts at zero, so it is linear in the loop and its own cotangent is not wanted.
-    starts = linear[num_consts:split]
-    linear[num_consts:split] = [True] * num_carry
-    params = function.params
-    carried = params[num_consts:split]
-    lin = [p for p, is_linear in zip(params, linear, strict=True) if is_linear]
-    seeds = [Value(r.type) for r in function.results]
-    sorted_ = LinearBuilder(lin)
-    for eqn in function.eqns:
-        sorted_.append(eqn)
-    outputs = [r if r in sorted_.linear else None for r in function.results]
-    # A carry has a cotangent if one comes from outside, or from one that has. What has none stays without:
-    # zeros that take part would turn into nan where they meet an infinite derivative.
-    has_ct = [ct is not None for ct in cts]
-    while True:
-        builder = Builder()
-        with building(builder):
-            given = [s if h else None for s, h in zip(seeds, has_ct, strict=True)]
-            pulled = pull(sorted_.linear_eqns, lin, outputs, given)
-        of = {p: ct for p, ct in zip(lin, pulled, strict=True) if ct is not None}
-        more = [h or p in of for h, p in zip(has_ct[:num_carry], carried, strict=True)]
-        if more == has_ct[:num_carry]:
-            break
-        has_ct[:num_carry] = more
-    sums = [p for p in params[:num_consts] if p in of]
-    stacked = [p for p in params[split:] if p in of]
-    totals = [Value(p.type) for p in sums]
-    kept = [k for k in range(num_carry) if has_ct[k]]
-    with building(builder):
-        new_totals = [add(t, of[p]) for t, p in zip(totals, sums, strict=True)]
-        new_carry = [_or_zeros(of.get(carried[k]), carried[k]) for k in kept]
-    consts = [
-        p for p, is_linear in zip(params[:num_consts], linear[:num_consts], strict=True) if not is_linear
-    ]
-    read = [p for p, is_linear in zip(params[split:], linear[split:], strict=True) if not is_linear]
-    y_seeds = [s for s, h in zip(seeds[num_carry:], has_ct[num_carry:], strict=True) if h]
-    back = Function(
-        (*consts, *totals, *[seeds[k] for k in kept], *read, *y_seeds),
-        (*sorted_.eqns, *builder.eqns),
-        (*new_totals, *new_carry, *[of[p] for p in stacked]),
-        f"transpose_{function.name}",
-    )
-    const_values = [x for x in operands[:num_consts] if not isinstance(x, Linear)]
-    read_values = [x for x in operands[split:] if not isinstance(x, Linear)]
-    outs = _results(
+    ins = [v for lo, hi in groups for v in (*operands[lo:hi], *some(given[lo:hi]))]
+    scanned = _results(
         scan(
-            *const_values,
-            *[zeros(p.type) for p in sums],
-            *[_or_zeros(cts[k], carried[k]) for k in kept],
-            *read_values,
-            *[ct for ct in cts[num_carry:] if ct is not None],
-            function=back,
-            num_consts=len(const_values),
-            num_carry=len(sums) + len(kept),
-            length=length,
-            reverse=not reverse,
-            unroll=unroll,
+            *ins,
+            function=joint.replace(results=order),
+            num_consts=num_consts + sum(mask[:num_consts]),
+            num_carry=num_carry + num_moving,
+            **loop,
         )
     )
-    found = dict(zip((*sums, *[carried[k] for k in kept], *stacked), outs, strict=True))
-    wanted = [*linear[:num_consts], *starts, *linear[split:]]
-    return tuple([found.get(p) if w else None for p, w in zip(params, wanted, strict=True)])
+    carry, ys = scanned[: num_carry + num_moving], scanned[num_carry + num_moving :]
+    douts = iter((*carry[num_carry:], *ys[count - num_carry :]))
+    results = (*carry[:num_carry], *ys[: count - num_carry])
+    return results, tuple([next(douts) if m else None for m in moving])
 
 
-def _or_zeros(ct: Value | None, like: Value) -> Value:
-    return zeros(like.type) if ct is None else ct
+def _transpose(cts: Any, operands: Any, **attrs: Any) -> Any:
+    from ir.ops.scan_adjoint import adjoint
+
+    return adjoint(cts, operands, **attrs)
 
 
 def _swap_leading(x: Value) -> Value:
@@ -373,7 +209,7 @@ def _batch(
         made, flags = batch(function, mask, size)
         return (made, flags), list(flags[:num_carry])
 
-    mask, (body, flags) = _carry_fixpoint(batched, num_consts, num_carry, step)
+    mask, (body, flags) = _grown(batched, num_consts, num_carry, step)
     builder = Builder()
     with building(builder):
         carry_out = [

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ir.contents import has_effects, has_open_loops
-from ir.core import Function, Value
+from ir.core import Eqn, Function, Value
 from ir.errors import IRTypeError
 from ir.evaluate import key_words
 from ir.op import build, current_builder, inline
@@ -329,3 +329,15 @@ replay = op(
     flops=_flops,
     prune=_prune,
 )
+
+
+def without_checkpoints(eqns: Sequence[Eqn]) -> list[Eqn]:
+    """The equations with replays that recompute their checkpoints instead of reading a record's."""
+    out = []
+    for eqn in eqns:
+        if eqn.op is replay and eqn.attrs["recorded"]:
+            first = 2 + eqn.attrs["num_state"]
+            operands = (eqn.operands[0], *eqn.operands[first:])
+            eqn = Eqn(replay, operands, {**eqn.attrs, "recorded": False}, eqn.results, eqn.source)
+        out.append(eqn)
+    return out

@@ -14,7 +14,7 @@ from ir.ops.carries import results_of
 from ir.ops.elementwise import add, and_, div, gt, lt, max, min, mul, select, sub
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice
 from ir.ops.replay import without_lanes
-from ir.ops.shape import broadcast_in_dim, concatenate, full, full_like, reshape, slice
+from ir.ops.shape import broadcast_in_dim, full, full_like, reshape
 from ir.ops.while_loop import while_loop
 from ir.ops.while_record import record_without_lanes
 from ir.types import TensorType, i32
@@ -138,7 +138,7 @@ def record_program(types: Sequence[TensorType], attrs: dict[str, Any]) -> Functi
             stride = max(add(stride, stride), number(first))
             out = loop(
                 (*cs, stride),
-                (div(count, number(2)), trips, *carry, *[_every_second(x) for x in buffers]),
+                (div(count, number(2)), trips, *carry, *_halved(buffers, size)),
                 lambda cs, vs: and_(lt(vs[0], number(size)), going(cs, vs[2 : n + 2])),
                 segment,
             )
@@ -152,10 +152,11 @@ def record_program(types: Sequence[TensorType], attrs: dict[str, Any]) -> Functi
     return build(types, program, "while_record")
 
 
-def _every_second(x: Value) -> Any:
-    """The first half of the slots takes every second one; what the other half holds does not matter."""
-    half = slice(x, starts=(0,) * x.type.rank, limits=x.type.shape, strides=(2, *(1,) * (x.type.rank - 1)))
-    return concatenate(half, half, axis=0)
+def _halved(buffers: Values, size: int) -> Values:
+    """The first half of the slots takes every second one, in place; the others keep what they hold."""
+    if not buffers:
+        return buffers
+    return count_up(number(size // 2), (), buffers, lambda cs, k, vs: put(vs, k, get(vs, add(k, k))))
 
 
 # replay -----------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def _record_eval(
         if trip != count * stride:
             return
         if count == size:
-            saved = [np.concatenate([s[::2], s[::2]]) for s in saved]
+            saved = [np.concatenate([s[::2], s[size // 2 :]]) for s in saved]
             count, stride = count // 2, 2 * stride
         for s, k in zip(saved, kept, strict=True):
             s[count] = carry[k]

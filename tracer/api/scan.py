@@ -66,7 +66,7 @@ def scan(
             raise ArgumentTypeError(f"scan: expected a carry of structure {carry_tree}, got {tree}")
         return new, out[1]
 
-    traced = _stable(f, body, carry, x_types, [t.weak for t in inputs], carry_tree)
+    traced = stable_carry("scan", f, body, carry, x_types, [t.weak for t in inputs], carry_tree)
     count = len(carry)
     trace = state.trace
     operands = [
@@ -88,8 +88,21 @@ def scan(
     return tree_unflatten(carry_tree, leaves[:count]), ys
 
 
-def _stable(f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, carry_tree: Any) -> Any:
-    """The traced body whose carry has one type; weakly typed first carries are promoted to the body's type."""
+def stable_carry(
+    name: str, f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, carry_tree: Any
+) -> Any:
+    """The traced body whose carry has one type; weakly typed first carries are promoted to the body's type.
+
+    Args:
+      name: of the loop, for messages.
+      f: the user's function, `body` with flat arguments and the carry first in what it returns.
+      carry: the first carry; promoted in place.
+      x_types, x_weak: types of the other arguments.
+      carry_tree: structure of the carry.
+
+    Raises:
+      ArgumentTypeError: a carry goes in with one type and comes out with another.
+    """
     while True:
         types = [t.value.type for t in carry]
         traced = trace_flat(
@@ -118,7 +131,7 @@ def _stable(f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, c
                 tree_unflatten(carry_tree, list(range(len(carry))))
             )[0][wrong]
             raise ArgumentTypeError(
-                f"scan: expected {function_name(f)} to keep the type of the carry, "
+                f"{name}: expected {function_name(f)} to keep the type of the carry, "
                 f"but carry{jax.tree_util.keystr(path)} goes in as {types[wrong]} "
                 f"and comes out as {traced.function.out_types[wrong]}"
             )
