@@ -12,7 +12,7 @@ from tests.fuzz.__main__ import attempt, report
 
 # In several parts, which test workers share.
 PARTS = 4
-PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "200"))
+PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "40"))
 
 
 @pytest.mark.slow
