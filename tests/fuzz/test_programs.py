@@ -8,7 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import attempt, report
+from tests.fuzz.__main__ import report
+from tests.fuzz.attempt import attempt
 
 # In several parts, which test workers share.
 PARTS = 4
