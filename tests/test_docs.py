@@ -107,7 +107,6 @@ def test_document_runs(path: Path, module: types.ModuleType) -> None:
     execute(path, vars(module))
 
 
-@pytest.mark.skipif(not README.exists(), reason="no README.md")
 def test_readme_leaves_no_block_out() -> None:
     assert [block for block in python_blocks(README.read_text(encoding="utf-8")) if block.not_run] == []
 

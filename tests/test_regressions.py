@@ -155,3 +155,29 @@ def test_extrema_of_values_that_xla_computes_twice(name: str) -> None:
     with jax.enable_x64(True):
         ours = gradient(tracer)(jnp.asarray(x))
         np.testing.assert_allclose(ours, jax.jit(gradient(jax))(x), rtol=1e-12)
+
+
+def test_extremum_of_values_that_xla_computes_twice() -> None:
+    """Compiled as one program, no element equals the maximum; in JAX the gradient is zero then."""
+    x = np.array([[[-1.2757285748952185]], [[-0.9026566712127815]], [[-0.9806545863736988]]])
+
+    def f(x: Any) -> Any:
+        return (0.55 + 1.3181818181818181 * tnp.sin(x)).max(axis=(0, 2)).sum()
+
+    want = np.where(x == x.max(), 1.3181818181818181 * np.cos(x), 0)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(tracer.jit(tracer.grad(f))(x), want, rtol=1e-12)
+        negated = tracer.grad(lambda x: -(-0.55 - 1.3181818181818181 * tnp.sin(x)).min())
+        np.testing.assert_allclose(tracer.jit(negated)(x), want, rtol=1e-12)
+
+
+def test_ties_of_an_extremum_share_its_derivative() -> None:
+    for x in (
+        jnp.array([1.0, 3.0, 3.0, 3.0]),
+        jnp.array([[2.0, -0.0], [0.0, 2.0]]),
+        jnp.array([-np.inf] * 3),
+    ):
+        assert_same(lambda t, n: t.grad(lambda x: n.max(x)), x)
+        assert_same(lambda t, n: t.jit(t.grad(lambda x: n.min(-x, axis=0).sum())), x)
+    x = jnp.array([1.0, np.nan, 3.0])
+    assert_same(lambda t, n: lambda x: t.jvp(lambda x: n.max(x), (x,), (x,)), x)

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --programs N [--seed S]`: random programs through tracer and JAX.
+"""`python -m tests.fuzz --programs N [--seed S] [--jobs J]`: random programs through tracer and JAX.
 
 Prints how many were tried, agree and were discarded. Each program that differs is printed made
 small, with the seed that draws it again, and the exit status is 1.
@@ -15,21 +15,11 @@ from collections import Counter
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax
-
+from tests.fuzz.attempt import attempt, outcomes
 from tests.fuzz.check import CHECKS, Outcome, agree, failure
 from tests.fuzz.generate import generate
 from tests.fuzz.minimise import minimise
 from tests.fuzz.program import Program
-
-
-def attempt(seed: str) -> tuple[Program, Outcome]:
-    """The program that a seed draws, and what became of it."""
-    rng = random.Random(seed)
-    program = generate(rng)
-    # Second order and batches cost most to compile: for a part of the programs.
-    checks = [c for c in CHECKS if c in ("value", "grad") or rng.random() < 0.5]
-    return program, agree(program, rng, checks)
 
 
 def report(seed: str, program: Program, outcome: Outcome, seconds: float) -> str:
@@ -57,6 +47,7 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=200, help="how many to try")
     parser.add_argument("--seed", default=None, help="where to start; random by default")
     parser.add_argument("--one", default=None, metavar="SEED", help="only the program of this seed, printed")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes")
     parser.add_argument(
         "--minimise", type=float, default=120.0, metavar="S", help="seconds for each difference"
     )
@@ -68,15 +59,12 @@ def main() -> int:
     base = args.seed if args.seed is not None else f"{random.SystemRandom().randrange(10**6)}"
     counts: Counter[str] = Counter()
     started = time.monotonic()
-    for i in range(args.programs):
-        seed = f"{base}.{i}"
-        program, outcome = attempt(seed)
+    seeds = [f"{base}.{i}" for i in range(args.programs)]
+    for seed, outcome in zip(seeds, outcomes(seeds, args.jobs), strict=True):
         counts[outcome.kind] += 1
         counts[f"{outcome.kind}: {outcome.why}"] += bool(outcome.why)
-        if i % 50 == 49:
-            jax.clear_caches()  # no program is run again
         if outcome.kind == "differs":
-            print(report(seed, program, outcome, args.minimise), flush=True)
+            print(report(seed, generate(random.Random(seed)), outcome, args.minimise), flush=True)
     reasons = ", ".join(
         f"{n} {why.partition(': ')[2]}" for why, n in counts.items() if why.startswith("discarded: ")
     )

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import attempt, report
+from tests.fuzz.__main__ import report
+from tests.fuzz.attempt import attempt
 
 # In several parts, which test workers share.
 PARTS = 4
-PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "200"))
+PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "40"))
 
 
 @pytest.mark.slow

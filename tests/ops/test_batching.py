@@ -10,7 +10,6 @@ import pytest
 
 import ir
 from ir import transforms
-from ir.errors import DifferentiationError
 from lowering.emit import emit
 from tests.ops.harness import (
     BY_NAME,
@@ -27,8 +26,9 @@ from tests.ops.harness import (
     subsets,
     verified,
 )
+from tests.ops.refusals import differentiable_operands, kind, refusal
 
-NAMES = [pytest.param(name, primary(name), id=f"{name}-{primary(name)}") for name in BY_NAME]
+ALL = [pytest.param(name, primary(name), id=f"{name}-{primary(name)}") for name in BY_NAME]
 OTHERS = [
     pytest.param(name, dtype, id=f"{name}-{dtype}")
     for name, sample in BY_NAME.items()
@@ -42,6 +42,10 @@ NOT_A_LOOP = {
     "rng_bit_generator": "the bits of the whole batch come from its first key, as in JAX",
     "while_record": "slots that a lane has no trips for hold what the longest lane left there",
 }
+
+
+# What there is a batch of.
+NAMES = [c for c in ALL if case(*c.values).operands]
 
 
 def stacked(c: Case, subset: Sequence[int], size: int) -> list[Arrays]:
@@ -83,17 +87,27 @@ def of_examples(c: Case) -> bool:
     return [(x.shape, x.dtype) for x in c.draw(1)] == [(x.shape, x.dtype) for x in c.operands]
 
 
-@pytest.mark.parametrize(("name", "dtype"), NAMES)
+@pytest.mark.parametrize(("name", "dtype"), [c for c in NAMES if BY_NAME[c.values[0]].op not in NOT_A_LOOP])
 @pytest.mark.parametrize("size", [3, 1, 0])
 def test_against_a_loop(name: str, dtype: str, size: int) -> None:
     c = case(name, dtype)
-    if c.sample.op in NOT_A_LOOP:
-        pytest.skip(NOT_A_LOOP[c.sample.op])
     assert of_examples(c)
     count = len(c.operands)
-    if not count:
-        pytest.skip("no operands to batch")
     for subset in subsets(range(count)) if size == 3 else [tuple(range(count))]:
+        check(c, c.function, subset, stacked(c, subset, size), c.operands)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [c for c in NAMES if BY_NAME[c.values[0]].op in NOT_A_LOOP])
+@pytest.mark.parametrize("size", [3, 1])
+def test_not_a_loop(name: str, dtype: str, size: int) -> None:
+    """The types are those of a batch; the values are known of a batch of one alone."""
+    c = case(name, dtype)
+    subset = tuple(range(len(c.operands)))
+    program, flags = transforms.batch(c.function, mask(subset, len(subset)), size)
+    verified(program, "batch")
+    assert all(flags)
+    assert [t.shape for t in program.out_types] == [(size, *t.shape) for t in c.function.out_types]
+    if size == 1:
         check(c, c.function, subset, stacked(c, subset, size), c.operands)
 
 
@@ -105,19 +119,22 @@ def test_other_element_types(name: str, dtype: str) -> None:
         check(c, c.function, subset, stacked(c, subset, 2), c.operands)
 
 
-@pytest.mark.parametrize(("name", "dtype"), NAMES)
+WITH_GRADIENT = [
+    c
+    for c in NAMES
+    if kind(*c.values) == "tested"
+    and BY_NAME[c.values[0]].op not in NOT_A_LOOP
+    and differentiable_operands(case(*c.values))
+    and refusal(case(*c.values), "reverse") is None
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), WITH_GRADIENT)
 def test_gradient_against_a_loop(name: str, dtype: str) -> None:
     """The gradient program is batched in all its operands, and in the cotangents alone."""
     c = case(name, dtype)
-    wrt, outs = inexact(c.types), inexact(c.function.out_types)
-    if not wrt or not outs:
-        pytest.skip("no gradient")
-    if c.sample.op in NOT_A_LOOP:
-        pytest.skip(NOT_A_LOOP[c.sample.op])
-    try:
-        program = transforms.vjp(c.function, mask(wrt, len(c.types)), mask(outs, len(c.function.out_types)))
-    except DifferentiationError as error:
-        pytest.skip(str(error))
+    wrt, outs = differentiable_operands(c), inexact(c.function.out_types)
+    program = transforms.vjp(c.function, mask(wrt, len(c.types)), mask(outs, len(c.function.out_types)))
     rng = np.random.default_rng(3)
     results = ir.evaluate(c.function, *c.operands)
     count = len(c.operands)
@@ -138,10 +155,6 @@ ONCE_AN_OP = list({BY_NAME[c.values[0]].op: c for c in reversed(NAMES)}.values()
 def test_batched_program_compiles(name: str, dtype: str) -> None:
     c = case(name, dtype)
     subset = tuple(range(len(c.operands)))
-    if not subset:
-        pytest.skip("no operands to batch")
-    if c.sample.op in NOT_A_LOOP:
-        pytest.skip(NOT_A_LOOP[c.sample.op])
     operands = joined(stacked(c, subset, 2), c.operands, subset)
     program, _ = transforms.batch(c.function, mask(subset, len(subset)), 2)
     got = compiled(lambda xs: emit(program, c.on_device(xs)), operands, wide=True)

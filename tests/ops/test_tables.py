@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import ir
 from ir.op import LINEAR, MULTILINEAR, ZERO
 from lowering.emit import rules
 from tests.ops.harness import BY_NAME, case
+from tests.ops.refusals import NO_DERIVATIVE, REFUSALS, UNDEFINED
 from tests.ops.samples import SAMPLES
 
 OPS = ir.all_ops()
 
-# Ops that lack a rule, and why.
+# Ops that lack a sample, and why.
 NO_SAMPLE = {
     "custom_vjp_tangent": "stands for a linear map of which only the transpose is known",
     "foreign": "holds what has no counterpart in the IR; tests/lowering/test_foreign.py",
     "foreign_effect": "likewise; tests/lowering/test_foreign.py",
     "custom_vjp_call": "has no forward mode to test; tests/tracer/test_custom_rules.py has its reverse mode",
-}
-NO_DERIVATIVE = {
-    "custom_vjp_tangent": "forward mode does not exist for custom_vjp",
-    "nextafter": "the neighbour of a float is no differentiable function; JAX has no rule either",
-    "igamma_grad_a": "a second derivative by the shape parameter; JAX has no rule either",
-    "random_gamma_grad": "a second derivative of gamma samples; JAX has no rule either",
-    "householder_product": "JAX has no rule either; qr has one",
-    "hessenberg": "JAX has no rule either",
-    "tridiagonal": "JAX has no rule either; eigh has one",
-    "schur": "JAX has no rule either",
 }
 
 
@@ -48,8 +41,12 @@ def test_no_lowering_without_an_op() -> None:
     assert set(rules()) <= set(OPS)
 
 
-@pytest.mark.parametrize("exempt", [NO_SAMPLE, NO_DERIVATIVE], ids=["sample", "derivative"])
-def test_exempt_ops_exist(exempt: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "exempt",
+    [NO_SAMPLE, NO_DERIVATIVE, UNDEFINED, {r.op: r for r in REFUSALS}],
+    ids=["sample", "derivative", "operands", "orders"],
+)
+def test_exempt_ops_exist(exempt: dict[str, Any]) -> None:
     assert set(exempt) <= set(OPS)
 
 
