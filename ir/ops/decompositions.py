@@ -190,17 +190,12 @@ def _eigh_type(x: TensorType, *, lower: bool) -> tuple[TensorType, TensorType]:
     return x, TensorType(x.shape[:-1], x.dtype.real)
 
 
-def _eigh_differentiate(operands: Any, tangents: Any, *, lower: bool) -> tuple[Any, Any]:
-    """Perturbation theory of distinct eigenvalues: Giles, section 3.1.
-
-    At the Hermitian part of the operand, as in JAX; for a Hermitian one that is the operand.
-    """
-    (x,), (da,) = operands, tangents
-    half = full_like(x, 0.5)
-    v, w = eigh(mul(add(x, adjoint(x)), half), lower=lower)
+def _eigh_jvp(tangents: Any, operands: Any, results: Any, *, lower: bool) -> tuple[Value, Value]:
+    """Perturbation theory of distinct eigenvalues: Giles, section 3.1."""
+    (da,), (v, w) = tangents, results
     projected = matmul(matmul(adjoint(v), da), v)
     f = _inverse_differences(_with_dtype_of(w, v))
-    return (v, w), (matmul(v, mul(f, projected)), diagonal(_real_part(projected)))
+    return matmul(v, mul(f, projected)), diagonal(_real_part(projected))
 
 
 # (eigenvectors as columns, eigenvalues), in this order, the real eigenvalues ascending; from the lower
@@ -210,8 +205,7 @@ eigh = op(
     attrs={"lower": True},
     type=_eigh_type,
     eval=lambda x, *, lower: numerics.eigh(x, lower),
-    jvp=None,
-    differentiate=_eigh_differentiate,
+    jvp=_eigh_jvp,
     batch=over_leading_axis("eigh"),
     flops=cubic(9),
 )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from ir.core import Value
-from ir.op import op_named
+import ir
+from ir import transforms
+from ir.core import Opaque, Value
+from ir.op import inline, op_named
 from ir.ops import decompositions as dc
 from ir.ops import linalg as la
-from ir.ops.calls import stop_gradient
-from ir.ops.elementwise import ge, select
+from ir.ops.calls import Rule, custom_jvp_call, stop_gradient
+from ir.ops.elementwise import add, ge, mul, select
 from ir.ops.fft import fft
-from ir.ops.shape import iota
-from ir.types import i32
+from ir.ops.matrix import adjoint
+from ir.ops.shape import full_like, iota
+from ir.source import UNKNOWN
+from ir.types import TensorType, i32
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.rules.shape import ints
 
@@ -88,8 +93,30 @@ def _svd(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 
 @imports("eigh")
 def _eigh(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """From one triangle; JAX's derivative is that at the Hermitian part, which reads both."""
     _only(eqn, sort_eigenvalues=True, subset_by_index=None, algorithm=None, implementation=None)
-    return dc.eigh(operands[0], lower=bool(eqn.params["lower"]))
+    lower = bool(eqn.params["lower"])
+    body = _eigh_body(operands[0].type, lower)
+    rule = Opaque("eigh", _eigh_rule(operands[0].type, lower))
+    return custom_jvp_call(operands[0], function=body, jvp=rule)
+
+
+@functools.cache
+def _eigh_body(type_: TensorType, lower: bool) -> ir.Function:
+    return ir.build([type_], lambda x: dc.eigh(x, lower=lower), "eigh", source=UNKNOWN)
+
+
+@functools.cache
+def _eigh_rule(type_: TensorType, lower: bool) -> Rule:
+    """The same object for a type, so that equal programs compare equal."""
+    pushed, _ = transforms.jvp(_eigh_body(type_, lower), [True])
+
+    def at_hermitian_part(x: Value, dx: Value) -> Any:
+        half = full_like(x, 0.5)
+        return inline(pushed, (mul(add(x, adjoint(x)), half), dx))
+
+    rule = ir.build([type_, type_], at_hermitian_part, "jvp_eigh", source=UNKNOWN)
+    return Rule("eigh", lambda types: rule)
 
 
 @imports("eig")
