@@ -207,10 +207,11 @@ class Importer:
         return self.literal(atom, ()) if type(atom) is Literal else env[atom]
 
     def broadcast(self, x: Value, shape: Shape) -> Value:
-        """A scalar as an array of `shape`; anything else as it is."""
-        if x.type.shape == shape or x.type.shape:
+        """`x` as an array of `shape`: a scalar, or one with axes of size 1, is repeated."""
+        if x.type.shape == shape:
             return x
-        return broadcast_in_dim(x, shape=shape, dims=())  # type: ignore[no-any-return]
+        dims = tuple(range(len(shape))) if x.type.shape else ()
+        return broadcast_in_dim(x, shape=shape, dims=dims)  # type: ignore[no-any-return]
 
     # Equations ------------------------------------------------------------------------------------
 

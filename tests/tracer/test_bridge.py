@@ -1,0 +1,327 @@
+"""Code written for JAX, inside tracer: recognised, imported, differentiated by our rules; and back again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import lax
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from lowering.execute import PROGRAMS
+from lowering.jaxprs.importer import import_jaxpr
+from tests.lowering.test_round_trip import foreign_in
+from tests.tracer.helpers import assert_same
+from tracer.errors import TracerError
+
+X = jnp.array([0.3, -0.7, 1.1])
+
+
+def close(got: Any, want: Any, rtol: float = 1e-5) -> None:
+    jax.tree_util.tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), got, want)
+
+
+# Recognition --------------------------------------------------------------------------------------------
+
+PROGRAMS_OF_JAX = {
+    "jax.numpy": lambda x: jnp.sum(jnp.sin(x) * jnp.where(x > 0, x, x**2)),
+    "jax.nn": lambda x: jnp.sum(jax.nn.softmax(jax.nn.gelu(x)) * jax.nn.relu(x)),
+    "jax.lax": lambda x: lax.reduce(lax.sin(x), np.float32(0), lax.add, (0,)),
+    "jit": lambda x: jax.jit(lambda y: jnp.vdot(y, y))(x),
+    "vmap": lambda x: jax.vmap(lambda y: jnp.tanh(y * x).sum())(x).sum(),
+    "grad": lambda x: jax.grad(lambda y: jnp.prod(jnp.sin(y)))(x).sum(),
+    "linalg": lambda x: jnp.linalg.slogdet(jnp.outer(x, x) + 2 * jnp.eye(3))[1],
+    "cholesky": lambda x: jnp.linalg.cholesky(jnp.outer(x, x) + jnp.eye(3)).sum(),
+    "eigh": lambda x: jnp.linalg.eigh(jnp.diag(x) + 0.1)[0].prod(),
+    "scan": lambda x: lax.scan(lambda c, y: (jnp.tanh(c * y), c * c), x[0], x)[1].sum(),
+    "fori_loop": lambda x: lax.fori_loop(0, 4, lambda i, c: jnp.sin(c) + x, x).sum(),
+    "cond": lambda x: lax.cond(x[0] > 0, lambda y: jnp.sin(y).sum(), lambda y: (y**3).sum(), x),
+    "switch": lambda x: lax.switch(1, [jnp.sum, lambda y: (y * y).sum(), jnp.prod], x),
+    "checkpoint": lambda x: jax.checkpoint(lambda y: jnp.sin(jnp.sin(y)).sum())(x),
+    "gather": lambda x: (x[jnp.array([2, 0, 0])] * jnp.arange(3.0)).sum(),
+    "scatter": lambda x: (x.at[jnp.array([1, 1])].set(x[:2]) ** 2).sum(),
+    "sort": lambda x: (jnp.sort(x) * jnp.arange(3.0)).sum(),
+    "random": lambda x: (jax.random.normal(jax.random.key(0), (3,)) * x).sum(),
+    "fft": lambda x: jnp.abs(jnp.fft.rfft(x)).sum(),
+    "convolve": lambda x: jnp.convolve(x, x).sum(),
+    "einsum": lambda x: jnp.einsum("i,j,ij->", x, x, jnp.ones((3, 3))),
+    "special": lambda x: jax.scipy.special.betainc(2.0, 0.5, x**2 / 2).sum(),
+    "logsumexp": jax.scipy.special.logsumexp,
+    "python scalar": lambda x: jnp.sum(x * 2 + 1),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS_OF_JAX)
+def test_functions_that_call_jax_are_recognised(name: str) -> None:
+    f = PROGRAMS_OF_JAX[name]
+    close(tr.jit(f)(X), f(X))
+    want = jax.grad(f)(X)
+    close(tr.grad(f)(X), want)
+    close(tr.jit(tr.grad(f))(X), want)
+    close(tr.grad(tr.from_jax(f))(X), want)
+
+
+@pytest.mark.parametrize("name", ["jax.numpy", "scan", "cond", "scatter", "linalg", "checkpoint"])
+def test_every_transform(name: str) -> None:
+    f = PROGRAMS_OF_JAX[name]
+    close(tr.jacfwd(f)(X), jax.jacfwd(f)(X))
+    close(tr.hessian(f)(X), jax.hessian(f)(X), rtol=1e-4)
+    close(tr.vmap(tr.grad(f))(jnp.stack([X, -X])), jax.vmap(jax.grad(f))(jnp.stack([X, -X])))
+    close(tr.jvp(f, (X,), (X,)), jax.jvp(f, (X,), (X,)))
+
+
+def test_imported_code_is_our_ops() -> None:
+    function = tr.trace(lambda x: jax.nn.softmax(jnp.sin(x) @ jnp.ones((3, 2))).sum())(X)
+    ir.verify(function)
+    assert foreign_in(function) == set()
+    assert ir.parse(str(tr.jit(PROGRAMS_OF_JAX["jax.numpy"]).ir(X)))
+
+
+def test_mixing_both_kinds_of_code() -> None:
+    def f(t: Any, n: Any) -> Any:
+        def g(x: Any) -> Any:
+            y = n.sin(x)
+
+            def inner(z: Any) -> Any:  # closes over a traced value, and hands it to JAX
+                return jnp.sum(z * y) * jnp.sum(jnp.where(y > 0, y, z)) + n.sum(z)
+
+            return n.sum(t.grad(inner)(x) * n.cos(y))
+
+        return g
+
+    want = jax.grad(f(jax, jnp))(X)
+    close(tr.grad(f(tr, tnp))(X), want)
+    close(tr.jit(tr.grad(f(tr, tnp)))(X), want)
+
+
+def test_our_transforms_loops_and_rules_inside_code_of_jax() -> None:
+    @tr.custom_jvp
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    double.defjvp(lambda primals, tangents: (double(*primals), 10 * tangents[0]))
+
+    def f(x: Any) -> Any:
+        y = jnp.cumsum(x)
+        inner = tr.grad(lambda z: tnp.sum(tnp.sin(z) * y))(x)
+        looped = tr.while_loop(lambda c: jnp.sum(c) < 20, lambda c: c * 1.5, jnp.exp(y))
+        return jnp.sum(inner) + jnp.sum(double(y)) + jnp.sum(looped)
+
+    steps, c = 0, np.exp(np.cumsum(np.asarray(X)))
+    while c.sum() < 20:
+        steps, c = steps + 1, c * 1.5
+
+    def reference(x: Any) -> Any:
+        y = jnp.cumsum(x)
+        return jnp.sum(jnp.cos(x) * y) + 10 * jnp.sum(y) + 1.5**steps * jnp.sum(jnp.exp(y))
+
+    close(tr.grad(f)(X), jax.grad(reference)(X))
+    close(tr.jit(tr.grad(f))(X), jax.grad(reference)(X))
+
+
+def test_reverse_mode_through_a_while_loop_of_jax() -> None:
+    def root(a: Any) -> Any:
+        return lax.while_loop(
+            lambda s: jnp.abs(s[0] * s[0] - a) > 1e-6 * a,
+            lambda s: (0.5 * (s[0] + a / s[0]), s[1] + 1),
+            (a, 0),
+        )[0]
+
+    for a in (2.0, 0.3):
+        np.testing.assert_allclose(tr.grad(root)(a), 0.5 / np.sqrt(a), rtol=1e-4)
+    batch = jnp.array([2.0, 0.3, 50.0])
+    close(tr.vmap(tr.grad(root))(batch), 0.5 / jnp.sqrt(batch), rtol=1e-4)
+
+
+# Custom rules ------------------------------------------------------------------------------------------
+
+
+@jax.custom_jvp
+def log1pexp(x: Any) -> Any:
+    return jnp.log(1 + jnp.exp(x))
+
+
+@log1pexp.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return log1pexp(*primals), (1 - 1 / (1 + jnp.exp(primals[0]))) * tangents[0]
+
+
+@jax.custom_vjp
+def scaled(x: Any, k: Any) -> Any:
+    return jnp.sin(x) * k
+
+
+scaled.defvjp(lambda x, k: (scaled(x, k), (x, k)), lambda res, ct: (ct * 7 * res[1], None))
+
+
+def test_custom_rules_are_kept() -> None:
+    assert tr.grad(lambda x: log1pexp(x))(100.0) == 1.0
+    close(tr.grad(tr.grad(lambda x: log1pexp(x)))(1.0), jax.grad(jax.grad(log1pexp))(1.0))
+    f = lambda x: scaled(x, 3).sum()
+    close(tr.grad(f)(X), jnp.full(3, 21.0))
+    close(tr.grad(lambda x: tr.vmap(lambda y: scaled(y, 3))(x).sum())(X), jnp.full(3, 21.0))
+    with pytest.raises(TracerError, match="custom_vjp"):
+        tr.jvp(f, (X,), (X,))
+
+
+def test_retracing_finds_the_compiled_program() -> None:
+    for g in (
+        tr.grad(lambda x: jax.nn.relu(jax.nn.gelu(x)).sum()),
+        tr.grad(lambda x: log1pexp(x).sum()),
+        tr.grad(lambda x: tr.vmap(lambda y: scaled(y, 3))(x).sum()),
+    ):
+        g(X)
+        held = len(PROGRAMS)
+        g(X)
+        assert len(PROGRAMS) == held
+
+
+# Effects -----------------------------------------------------------------------------------------------
+
+
+def test_effects_are_kept_and_in_order() -> None:
+    seen: list[tuple[str, float]] = []
+
+    def f(x: Any) -> Any:
+        jax.debug.callback(lambda v: seen.append(("first", float(v))), x[0], ordered=True)
+
+        def step(c: Any, y: Any) -> Any:
+            jax.debug.callback(lambda v: seen.append(("step", float(v))), y, ordered=True)
+            return c * y, None
+
+        out = lax.scan(step, x[0], x)[0]
+        jax.debug.callback(lambda v: seen.append(("last", float(v))), x[2], ordered=True)
+        return out
+
+    values = [("first", X[0]), *[("step", x) for x in X], ("last", X[2])]
+    want = [(name, float(v)) for name, v in values]
+    jax.block_until_ready(tr.jit(f)(X))
+    jax.effects_barrier()
+    assert seen == want
+    seen.clear()
+    close(tr.jit(tr.grad(f))(X), jax.grad(lambda x: x[0] * jnp.prod(x))(X))
+    jax.effects_barrier()
+    assert [s for s in seen if s[0] != "step"] == [want[0], want[-1]]
+    assert [s for s in seen if s[0] == "step"] == want[1:4]
+
+
+# Errors ------------------------------------------------------------------------------------------------
+
+
+def test_the_error_is_that_of_the_cause() -> None:
+    with pytest.raises(TypeError, match="contracting dimensions"):
+        tr.jit(lambda x: jnp.dot(x, jnp.ones(4)))(X)
+    with pytest.raises(TracerError, match=r"concrete value for a Python bool"):
+        tr.jit(lambda x: tnp.sum(x) if x[0] > 0 else jnp.sum(x))(X)
+    with pytest.raises(KeyError, match="mine"):
+        tr.jit(lambda x: {}["mine"] + jnp.sum(x))(X)
+    close(tr.jit(lambda x: jnp.sum(x))(X), X.sum())  # nothing is left behind
+
+
+def test_callbacks_have_no_derivative() -> None:
+    f = lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x).sum()
+    close(tr.jit(f)(X), jnp.sin(X).sum())
+    with pytest.raises(TracerError, match="pure_callback has no derivative"):
+        tr.grad(f)(X)
+
+
+# Optax ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adamw(optax.cosine_decay_schedule(0.1, 10)),
+        optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.1, momentum=0.9)),
+        optax.MultiSteps(optax.adam(0.1), every_k_schedule=2),
+        optax.lbfgs(),
+    ],
+    ids=["adamw", "clipped", "accumulated", "lbfgs"],
+)
+def test_a_training_step_is_one_function(optimizer: Any) -> None:
+    def step(t: Any, n: Any) -> Any:
+        def loss(p: Any) -> Any:
+            return n.sum((p["w"] - 1.0) ** 2) + n.sum(p["b"] ** 4)
+
+        def run(p: Any, s: Any) -> Any:
+            value, gradient = t.value_and_grad(loss)(p)
+            extra = {}
+            if isinstance(optimizer, optax.GradientTransformationExtraArgs):
+                extra = {"value": value, "grad": gradient, "value_fn": loss}
+            updates, s = optimizer.update(gradient, s, p, **extra)
+            return optax.apply_updates(p, updates), s, value
+
+        return run
+
+    p = {"w": jnp.zeros(3), "b": jnp.ones(2)}
+    ours, theirs = tr.jit(step(tr, tnp)), jax.jit(step(jax, jnp))
+    s = optimizer.init(p)
+    a, b = (p, s), (p, s)
+    for _ in range(3):
+        *a, _ = ours(*a)
+        *b, _ = theirs(*b)
+    close(jax.tree_util.tree_leaves(a), jax.tree_util.tree_leaves(b), rtol=1e-4)
+    assert foreign_in(ours.ir(p, s)) == set()
+
+
+# There and back ------------------------------------------------------------------------------------------
+
+
+def test_to_jax() -> None:
+    function = tr.trace(lambda x: jax.nn.relu(x) * x)(X)
+    call = tr.to_jax(function)
+    close(jax.grad(lambda x: call(x)[0].sum())(X), jax.grad(lambda x: (jax.nn.relu(x) * x).sum())(X))
+    close(jax.vmap(call)(jnp.stack([X, X]))[0], jnp.stack([jax.nn.relu(X) * X] * 2))
+    with pytest.raises(TracerError, match=r"expected f32\[3\]"):
+        call(X[:2])
+    with pytest.raises(TracerError, match="expected 1 arguments"):
+        call(X, X)
+
+
+def test_export() -> None:
+    f = lambda x: {"a": tnp.sin(x).sum(), "b": jnp.cos(x)}
+    exported = tr.export(f)(X)
+    assert "stablehlo" in str(exported.mlir_module())
+    close(tr.deserialize(exported.serialize()).call(X), f(X))
+
+
+def test_text_runs_elsewhere() -> None:
+    text = str(tr.jit(tr.grad(PROGRAMS_OF_JAX["jax.nn"])).ir(X))
+    (got,) = ir.evaluate(ir.parse(text), np.asarray(X))
+    close(got, jax.grad(PROGRAMS_OF_JAX["jax.nn"])(X))
+
+
+# Import ------------------------------------------------------------------------------------------------
+
+
+def test_sources_are_the_users() -> None:
+    function = tr.trace(lambda x: jnp.sin(x))(X)
+    (eqn,) = function.eqns
+    assert eqn.source.file == __file__
+    assert "test_sources" in eqn.source.function
+
+
+def test_equal_jaxprs_inside_are_imported_once() -> None:
+    layer = jax.jit(lambda x: jnp.tanh(x) * 2)
+    closed = jax.make_jaxpr(lambda x: layer(layer(layer(x))))(X)
+    calls = [e.attrs["function"] for e in import_jaxpr(closed).function.eqns if e.op.name == "call"]
+    assert len(calls) == 3
+    assert calls[0] is calls[1] is calls[2]
+
+
+def test_arrays_closed_over_are_captures() -> None:
+    big, small = jnp.arange(5000.0), np.arange(3, dtype=np.float32)
+    imported = import_jaxpr(jax.make_jaxpr(lambda x: (x * big[:3], x + small))(X))
+    assert len(imported.captures) == 1
+    assert imported.function.in_types[0].shape == (5000,)
+
+
+def test_same_result_types_as_jax() -> None:
+    f = lambda x: (jnp.asarray(2.0) * 1, x + 1, jnp.int8(1) + x, jnp.sum(x) * 1.5)
+    assert_same(tr.jit(f)(jnp.int32(3)), jax.jit(f)(jnp.int32(3)))
