@@ -24,7 +24,7 @@ from ir.op import Op
 from ir.ops.foreign import foreign, foreign_effect
 from ir.types import TensorType
 from lowering.execute import Cache
-from lowering.jaxprs.importer import import_closed
+from lowering.jaxprs.importer import import_closed, with_constants
 from lowering.jaxprs.types import struct_of, type_of
 from lowering.rules.shape import KEY_IMPLEMENTATIONS
 
@@ -248,17 +248,18 @@ def _frozen(x: Any) -> tuple[Any, ...]:
         return ("dict", *[(k, _frozen(v)) for k, v in sorted(x.items())])
     if isinstance(x, (tuple, list)):
         return (type(x), *[_frozen(v) for v in x])
-    if isinstance(x, Jaxpr):
-        if x.constvars:
+    if isinstance(x, (Jaxpr, ClosedJaxpr)):
+        closed = with_constants(x)
+        if (
+            closed is None
+            or closed.jaxpr.effects
+            or any(isinstance(c, jax.core.Tracer) for c in closed.consts)
+        ):
             return ("jaxpr", id(x))
-        x = ClosedJaxpr(x, ())
-    if isinstance(x, ClosedJaxpr):
-        if not x.jaxpr.effects and all(not isinstance(c, jax.core.Tracer) for c in x.consts):
-            try:
-                return ("jaxpr", import_closed(x))
-            except JaxprError:
-                return ("jaxpr", id(x.jaxpr))
-        return ("jaxpr", id(x.jaxpr))
+        try:
+            return ("jaxpr", import_closed(closed))
+        except JaxprError:
+            return ("jaxpr", id(x))
     if isinstance(x, (np.ndarray, np.generic)):
         return ("array", ir.Dense(x)) if x.dtype.kind in "biufc" else ("object", id(x))
     try:

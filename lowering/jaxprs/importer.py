@@ -151,15 +151,14 @@ class Importer:
 
     def nested(self, closed: Any, name: str, *, embed: bool = False) -> tuple[ir.Function, tuple[Any, ...]]:
         """(function, captures) of a jaxpr inside an equation; the same objects for the same jaxpr."""
-        if isinstance(closed, Jaxpr):
-            if closed.constvars:
-                raise Unmapped
-            closed = ClosedJaxpr(closed, ())
-        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), embed or self.embed)
+        whole = with_constants(closed)
+        if whole is None:
+            raise Unmapped
+        key = (id(closed), embed or self.embed)
         found = self.known.get(key)
         if found is None:
             inner = Importer(self.known, embed=embed or self.embed)
-            found = self.known[key] = (closed, inner.convert(closed, name))
+            found = self.known[key] = (closed, inner.convert(whole, name))
         return found[1].function, found[1].captures
 
     def closed(self, closed: Any, name: str) -> ir.Function:
@@ -281,6 +280,16 @@ class Importer:
         consts = [self.lift(x) for x in closed.consts]
         the_op, primitive = foreign_jaxpr(closed, name)
         return self.builder.emit(the_op, (*consts, *params), {"primitive": primitive})
+
+
+def with_constants(jaxpr: Any) -> ClosedJaxpr | None:
+    """A jaxpr with the values of its constants; None where they are not known.
+
+    Since jax 0.12 every jaxpr holds them, before that some have a place for them only.
+    """
+    if hasattr(jaxpr, "consts"):
+        return jaxpr  # type: ignore[no-any-return]
+    return None if jaxpr.constvars else ClosedJaxpr(jaxpr, ())
 
 
 def _live(closed: ClosedJaxpr) -> ClosedJaxpr:

@@ -21,10 +21,14 @@ def _scan(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     p = eqn.params
     function, captures = importer.nested(p["jaxpr"], "body")
     the_op = op_named("scan")
+    if "ft_in" in p:  # since jax 0.12: the structure of (constants, carry, inputs)
+        num_consts, num_carry, _ = [len(group) for group in p["ft_in"].unpack()]
+    else:
+        num_consts, num_carry = int(p["num_consts"]), int(p["num_carry"])
     attrs = {
         "function": function,
-        "num_consts": len(captures) + int(p["num_consts"]),
-        "num_carry": int(p["num_carry"]),
+        "num_consts": len(captures) + num_consts,
+        "num_carry": num_carry,
         "length": int(p["length"]),
         "reverse": bool(p["reverse"]),
         "unroll": max(1, int(p["unroll"])),

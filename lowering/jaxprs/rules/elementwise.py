@@ -86,3 +86,11 @@ def _select(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 @imports("copy", "copy_p", "name")
 def _same(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     return operands[0]
+
+
+@imports("one_minus_square")
+def _one_minus_square(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """1 - x^2 without cancellation near 1; a primitive since jax 0.12."""
+    (x,) = operands
+    one = full_like(x, 1)
+    return ew.mul(ew.sub(one, x), ew.add(one, x))

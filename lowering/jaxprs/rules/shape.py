@@ -101,3 +101,21 @@ def _split(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
         out.append(sh.slice_axis(operands[0], int(eqn.params["axis"]), at, at + size))
         at += size
     return tuple(out)
+
+
+@imports("unstack")
+def _unstack(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """Slices along an axis, without it; a primitive since jax 0.12."""
+    (x,) = operands
+    axis = int(eqn.params["axis"])
+    return tuple([sh.squeeze(sh.slice_axis(x, axis, i, i + 1), (axis,)) for i in range(x.type.shape[axis])])
+
+
+@imports("stack")
+def _stack(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """Arrays side by side along a new axis; a primitive since jax 0.12."""
+    axis = int(eqn.params["axis"])
+    shape = operands[0].type.shape
+    unit = (*shape[:axis], 1, *shape[axis:])
+    parts = [sh.reshape_to(x, unit) for x in operands]
+    return sh.concatenate(*parts, axis=axis) if len(parts) > 1 else parts[0]
