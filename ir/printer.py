@@ -16,9 +16,11 @@ recursion over nested functions. Imports the core of `ir` only.
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import linecache
 import re
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -104,10 +106,8 @@ class _Names:
 
 def _short_names() -> Iterator[str]:
     """a, b, …, z, aa, ab, …"""
-    names = [""]
-    while True:
-        names = [start + chr(letter) for start in names for letter in range(ord("a"), ord("z") + 1)]
-        yield from names
+    for length in itertools.count(1):
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
 
 
 def _value_names(function: Function) -> dict[Value, str]:
