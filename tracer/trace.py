@@ -24,7 +24,7 @@ from ir.source import Source, capture
 from ir.types import DType, TensorType
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
-from tracer.value import JaxCallError, Tensor
+from tracer.value import Tensor
 
 if TYPE_CHECKING:
     from tracer.bridge import Bridge
@@ -45,15 +45,13 @@ class Trace(Builder):
       inputs: what the params stand for, where those are known now (an un-jitted transform), so
         that `bool()` of a traced value can be answered; otherwise `None`.
       known: values that were computed to answer such questions.
-      jax_called: whether a value was handed to JAX, which cannot take it.
     """
 
-    __slots__ = ("active", "args", "captures", "inputs", "jax_called", "known", "parent")
+    __slots__ = ("active", "args", "captures", "inputs", "known", "parent")
 
     def __init__(self, parent: Trace | Bridge | None, inputs: Inputs | None = None) -> None:
         super().__init__()
         self.parent = parent
-        self.jax_called = False
         self.captures: dict[int, tuple[Any, Value, bool]] = {}
         self.active = True
         self.inputs = inputs
@@ -232,11 +230,7 @@ def _recorded(
     name: str,
     has_aux: bool,
 ) -> tuple[Trace, list[Tensor], Any, dict[int, Any]]:
-    """Run `fn` while `trace` records: (trace, results, structure of all leaves, leaves that are none).
-
-    Raises:
-      JaxCallError: a traced value was handed to JAX, even where `fn` caught what JAX said of it.
-    """
+    """Run `fn` while `trace` records: (trace, results, structure of all leaves, leaves that are none)."""
     outer = state.trace
     trace.args = params
     state.trace = trace
@@ -255,8 +249,6 @@ def _recorded(
         ACTIVE.discard(id(trace))
         state.trace = outer
         trace.active = False
-    if trace.jax_called:
-        raise JaxCallError(f"{name} hands traced values to JAX")
     return trace, results, tree, fixed
 
 

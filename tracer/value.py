@@ -6,6 +6,7 @@ so that each function is written once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 
 else:
     _Operators = object
+
+
+def _asked_by_jax() -> bool:
+    """Whether JAX checks if a value is one of its arrays: two frames above the attribute's."""
+    return str(sys._getframe(3).f_globals.get("__name__", "")).startswith("jax.")
 
 
 class JaxCallError(TracerError, TypeError):
@@ -103,15 +109,20 @@ class Tensor(_Operators):
 
     @property
     def aval(self) -> Any:
-        """The abstract array of JAX, by which `isinstance(x, jax.Array)` holds."""
+        """The abstract array of JAX, by which `isinstance(x, jax.Array)` holds for everybody but JAX.
+
+        JAX must not take the value for an array of its own: its operators then leave `array * x` to ours.
+        """
+        if state.trace is not None and _asked_by_jax():
+            raise AttributeError("aval")
         return jax.core.ShapedArray(self.shape, self.dtype, weak_type=self.weak)
 
+    @property
     def __jax_array__(self) -> Any:
-        trace = state.trace
-        if trace is None:
-            return self.outside()
-        trace.jax_called = True
-        raise JaxCallError(f"a function of JAX was given a traced value of type {self.value.type}")
+        """What JAX calls while it traces a function that closes over this value; nothing at other times."""
+        if state.trace is not None:
+            raise AttributeError("__jax_array__")
+        return self.outside
 
     def outside(self) -> Any:
         """What stands for this value where no trace is active: a tracer of JAX while JAX traces.

@@ -325,3 +325,16 @@ def test_arrays_closed_over_are_captures() -> None:
 def test_same_result_types_as_jax() -> None:
     f = lambda x: (jnp.asarray(2.0) * 1, x + 1, jnp.int8(1) + x, jnp.sum(x) * 1.5)
     assert_same(tr.jit(f)(jnp.int32(3)), jax.jit(f)(jnp.int32(3)))
+
+
+def test_operators_of_arrays_and_traced_values_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array on the left leaves the operation to the traced value: nothing is traced by JAX."""
+    monkeypatch.setattr("tracer.bridge.through_jax", lambda *_, **__: pytest.fail("traced by JAX"))
+    w = jnp.arange(9.0).reshape(3, 3)
+
+    def f(x: Any) -> Any:
+        assert isinstance(x, jax.Array)
+        return (w @ x + w[0] * x - w[1] / (1 + x * x)).sum()
+
+    close(tr.grad(f)(X), jax.grad(f)(X))
+    close(tr.jit(f)(X), f(X))
