@@ -6,11 +6,9 @@ so that each function is written once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import jax
 import numpy as np
 
 from ir.core import Value
@@ -46,11 +44,6 @@ if TYPE_CHECKING:
 
 else:
     _Operators = object
-
-
-def _asked_by_jax() -> bool:
-    """Whether JAX checks if a value is one of its arrays: two frames above the attribute's."""
-    return str(sys._getframe(3).f_globals.get("__name__", "")).startswith("jax.")
 
 
 class JaxCallError(TracerError, TypeError):
@@ -108,18 +101,11 @@ class Tensor(_Operators):
         return self.weak
 
     @property
-    def aval(self) -> Any:
-        """The abstract array of JAX, by which `isinstance(x, jax.Array)` holds for everybody but JAX.
-
-        JAX must not take the value for an array of its own: its operators then leave `array * x` to ours.
-        """
-        if state.trace is not None and _asked_by_jax():
-            raise AttributeError("aval")
-        return jax.core.ShapedArray(self.shape, self.dtype, weak_type=self.weak)
-
-    @property
     def __jax_array__(self) -> Any:
-        """What JAX calls while it traces a function that closes over this value; nothing at other times."""
+        """What JAX calls while it traces a function that closes over this value; nothing at other times.
+
+        The operators of its arrays then leave `array * x` to ours.
+        """
         if state.trace is not None:
             raise AttributeError("__jax_array__")
         return self.outside

@@ -333,7 +333,6 @@ def test_operators_of_arrays_and_traced_values_are_ours(monkeypatch: pytest.Monk
     w = jnp.arange(9.0).reshape(3, 3)
 
     def f(x: Any) -> Any:
-        assert isinstance(x, jax.Array)
         return (w @ x + w[0] * x - w[1] / (1 + x * x)).sum()
 
     close(tr.grad(f)(X), jax.grad(f)(X))
