@@ -56,6 +56,10 @@ class Cache(Generic[T]):
         with self._lock:
             return self._held.get(key)
 
+    def keep(self, key: Hashable, value: T) -> None:
+        """Hold a value for `key`, unless one is held."""
+        self.get(key, lambda: value)
+
     def drop(self, key: Hashable) -> None:
         """Forget the value for `key`."""
         with self._lock:

@@ -1,5 +1,7 @@
 """tracer: a graph-based tracing compiler for differentiable programming, targeting XLA."""
 
+from typing import TYPE_CHECKING, Any
+
 from tracer import errors, nn, numpy
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.control import cond, switch
@@ -13,6 +15,9 @@ from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
 
+if TYPE_CHECKING:
+    from tracer import fft, linalg, random, special, tree
+
 __all__ = [
     "associative_scan",
     "checkpoint",
@@ -23,8 +28,9 @@ __all__ = [
     "errors",
     "explain",
     "export",
-    "from_jax",
+    "fft",
     "fori_loop",
+    "from_jax",
     "grad",
     "hessian",
     "hvp",
@@ -33,17 +39,36 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "linalg",
     "linearize",
     "map",
     "nn",
     "numpy",
+    "random",
     "scan",
+    "special",
     "stop_gradient",
-    "to_jax",
     "switch",
+    "to_jax",
     "trace",
+    "tree",
     "value_and_grad",
     "vjp",
     "vmap",
     "while_loop",
 ]
+
+# Loaded when first used: their functions are many, and a program uses few.
+_LATER = frozenset({"fft", "linalg", "random", "special", "tree"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return importlib.import_module(f"tracer.{name}")
+    raise AttributeError(f"module 'tracer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

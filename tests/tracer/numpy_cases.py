@@ -716,3 +716,9 @@ case(
     lambda np, x, i: np.take_along_axis(x, i.ravel(), None),
     of=(X, N),
 )
+
+# Shapes ----------------------------------------------------------------------------------------------
+
+case("shape", lambda np, x: x * np.shape(x)[1] + np.shape(2.0).__len__(), of=(X,))
+case("ndim", lambda np, x: x * np.ndim(x) + np.ndim(1), of=(CUBE,))
+case("size", lambda np, x: x * np.size(x) + np.size(x, 0), lambda np, x: x * np.size(x, (0, 2)), of=(CUBE,))

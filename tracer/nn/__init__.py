@@ -3,6 +3,8 @@
 Names and formulas are those of `jax.nn`, which runs them outside a trace.
 """
 
+from tracer.nn import borrowed as _borrowed
+from tracer.nn import initializers
 from tracer.nn.activations import (
     celu,
     elu,
@@ -20,6 +22,7 @@ from tracer.nn.activations import (
     squareplus,
     swish,
 )
+from tracer.nn.borrowed import *  # noqa: F403 (its names are the list of what is borrowed)
 from tracer.nn.convolutions import avg_pool, conv, max_pool
 from tracer.nn.normalizers import log_softmax, logsumexp, one_hot, softmax, standardize
 
@@ -30,6 +33,7 @@ __all__ = [
     "elu",
     "gelu",
     "hard_tanh",
+    "initializers",
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
@@ -48,3 +52,4 @@ __all__ = [
     "standardize",
     "swish",
 ]
+__all__ += _borrowed.__all__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from tracer.numpy import arithmetic as ar
@@ -90,10 +91,20 @@ _UNARY = {
     "pos": el.positive,
     "abs": el.abs,
     "invert": el.bitwise_not,
-    "getitem": ix.getitem,
 }
 for _name, _fn in _UNARY.items():
     setattr(Tensor, f"__{_name}__", _unary(_fn))
+
+
+def _getitem(self: Tensor, index: Any) -> Any:
+    if state.trace is None:  # while JAX traces a function that closes over the value
+        outside = jax.tree_util.tree_map(lambda i: i.outside() if type(i) is Tensor else i, index)
+        return self.outside()[outside]
+    return ix.getitem(self, index)
+
+
+def _at(self: Tensor) -> Any:
+    return self.outside().at if state.trace is None else ix.At(self)
 
 
 def _varargs(fn: Any) -> Any:
@@ -154,7 +165,8 @@ _ATTACHED: dict[str, Any] = {
     "mT": property(_unary(ma.matrix_transpose)),
     "real": property(_unary(el.real)),
     "imag": property(_unary(el.imag)),
-    "at": property(ix.At),
+    "__getitem__": _getitem,
+    "at": property(_at),
     "__round__": _round,
     "copy": lambda self: self,
     "block_until_ready": lambda self: self,
