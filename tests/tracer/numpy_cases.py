@@ -722,3 +722,15 @@ case(
 case("shape", lambda np, x: x * np.shape(x)[1] + np.shape(2.0).__len__(), of=(X,))
 case("ndim", lambda np, x: x * np.ndim(x) + np.ndim(1), of=(CUBE,))
 case("size", lambda np, x: x * np.size(x) + np.size(x, 0), lambda np, x: x * np.size(x, (0, 2)), of=(CUBE,))
+
+# Parameters that few know ----------------------------------------------------------------------------
+
+each_mean = X.mean(axis=0, keepdims=True)
+case("var", lambda np, x, m: np.var(x, 0, mean=m), of=(X, each_mean))
+case("std", lambda np, x, m: np.std(x, 0, mean=m, ddof=1), of=(X, each_mean))
+case("where", lambda np, b: np.where(b, size=5, fill_value=-1), of=(B,))
+case(
+    "take_along_axis",
+    lambda np, x, i: np.take_along_axis(x, i, 1, wrap_negative_indices=False),
+    of=(X, INTS[None] - 1),
+)

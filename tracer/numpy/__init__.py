@@ -4,6 +4,8 @@ Names, defaults and promotion are those of `jax.numpy`.
 """
 
 from jax.numpy import (
+    __array_api_version__,
+    __array_namespace_info__,
     bfloat16,
     bool,
     bool_,
@@ -66,6 +68,7 @@ from jax.numpy import (
 from tracer.numpy import borrowed as _borrowed
 from tracer.numpy import fft, linalg
 from tracer.numpy import methods as _methods  # noqa: F401 (attaches the operators)
+from tracer.numpy import protocols as _protocols  # noqa: F401 (attaches NumPy's protocols)
 from tracer.numpy.arithmetic import (
     divmod,
     floor_divide,
@@ -249,6 +252,7 @@ from tracer.numpy.reductions import (
 )
 
 __all__ = [
+    "__array_api_version__", "__array_namespace_info__",
     "abs", "absolute", "acos", "acosh", "add", "all", "amax", "amin", "any", "arange", "arccos", "arccosh",
     "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "array", "array_split",
     "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d",

@@ -32,10 +32,16 @@ def native(eager: Callable[..., Any]) -> Callable[[F], F]:
     """Decorator: run `eager` outside a trace, the decorated function inside."""
 
     def decorate(fn: F) -> F:
+        code: Any = fn.__code__  # quicker than the signature
+        names = code.co_varnames[: code.co_argcount]
+        at = names.index("out") if "out" in names else None
+
         @functools.wraps(fn)
         def dispatch(*args: Any, **kwargs: Any) -> Any:
             if state.trace is None:
                 return run_eager(eager, args, kwargs)
+            if at is not None and (kwargs.get("out") if len(args) <= at else args[at]) is not None:
+                raise ArgumentTypeError(f"{fn.__name__}: expected no `out`: arrays are not written in place")
             return fn(*args, **kwargs)
 
         dispatch.eager = eager  # type: ignore[attr-defined]

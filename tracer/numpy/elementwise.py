@@ -147,7 +147,7 @@ def _of_parts(fn: Any, t: Tensor) -> Tensor:
 
 
 @native(jnp.round)
-def round(a: Any, decimals: int = 0) -> Any:
+def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """Round half to even, to a number of decimals."""
     t = lift(a)
     dtype = t.value.type.dtype
@@ -284,12 +284,16 @@ conj = conjugate
 
 
 @native(jnp.where)
-def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
-    """`x` where `condition`, else `y`; elementwise, broadcast."""
-    if x is None or y is None:
-        raise ArgumentTypeError(
-            "where: with one argument the shape depends on data; use where(condition, x, y)"
-        )
+def where(
+    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+) -> Any:
+    """`x` where `condition`, else `y`; elementwise, broadcast. Without both, `nonzero(condition)`."""
+    if x is None and y is None:
+        from tracer.numpy.borrowed import nonzero
+
+        return nonzero(condition, size=size, fill_value=fill_value)
+    if x is None or y is None or size is not None or fill_value is not None:
+        raise ArgumentTypeError("where: expected (condition, x, y), or a condition with size and fill_value")
     chosen = convert(lift(condition), bool_)
     (a, b), weak = promoted(x, y)
     shape = broadcast_shapes(chosen.shape, a.shape)

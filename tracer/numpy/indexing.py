@@ -511,7 +511,13 @@ def take(
 
 @native(jnp.take_along_axis)
 def take_along_axis(
-    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+    arr: Any,
+    indices: Any,
+    axis: int | None = -1,
+    mode: Any = None,
+    fill_value: Any = None,
+    *,
+    wrap_negative_indices: bool = True,
 ) -> Any:
     """Elements along an axis at positions that differ from line to line."""
     t, index = lift(arr), lift(indices)
@@ -529,7 +535,8 @@ def take_along_axis(
     )
     size, count = t.shape[axis], index.shape[axis]
     t = broadcast_to(t, (*lines[:axis], size, *lines[axis + 1 :]))
-    index = broadcast_to(_non_negative(index, size), (*lines[:axis], count, *lines[axis + 1 :]))
+    index = _non_negative(index, size) if wrap_negative_indices else index
+    index = broadcast_to(index, (*lines[:axis], count, *lines[axis + 1 :]))
     others = tuple([i for i in range(t.ndim) if i != axis])
     dtype = t.value.type.dtype
     return record(

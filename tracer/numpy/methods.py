@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import numpy as np
 
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import contraction as co
@@ -173,26 +172,3 @@ _ATTACHED: dict[str, Any] = {
 }
 for _name, _attached in _ATTACHED.items():
     setattr(Tensor, _name, _attached)
-
-
-# NumPy's own operators on NumPy operands (`np.float32(2) * x`) come here first.
-_UFUNCS: dict[Any, Any] = {
-    getattr(np, name): getattr(ar if hasattr(ar, name) and not hasattr(el, name) else el, name)
-    for name in (
-        "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "equal", "not_equal",
-        "less", "less_equal", "greater", "greater_equal", "bitwise_and", "bitwise_or", "bitwise_xor",
-        "left_shift", "right_shift", "negative", "absolute", "maximum", "minimum",
-    )
-}  # fmt: skip
-_UFUNCS[np.matmul] = co.matmul
-_UFUNCS[np.divmod] = ar.divmod
-
-
-def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    fn = _UFUNCS.get(ufunc)
-    if fn is None or method != "__call__" or kwargs:
-        return NotImplemented
-    return fn(*inputs)
-
-
-Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]

@@ -163,6 +163,9 @@ def mean(
     return convert(el.divide(total, count if isinstance(count, Tensor) else float(count)), have)
 
 
+_mean = mean
+
+
 @native(jnp.var)
 def var(
     a: Any,
@@ -173,15 +176,18 @@ def var(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: Any = None,
 ) -> Any:
-    """Variance over axes, with `count - ddof` in the denominator."""
+    """Variance over axes, with `count - ddof` in the denominator; `mean`, if known, with those axes kept."""
     t = el.as_float(a) if dtype is None else convert(lift(a), canonical(dtype))
     have = t.value.type.dtype
     axes = normalize_axes(axis, t.ndim, "var")
     wide = canonical(np.float32) if have.kind == "float" and have.bits < 32 else have
     t = convert(t, wide, t.weak)
-    centered = el.subtract(t, mean(t, axes, keepdims=True, where=where))
+    if mean is None:
+        mean = _mean(t, axes, keepdims=True, where=where)
+    centered = el.subtract(t, convert(lift(mean), wide))
     squares = el.square(el.abs(centered)) if wide.is_complex else el.square(centered)
     total = sum(squares, axes, keepdims=keepdims, where=where)
     count = _count(t, axes, where, keepdims, total.value.type.dtype)
@@ -202,10 +208,11 @@ def std(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: Any = None,
 ) -> Any:
     """Standard deviation over axes."""
-    return el.sqrt(var(a, axis, dtype, out, ddof, keepdims, where=where, correction=correction))
+    return el.sqrt(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
 @native(jnp.ptp)
