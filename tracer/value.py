@@ -36,6 +36,10 @@ if TYPE_CHECKING:
         sum = prod = mean = var = std = max = min = ptp = all = any = argmax = argmin = _method
         cumsum = cumprod = round = clip = conj = conjugate = astype = dot = trace = diagonal = _method
         ravel = flatten = squeeze = swapaxes = repeat = take = reshape = transpose = copy = _method
+        argpartition = argsort = choose = compress = searchsorted = sort = view = _method
+
+        def nonzero(self, *, size: int | None = None, fill_value: Any = None) -> tuple[Tensor, ...]: ...
+
         T: Tensor
         mT: Tensor
         real: Tensor

@@ -734,3 +734,10 @@ case(
     lambda np, x, i: np.take_along_axis(x, i, 1, wrap_negative_indices=False),
     of=(X, INTS[None] - 1),
 )
+
+MASK = numpy.array([True, False, True, True])
+case("compress", lambda np, x: np.compress(MASK[:3], x, 0, size=2), of=(X,))
+case("compress", lambda np, b, x: np.compress(b[0], x, axis=1, size=2), of=(B, X))
+case("extract", lambda np, b, x: np.extract(b, x, size=5, fill_value=7), of=(B, X))
+case("apply_along_axis", lambda np, x: np.apply_along_axis(lambda r: np.outer(r, r), 1, x), of=(CUBE,))
+case("apply_along_axis", lambda np, x: np.apply_along_axis(np.sum, -1, x), of=(X,))

@@ -69,6 +69,7 @@ from tracer.numpy import borrowed as _borrowed
 from tracer.numpy import fft, linalg
 from tracer.numpy import methods as _methods  # noqa: F401 (attaches the operators)
 from tracer.numpy import protocols as _protocols  # noqa: F401 (attaches NumPy's protocols)
+from tracer.numpy import ufuncs as _ufuncs
 from tracer.numpy.arithmetic import (
     divmod,
     floor_divide,
@@ -282,3 +283,4 @@ __all__ = [
 __all__ += _borrowed.__all__
 __all__ += list(_borrowed.BY_VERSION)
 globals().update(_borrowed.BY_VERSION)
+_ufuncs.attach({name: globals()[name] for name in __all__})

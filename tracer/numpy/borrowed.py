@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.numpy import (
     broadcast_shapes,
     from_dlpack,
@@ -29,9 +31,13 @@ from jax.numpy import (
     set_printoptions,
 )
 
+from ir.errors import ArgumentError
 from tracer.numpy.borrowing import borrowed, public
-from tracer.numpy.dispatch import lift, native, normalize_axes
+from tracer.numpy.dispatch import lift, native, normalize_axes, normalize_axis
+from tracer.numpy.indexing import take
+from tracer.numpy.manipulation import ravel
 from tracer.numpy.queries import answered, of_known
+from tracer.value import Tensor
 
 # Elementwise ---------------------------------------------------------------------------------------------
 
@@ -72,13 +78,11 @@ argwhere = borrowed(jnp.argwhere)
 block = borrowed(jnp.block)
 choose = borrowed(jnp.choose)
 column_stack = borrowed(jnp.column_stack)
-compress = borrowed(jnp.compress)
 copy = borrowed(jnp.copy)
 delete = borrowed(jnp.delete, advice="give the indices as NumPy arrays, or assume_unique_indices=True")
 diagflat = borrowed(jnp.diagflat)
 dsplit = borrowed(jnp.dsplit)
 dstack = borrowed(jnp.dstack)
-extract = borrowed(jnp.extract)
 fill_diagonal = borrowed(jnp.fill_diagonal)
 fliplr = borrowed(jnp.fliplr)
 flipud = borrowed(jnp.flipud)
@@ -239,12 +243,72 @@ array_str = of_known(jnp.array_str)
 save = of_known(jnp.save)
 savez = of_known(jnp.savez)
 
+# Masks that are known say how many elements they choose ---------------------------------------------------
+
+_compress, _extract = borrowed(jnp.compress), borrowed(jnp.extract)
+
+
+def _chosen(condition: Any, size: int | None) -> Any:
+    """Indices of the true elements of a flat condition that is known, where no size is given; else None."""
+    if size is not None or isinstance(condition, (Tensor, jax.core.Tracer)):
+        return None
+    return np.flatnonzero(np.asarray(condition))
+
+
+@native(jnp.compress)
+def compress(
+    condition: Any,
+    a: Any,
+    axis: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: Any = 0,
+    out: None = None,
+) -> Any:
+    """Slices of `a` along an axis where the condition holds; a traced condition needs `size`."""
+    chosen = _chosen(condition, size)
+    if chosen is None or np.ndim(condition) != 1:
+        return _compress(condition, a, axis, size=size, fill_value=fill_value)
+    t = lift(a)
+    length = t.size if axis is None else t.shape[normalize_axis(axis, t.ndim, "compress")]
+    if chosen.size and chosen[-1] >= length:
+        raise ArgumentError(
+            f"compress: expected the condition to hold for indices below {length}, got {chosen[-1]}"
+        )
+    return take(t, chosen, axis)
+
+
+@native(jnp.extract)
+def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
+    """Elements of `arr` where the condition holds; a traced condition needs `size`."""
+    if _chosen(condition, size) is None:
+        return _extract(condition, arr, size=size, fill_value=fill_value)
+    return compress(np.ravel(np.asarray(condition)), ravel(arr))
+
+
 # Functions of functions, which may be written with tracer.numpy or with jax.numpy ------------------------
 
-apply_along_axis = borrowed(jnp.apply_along_axis, calls=True)
 apply_over_axes = borrowed(jnp.apply_over_axes, calls=True)
 fromfunction = borrowed(jnp.fromfunction, calls=True)
 piecewise = borrowed(jnp.piecewise, calls=True)
+
+
+@native(jnp.apply_along_axis)
+def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    """`func1d(line, *args, **kwargs)` of every line along an axis; its results take the place of the axis."""
+    from tracer.api.vmap import vmap
+
+    t = lift(arr)
+    axis = normalize_axis(axis, t.ndim, "apply_along_axis")
+
+    def fn(line: Any) -> Any:
+        return func1d(line, *args, **kwargs)
+
+    for i in range(1, t.ndim - axis):
+        fn = vmap(fn, in_axes=i, out_axes=-1)
+    for _ in range(axis):
+        fn = vmap(fn)
+    return fn(t)
 
 
 def vectorize(

@@ -106,7 +106,7 @@ def borrowed(fn: F, *, name: str | None = None, calls: bool = False, advice: str
 
 
 def _documentation(fn: Any, name: str) -> str:
-    text = inspect.cleandoc(getattr(fn, "__doc__", None) or f"`{name}` of JAX.")
+    text = (getattr(fn, "__doc__", None) or f"`{name}` of JAX.").rstrip()
     home = str(getattr(fn, "__module__", None) or "jax")
     return f"{text}\n\nDefined by `{home}.{name}`, whose program is imported into the trace."
 
@@ -124,7 +124,7 @@ def _inlined(trace: Trace, fn: Callable[..., Any], name: str, advice: str, args:
         try:
             found = _imported(fn, name, tree, leaves, where, operands)
         except (TypeError, ValueError) as error:
-            if not _known(leaves, where):
+            if not (_known(leaves, where) or _takes_size(fn)):
                 raise _explained(error, fn, name, advice) from error
             found = _CONCRETE
     program = found

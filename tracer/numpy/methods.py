@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import builtins
+import functools
+from typing import Any, NoReturn
 
 import jax
 
+from ir.errors import ArgumentTypeError
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import contraction as co
 from tracer.numpy import elementwise as el
 from tracer.numpy import indexing as ix
 from tracer.numpy import manipulation as ma
 from tracer.numpy import reductions as rd
+from tracer.numpy.borrowed import compress
+from tracer.numpy.borrowing import borrowed
 from tracer.state import state
 from tracer.value import Tensor
 
@@ -169,6 +174,38 @@ _ATTACHED: dict[str, Any] = {
     "__round__": _round,
     "copy": lambda self: self,
     "block_until_ready": lambda self: self,
+}
+
+
+def _of_jax(name: str) -> Any:
+    """The method of this name of JAX's arrays, imported call by call."""
+
+    @functools.wraps(getattr(jax.Array, name))
+    def method(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(x, name)(*args, **kwargs)
+
+    return borrowed(method)
+
+
+def _no_setitem(self: Tensor, index: Any, value: Any) -> NoReturn:
+    raise ArgumentTypeError(
+        "x[index] = value: expected a traced value to be left as it is, got an assignment",
+        note="use x = x.at[index].set(value)",
+    )
+
+
+def _contains(self: Tensor, item: Any) -> bool:
+    return builtins.bool(rd.any(el.equal(self, item)))
+
+
+_BORROWED = ("argpartition", "argsort", "choose", "nonzero", "searchsorted", "sort", "view")
+_ATTACHED |= {name: _unary(_of_jax(name)) for name in _BORROWED}
+_ATTACHED |= {
+    "compress": _unary(lambda self, condition, *args, **kwargs: compress(condition, self, *args, **kwargs)),
+    "__contains__": _contains,
+    "__copy__": lambda self: self,
+    "__deepcopy__": lambda self, memo: self,
+    "__setitem__": _no_setitem,
 }
 for _name, _attached in _ATTACHED.items():
     setattr(Tensor, _name, _attached)

@@ -8,6 +8,7 @@ meaning than NumPy's, so that what we cannot do (`out=`, writing in place) is an
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -47,6 +48,14 @@ _WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmas
 # Names of NumPy's that ours have under another.
 _RENAMED = {"row_stack": "vstack", "round_": "round", "in1d": "isin", "trapz": "trapezoid"}
 
+# Where NumPy takes lists for arrays: positions of those arguments. JAX takes arrays only.
+_TWO_ARRAYS = """
+    allclose append array_equal convolve correlate cross digitize dot inner intersect1d isclose isin kron outer
+    percentile polyval quantile searchsorted setdiff1d setxor1d solve take take_along_axis tensordot union1d vdot
+"""
+_ARRAYS: dict[str, tuple[int, ...]] = dict.fromkeys(_TWO_ARRAYS.split(), (0, 1))
+_ARRAYS |= {"clip": (0, 1, 2), "interp": (0, 1, 2), "where": (0, 1, 2), "compress": (0,), "extract": (0,)}
+
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """What NumPy calls for `ufunc(...)`, `ufunc.reduce(...)` and the like with a traced value.
@@ -55,6 +64,7 @@ def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: A
       ArgumentTypeError: `out=`, an operation in place, or arguments that ours do not take.
     """
     _active(inputs)
+    inputs = tuple([_array(x) for x in inputs]) if method in ("__call__", "outer") else inputs
     name = ufunc.__name__
     if method == "at":
         _in_place(f"{name}.at")
@@ -94,11 +104,16 @@ def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) 
         if kwargs.pop("out") is not None:
             _in_place(name)
     fn = getattr(_module(func), _RENAMED.get(name, name), None)
+    if name == "clip":
+        kwargs = {k.removeprefix("a_"): v for k, v in kwargs.items()}
+    if kwargs and fn is not None:
+        kwargs = _without_neutral(name, fn, kwargs)
     if fn is None:
         raise ArgumentTypeError(
             f"{func.__module__}.{name}: expected a function that traced values have; there is none of this name"
         )
-    return fn(*args, **kwargs)
+    lists = _ARRAYS.get(name, ())
+    return fn(*[_array(x) if i in lists else x for i, x in enumerate(args)], **kwargs)
 
 
 def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> ModuleType:
@@ -120,6 +135,15 @@ def _active(arguments: Any) -> None:
                 x.require_active()
 
 
+def _array(x: Any) -> Any:
+    """A list or tuple of numbers and traced values as an array, anything else as it is."""
+    if not isinstance(x, (list, tuple)):
+        return x
+    import tracer.numpy as tnp
+
+    return tnp.asarray(x)
+
+
 def _in_place(name: str) -> NoReturn:
     raise ArgumentTypeError(
         f"{name}: expected a result of its own, got an array to write into, which a program of values cannot do",
@@ -139,6 +163,20 @@ def _known_arguments(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
                 )
             rest[key] = value
     return rest
+
+
+def _without_neutral(name: str, fn: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keywords without those that the function does not have, if they say what holds anyway."""
+    names = inspect.signature(fn).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in names.values()):
+        return kwargs
+    missing = {k: v for k, v in kwargs.items() if k not in names}
+    left = _known_arguments(name, missing)
+    if left:
+        raise ArgumentTypeError(
+            f"{name}: expected only arguments of tracer.numpy.{name}, got {', '.join(left)}"
+        )
+    return {k: v for k, v in kwargs.items() if k in names}
 
 
 # Elementwise functions -----------------------------------------------------------------------------------
