@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
+from tests.tracer.cases import Case
 from tests.tracer.helpers import array
 
 X = array(3, 4)
@@ -30,14 +30,6 @@ D = array(3, 4, dtype=numpy.complex64, seed=12)
 H = array(3, 4, dtype=numpy.float16, seed=13)
 SPECIAL = numpy.array([numpy.nan, numpy.inf, -numpy.inf, 0.0, -0.0, 1.5, -2.5, 0.5], numpy.float32)
 INTS = numpy.array([2, 0, -1, 1], numpy.int32)
-
-
-@dataclass(frozen=True)
-class Case:
-    name: str
-    call: Callable[..., Any]
-    args: tuple[Any, ...]
-    gradient: bool = True
 
 
 CASES: list[Case] = []

@@ -11,8 +11,9 @@ import pytest
 
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_same, x64
-from tests.tracer.numpy_cases import CASES, Case
+from tests.tracer.cases import Case, differences
+from tests.tracer.helpers import assert_same, x64
+from tests.tracer.numpy_cases import CASES
 
 BY_NAME: dict[str, list[Case]] = {}
 for _case in CASES:
@@ -25,60 +26,9 @@ def test_every_function_has_cases() -> None:
     assert functions - {c.name for c in CASES} == set()
 
 
-def weights(out: Any) -> Any:
-    """Cotangents without structure, the same for both."""
-
-    def of_leaf(path: Any, x: Any) -> Any:
-        if not jnp.issubdtype(x.dtype, jnp.inexact):
-            return np.zeros(x.shape, jax.dtypes.float0)
-        return array(*x.shape, dtype=x.dtype, seed=17 + len(path))
-
-    return jax.tree_util.tree_map_with_path(of_leaf, out)
-
-
-def program(cases: list[Case], xp: Any, transforms: Any, shapes: list[Any]) -> Any:
-    """Values of all cases, and with shapes of the results also gradients, in one function to compile."""
-
-    def run(case: Case, of: Any, args: Any) -> Any:
-        if of is None:
-            return case.call(xp, *args)
-        out, pull = transforms.vjp(lambda *xs: case.call(xp, *xs), *args)
-        given = jax.tree_util.tree_map(
-            lambda w, o: w if w.dtype == jax.dtypes.float0 else jnp.asarray(w, o.dtype), weights(of), out
-        )
-        return out, [ct for ct, x in zip(pull(given), args, strict=True) if x.dtype.kind in "fc"]
-
-    def every(operands: Any) -> Any:
-        out = []
-        for number, (case, of, args) in enumerate(zip(cases, shapes, operands, strict=True)):
-            try:
-                out.append(run(case, of, args))
-            except Exception as error:
-                error.add_note(f"in case {number} of {case.name}, at {case.args}")
-                raise
-        return out
-
-    return every
-
-
 @pytest.mark.parametrize("name", BY_NAME)
 def test_as_jax(name: str) -> None:
-    cases = BY_NAME[name]
-    operands = [c.args for c in cases]
-    shapes = jax.eval_shape(program(cases, jnp, jax, [None] * len(cases)), operands)
-    seeds = []
-    for c, shape in zip(cases, shapes, strict=True):
-        leaves = jax.tree_util.tree_leaves(shape)
-        moves = c.gradient and any(x.dtype.kind in "fc" for x in c.args)
-        seeds.append(shape if moves and any(s.dtype.kind in "fc" for s in leaves) else None)
-    want = jax.jit(program(cases, jnp, jax, seeds))(operands)
-    got = tr.jit(program(cases, tnp, tr, seeds))(operands)
-    wrong = []
-    for number, (a, b, seed, c) in enumerate(zip(got, want, seeds, cases, strict=True)):
-        try:
-            assert_same(a, b, weak=seed is None)
-        except AssertionError as error:
-            wrong.append(f"case {number} of {name} at {c.args}: {error}")
+    wrong = differences(BY_NAME[name], tnp, jnp)
     assert not wrong, "\n\n".join(wrong)
 
 
