@@ -35,7 +35,8 @@ class Cache(Generic[T]):
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self.size = size
         self._held: OrderedDict[Hashable, T] = OrderedDict()
-        self._lock = threading.Lock()
+        # Comparing keys may import a custom rule, which asks the cache again: the same thread must get in.
+        self._lock = threading.RLock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value for `key`, made outside the lock when there is none."""

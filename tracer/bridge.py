@@ -8,13 +8,15 @@ function closes over them. Invariant: the suspended trace is restored on every e
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from ir.core import Value
 from ir.errors import ConcretizationError, TracerError
@@ -36,13 +38,13 @@ class Bridge:
     Attributes:
       parent: the suspended trace.
       given: tracers of JAX by the value of the suspended trace that they stand for.
-      missing: values that turned out to be needed, with what stands for them meanwhile.
+      missing: the value that turned out to be needed, if one did.
     """
 
     def __init__(self, parent: Trace, given: dict[Value, Any]) -> None:
         self.parent = parent
         self.given = given
-        self.missing: dict[Value, tuple[Tensor, Any]] = {}
+        self.missing: dict[Value, Tensor] = {}
 
     def outside(self, x: Tensor) -> Any:
         """The tracer of JAX for a value of the suspended trace, or of one around it."""
@@ -50,19 +52,16 @@ class Bridge:
         found = self.given.get(held.value)
         if found is not None:
             return found
-        if held.value not in self.missing:
-            self.missing[held.value] = (held, _any_value(held))
-        return self.missing[held.value][1]
+        self.missing[held.value] = held
+        raise _Missing
 
 
-def _any_value(x: Tensor) -> Any:
-    """A tracer of JAX of the type of `x`, until the function is traced again with the value as operand."""
-    struct = struct_of(x.value.type, x.weak)
-    if x.value.type.dtype.kind == "key":
-        words = jax.eval_shape(jax.random.key_data, struct)
-        return jax.random.wrap_key_data(jnp.zeros(words.shape, words.dtype), impl=jax.random.key_impl(struct))
-    zeros = jnp.zeros(struct.shape, struct.dtype)
-    return jax.lax.optimization_barrier(zeros)  # type: ignore[no-untyped-call]
+class _Missing(BaseException):
+    """Ends JAX's tracing, which is begun again with one more operand.
+
+    It must not go on with something else in the place of the value: JAX keeps what it traced, by function,
+    and would use that the next time. What ends in an exception is not kept.
+    """
 
 
 def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +86,7 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
         )
         if not bridge.missing:
             break
-        closed_over.update({v: t for v, (t, _) in bridge.missing.items()})
+        closed_over.update(bridge.missing)
     imported = import_jaxpr(closed, name)
     values = [trace.lift(x).value for x in (*imported.captures, *closed_over.values(), *operands)]
     results = iter(
@@ -125,16 +124,29 @@ def _jaxpr(
     outer_trace, outer_bridge = state.trace, state.bridge
     state.trace, state.bridge = None, bridge
     try:
-        closed = jax.make_jaxpr(flat)(*structs)
+        with _unkept() if closed_over else contextlib.nullcontext():
+            closed = jax.make_jaxpr(flat)(*structs)
+    except _Missing:
+        return bridge, None
     except Exception as error:
-        if bridge.missing:
-            return bridge, None
         if _names_a_value(error):
             raise JaxCallError("a function of JAX was given a traced value that it closes over") from error
         raise
     finally:
         state.trace, state.bridge = outer_trace, outer_bridge
     return bridge, closed
+
+
+def _unkept() -> Any:
+    """A context in which JAX uses nothing that it traced before, and what it traces is not used again.
+
+    It keeps traced functions by identity, with the tracers they close over: those of another call of ours
+    would be dead. Metadata that is new each time makes what is kept another.
+    """
+    return set_xla_metadata(tracer_bridge=str(next(_calls)))
+
+
+_calls = itertools.count()
 
 
 def _is_array(x: Any) -> bool:

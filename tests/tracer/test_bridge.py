@@ -337,3 +337,25 @@ def test_operators_of_arrays_and_traced_values_are_ours(monkeypatch: pytest.Monk
 
     close(tr.grad(f)(X), jax.grad(f)(X))
     close(tr.jit(f)(X), f(X))
+
+
+def test_functions_that_jax_keeps_and_that_close_over_a_traced_value() -> None:
+    """JAX keeps what it traced by function: neither stand-ins nor tracers of another call may be in it."""
+
+    def f(t: Any, n: Any, call: Any) -> Any:
+        def g(x: Any) -> Any:
+            y, z = n.sin(x), n.cos(x)
+            body = lambda c, _: (c * y + z, None)
+            inner = jax.jit(lambda v: v * y)
+            scanned = lambda v: lax.scan(body, v, None, length=2)[0]
+            chosen = lambda v: lax.cond(v[0] > 0, lambda w: w * z, lambda w: w + y, v)
+            some = [call(h)(x + i) for h in (inner, scanned, chosen) for i in range(2)]
+            return n.sum(sum(some))
+
+        return g
+
+    want, slope = jax.value_and_grad(f(jax, jnp, lambda h: h))(X)
+    for _ in range(2):
+        close(tr.jit(f(tr, tnp, tr.from_jax))(X), want)
+        close(tr.jit(tr.grad(f(tr, tnp, tr.from_jax)))(X), slope)
+        close(tr.grad(f(tr, tnp, tr.from_jax))(X), slope)

@@ -202,7 +202,8 @@ def _imported(
 
 
 def _is_result(x: Any) -> bool:
-    return isinstance(x, (bool, int, float, complex, jax.Array, np.ndarray, np.generic))
+    # A Python number, such as the `lower` of cho_factor, depends on no operand and stays what it is.
+    return isinstance(x, (jax.Array, np.ndarray))
 
 
 def _has_tracers(program: _Program | _Concrete) -> bool:
@@ -240,6 +241,8 @@ def _with_known(
     rest = [(i, t) for i, t in zip(where, operands, strict=True) if i not in known]
     left = [t for _, t in rest]
     try:
+        if not left:
+            return _evaluated(fn, name, tree, full), left
         return _imported(fn, name, tree, full, [i for i, _ in rest], left), left
     except (TypeError, ValueError) as error:
         size = _known_size(fn, tree, leaves, where)
@@ -249,6 +252,22 @@ def _with_known(
     leaves, tree = jax.tree_util.tree_flatten((args, {**kwargs, "size": size}))
     where = [i for i, x in enumerate(leaves) if _is_operand(x)]
     return _imported(fn, name, tree, leaves, where, operands), operands
+
+
+def _evaluated(fn: Callable[..., Any], name: str, tree: Any, leaves: list[Any]) -> _Program:
+    """The program of a call whose operands are all known: its results."""
+    args, kwargs = jax.tree_util.tree_unflatten(tree, leaves)
+    outer, state.trace = state.trace, None
+    try:
+        with jax.ensure_compile_time_eval():
+            out = fn(*args, **kwargs)
+    finally:
+        state.trace = outer
+    found, out_tree = jax.tree_util.tree_flatten(out)
+    return _imported(lambda: jax.tree_util.tree_unflatten(out_tree, found), name, _NOTHING, [], [], [])
+
+
+_NOTHING = jax.tree_util.tree_structure(((), {}))
 
 
 def _known_size(fn: Callable[..., Any], tree: Any, leaves: list[Any], where: list[int]) -> int | None:
