@@ -143,7 +143,7 @@ def _unkept() -> Any:
     It keeps traced functions by identity, with the tracers they close over: those of another call of ours
     would be dead. Metadata that is new each time makes what is kept another.
     """
-    return set_xla_metadata(tracer_bridge=str(next(_calls)))
+    return set_xla_metadata(tracer_bridge=str(next(_calls)))  # type: ignore[no-untyped-call]
 
 
 _calls = itertools.count()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.core import Function, Opaque, inner_first
+from ir.core import Function, Opaque, Value, inner_first
 from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
 from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
@@ -206,11 +206,22 @@ def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function,
     return _results(the_op(*full, function=body, **lifted)), flags
 
 
+def _opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
+    """`inline`, calls included: one that computes primals and tangents at once would count as linear."""
+    builder = current_builder()
+    env = dict(zip(function.params, operands, strict=True))
+    for eqn in function.eqns:
+        ins = tuple([env[v] for v in eqn.operands])
+        outs = _opened(eqn.attrs["function"], ins) if eqn.op is call else builder.copy(eqn, ins)
+        env.update(zip(eqn.results, outs, strict=True))
+    return tuple([env[v] for v in function.results])
+
+
 def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
     inexact = [(v, t) for v, t in zip(operands, tangents, strict=True) if v.type.dtype.is_inexact]
     given = [zeros(v.type) if t is None else t for v, t in inexact]
     program = jvp.obj.function([v.type for v in operands])
-    outs = inline(program, (*operands, *given))
+    outs = _opened(program, (*operands, *given))
     count = len(function.results)
     douts = iter(outs[count:])
     return outs[:count], tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])

@@ -170,6 +170,18 @@ def test_custom_rules_are_kept() -> None:
         tr.jvp(f, (X,), (X,))
 
 
+def test_rules_that_are_compiled_themselves() -> None:
+    @jax.custom_jvp
+    def f(x: Any) -> Any:
+        return jnp.exp(x)
+
+    f.defjvp(jax.jit(lambda p, t: (f(p[0]), 3 * f(p[0]) * t[0])))
+    close(tr.grad(lambda x: f(x).sum())(X), 3 * jnp.exp(X))
+    close(tr.jit(tr.grad(lambda x: f(x).sum()))(X), 3 * jnp.exp(X))
+    close(tr.grad(tr.grad(lambda x: f(x)))(0.5), jax.grad(jax.grad(f))(0.5))
+    close(tr.grad(lambda x: jax.scipy.special.expi(x).sum())(X[:1]), jnp.exp(X[:1]) / X[:1])
+
+
 def test_retracing_finds_the_compiled_program() -> None:
     for g in (
         tr.grad(lambda x: jax.nn.relu(jax.nn.gelu(x)).sum()),

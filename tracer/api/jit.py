@@ -110,17 +110,18 @@ def jit(
     active, nothing = ACTIVE, _NOTHING  # in reach at once
 
     @functools.wraps(f)
-    def jitted(first: Any = nothing, /, *rest: Any, **kwargs: Any) -> Any:
+    def jitted(first: Any = nothing, second: Any = nothing, /, *rest: Any, **kwargs: Any) -> Any:
         # The wrapper costs about as much as five per cent of a small compiled call: one argument, the most
-        # usual case, comes first.
-        if not (rest or kwargs or active or first is nothing):
+        # usual case, comes first, and whatever it does not need lives elsewhere.
+        if second is nothing and not kwargs and not active and first is not nothing:
             try:
                 return compiled(first)
             except (TypeError, ValueError) as error:
-                if not isinstance(error, TracerError):
-                    static.explain(f, (first,), {}, error)
+                explained(error, (first,), {})
                 raise
-        args = () if first is nothing else (first, *rest)
+        return general(tuple([x for x in (first, second, *rest) if x is not nothing]), kwargs)
+
+    def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if active and (trace := state.trace) is not None:
             # Recorded where it is used: its closures may hold traced values.
             flat, whole = static.flatten(f, args, kwargs)
@@ -128,9 +129,12 @@ def jit(
         try:
             return compiled(*args, **kwargs) if kwargs else compiled(*args)
         except (TypeError, ValueError) as error:
-            if not isinstance(error, TracerError):
-                static.explain(f, args, kwargs, error)
+            explained(error, args, kwargs)
             raise
+
+    def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not isinstance(error, TracerError):
+            static.explain(f, args, kwargs, error)
 
     def as_function(*args: Any, **kwargs: Any) -> ir.Function:
         return _optimized(closed(record(args, kwargs)[0]), chosen)

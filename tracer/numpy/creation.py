@@ -80,7 +80,12 @@ def _like(name: str, fill: Any) -> Any:
 
 zeros_like = _like("zeros_like", 0)
 ones_like = _like("ones_like", 1)
-empty_like = _like("empty_like", 0)
+
+
+@native(jnp.empty_like)
+def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """Zeros of the shape and type of `prototype`."""
+    return zeros_like(prototype, dtype, shape, device=device)
 
 
 @native(jnp.full_like)
