@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 import ir
 from ir import transforms
@@ -46,10 +48,6 @@ def emit_differentiable(
     return _with_vjp(function, optimize)(*operands)  # type: ignore[no-any-return]
 
 
-def _is_inexact(types: Sequence[ir.TensorType]) -> tuple[bool, ...]:
-    return tuple([t.dtype.is_inexact for t in types])
-
-
 def _without_barriers(function: ir.Function) -> ir.Function:
     """A linear map whose checkpoints recompute without a barrier.
 
@@ -73,13 +71,12 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
     def program(*operands: Any) -> tuple[Any, ...]:
         return emit(optimize(function), operands)
 
-    @program.defjvp
-    def _(primals: Any, tangents: Any) -> Any:
-        moved = _is_inexact(function.in_types)
+    def rule(primals: Any, tangents: Any) -> Any:
+        moves = tuple([type(t) is not SymbolicZero for t in tangents])
         # Primal and linear part apart: JAX keeps an inner custom rule, for the next derivative, only
         # where no tangent enters the call.
-        forward, tangent_map, _ = transforms.split_linearize(function, moved)
-        given = [t for t, m in zip(tangents, moved, strict=True) if m]
+        forward, tangent_map, _ = transforms.split_linearize(function, moves)
+        given = [t for t, m in zip(tangents, moves, strict=True) if m]
         outs = emit_differentiable(forward, optimize, primals)
         count = len(function.results)
         rest = iter(emit(optimize(_without_barriers(tangent_map)), (*outs[count:], *given)))
@@ -87,27 +84,36 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
             [next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types]
         )
 
+    program.defjvp(rule, symbolic_zeros=True)
     return program
 
 
 def _with_vjp(function: ir.Function, optimize: Optimize) -> Any:
-    moved, seeded = _is_inexact(function.in_types), _is_inexact(function.out_types)
+    seeded = tuple([t.dtype.is_inexact for t in function.out_types])
 
     @jax.custom_vjp
     def program(*operands: Any) -> tuple[Any, ...]:
         return emit(optimize(function), operands)
 
     def fwd(*operands: Any) -> Any:
-        forward, _, _ = transforms.split_vjp(function, moved, seeded)
-        outs = emit_differentiable(forward, optimize, operands)
+        moves = tuple([x.perturbed for x in operands])
+        forward, _, _ = transforms.split_vjp(function, moves, seeded)
+        outs = emit_differentiable(forward, optimize, [x.value for x in operands])
         count = len(function.results)
-        return outs[:count], outs[count:]
+        # What moves has to be known before the program runs: it goes into the structure.
+        return outs[:count], (outs[count:], [() if m else None for m in moves])
 
-    def bwd(residuals: Any, cts: Any) -> Any:
-        _, backward, _ = transforms.split_vjp(function, moved, seeded)
-        given = [ct for ct, s in zip(cts, seeded, strict=True) if s]
+    def bwd(kept: Any, cts: Any) -> Any:
+        residuals, structure = kept
+        moves = tuple([m is not None for m in structure])
+        _, backward, _ = transforms.split_vjp(function, moves, seeded)
+        given = [
+            jnp.zeros(ct.shape, ct.dtype) if type(ct) is SymbolicZero else ct
+            for ct, s in zip(cts, seeded, strict=True)
+            if s
+        ]
         outs = iter(emit_differentiable(backward, optimize, (*residuals, *given)))
-        return tuple([next(outs) if m else _float0(t) for m, t in zip(moved, function.in_types, strict=True)])
+        return tuple([next(outs) if m else None for m in moves])
 
-    program.defvjp(fwd, bwd)
+    program.defvjp(fwd, bwd, symbolic_zeros=True)
     return program

@@ -168,6 +168,13 @@ class Rule:
         """Whether tracing again gives what is known: the rule may read what has changed since."""
         return all(self._trace(types) == known for types, known in self._known.items())
 
+    def moving(self, moves: tuple[bool, ...]) -> Rule:
+        """The rule where only these operands have tangents, with the same operands and results.
+
+        Most rules do not ask; what they give for the others is not used.
+        """
+        return self
+
     def batched(self, size: int) -> Opaque:
         """The rule over a leading batch axis of every operand and result; always the same for a size."""
         return self._batched.setdefault(size, Opaque(self.name, _BatchedRule(self, size)))
@@ -186,6 +193,10 @@ class _BatchedRule(Rule):
 
         inner = self.of.function([t.with_shape(t.shape[1:]) for t in types])
         return batch(inner, [True] * len(inner.params), self.size, all_results=True)[0]
+
+    def moving(self, moves: tuple[bool, ...]) -> Rule:
+        of = self.of.moving(moves)
+        return self if of is self.of else of.batched(self.size).obj
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _BatchedRule) and self.size == other.size and self.of == other.of
@@ -220,7 +231,8 @@ def _opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
 def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
     inexact = [(v, t) for v, t in zip(operands, tangents, strict=True) if v.type.dtype.is_inexact]
     given = [zeros(v.type) if t is None else t for v, t in inexact]
-    program = jvp.obj.function([v.type for v in operands])
+    rule = jvp.obj.moving(tuple([t is not None for t in tangents]))
+    program = rule.function([v.type for v in operands])
     outs = _opened(program, (*operands, *given))
     count = len(function.results)
     douts = iter(outs[count:])
@@ -250,16 +262,22 @@ def _custom_vjp_differentiate(
     operands: Any, tangents: Any, *, function: Function, fwd: Opaque, bwd: Opaque
 ) -> Any:
     types = tuple([v.type for v in operands])
-    outs = inline(fwd.obj.function(types), operands)
-    count = len(function.results)
-    results, residuals = outs[:count], outs[count:]
     given = [t for t in tangents if t is not None]
     wanted = tuple([t is not None for t in tangents])
+    outs = inline(fwd.obj.moving(wanted).function(types), operands)
+    count = len(function.results)
+    results, residuals = outs[:count], outs[count:]
+    back = bwd.obj.moving(wanted)
     out_types = tuple([t for t in function.out_types if t.dtype.is_inexact])
     douts = iter(
         _results(
             custom_vjp_tangent(
-                *residuals, *given, bwd=bwd, in_types=types, wanted=wanted, out_types=out_types
+                *residuals,
+                *given,
+                bwd=bwd if back is bwd.obj else Opaque(bwd.name, back),
+                in_types=types,
+                wanted=wanted,
+                out_types=out_types,
             )
         )
     )

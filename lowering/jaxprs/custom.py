@@ -25,13 +25,31 @@ class ImportedRule(Rule):
     Attributes:
       kind: which rule, such as "jvp".
       body: the custom function.
+      moves: which operands have tangents. A rule may do otherwise where one has none, or refuse one.
     """
 
-    def __init__(self, kind: str, body: ir.Function, make: Callable[[], ir.Function]) -> None:
-        super().__init__(body.name, lambda types: make())
+    def __init__(
+        self,
+        kind: str,
+        body: ir.Function,
+        make: Callable[[tuple[bool, ...]], ir.Function],
+        moves: tuple[bool, ...] | None = None,
+    ) -> None:
+        super().__init__(body.name, lambda types: make(self.moves))
         self.kind = kind
         self.body = body
+        can_move = tuple([t.dtype.is_inexact for t in body.in_types])
+        self.moves = can_move if moves is None else moves
+        self._can_move = can_move
+        self._make = make
+        self._moving: dict[tuple[bool, ...], ImportedRule] = {can_move: self} if moves is None else {}
         self._print: Any = None
+
+    def moving(self, moves: tuple[bool, ...]) -> ImportedRule:
+        moves = tuple([m and c for m, c in zip(moves, self._can_move, strict=True)])
+        if moves not in self._moving:
+            self._moving[moves] = ImportedRule(self.kind, self.body, self._make, moves)
+        return self._moving[moves]
 
     def fingerprint(self) -> Any:
         """Equal for rules that are traced to the same program."""
@@ -45,22 +63,26 @@ class ImportedRule(Rule):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, ImportedRule) or (self.kind, self.body) != (other.kind, other.body):
+        if not isinstance(other, ImportedRule) or self._use != other._use:
             return False
         return bool(self.fingerprint() == other.fingerprint())
 
     def __hash__(self) -> int:
-        return hash((ImportedRule, self.kind, self.body))
+        return hash((ImportedRule, self._use))
+
+    @property
+    def _use(self) -> tuple[str, tuple[bool, ...], ir.Function]:
+        return self.kind, self.moves, self.body
 
 
 def _of_rule(rule: ImportedRule, around: tuple[ImportedRule, ...]) -> Any:
     for distance, outer in enumerate(reversed(around)):
-        if (outer.kind, outer.body) == (rule.kind, rule.body):
+        if outer._use == rule._use:
             return "the rule so many levels out", distance
     if len(around) == _DEPTH:
         return rule._trace  # found nowhere else
     inner = _of_function(rule.function(rule.body.in_types), (*around, rule))
-    return rule.kind, _of_function(rule.body, (*around, rule)), inner
+    return rule.kind, rule.moves, _of_function(rule.body, (*around, rule)), inner
 
 
 def _of_function(function: ir.Function, around: tuple[ImportedRule, ...]) -> Any:

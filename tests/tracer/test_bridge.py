@@ -182,6 +182,50 @@ def test_rules_that_are_compiled_themselves() -> None:
     close(tr.grad(lambda x: jax.scipy.special.expi(x).sum())(X[:1]), jnp.exp(X[:1]) / X[:1])
 
 
+def test_rules_may_ask_which_operands_have_tangents() -> None:
+    """As those of Equinox and Diffrax do: a rule that refuses `k` serves where `k` has no tangent."""
+
+    @jax.custom_vjp
+    def f(x: Any, k: Any) -> Any:
+        return jnp.sin(x) * k
+
+    def fwd(x: Any, k: Any) -> Any:
+        if k.perturbed:
+            raise ValueError("k has no derivative")
+        return f(x.value, k.value), (x.value, k.value, 5.0 if x.perturbed else 0.0)
+
+    f.defvjp(fwd, lambda res, ct: (res[2] * res[1] * ct, None), symbolic_zeros=True)
+    k = jnp.array(2.0)
+    ten = jnp.full(3, 10.0)
+    close(tr.grad(lambda x, k: f(x, k).sum())(X, k), ten)
+    close(tr.jit(tr.grad(lambda x, k: f(x, k).sum()))(X, k), ten)
+    close(tr.grad(lambda x, k: tr.vmap(lambda y: f(y, k))(x).sum())(X, k), ten)
+    close(tr.vmap(tr.grad(f), (0, None))(X, k), ten)
+    scanned = lambda x, k: lax.scan(lambda c, y: (c + f(y, k), None), 0.0, x)[0]
+    close(tr.grad(scanned)(X, k), ten)
+    with pytest.raises(ValueError, match="k has no derivative"):
+        tr.grad(lambda x, k: f(x, k).sum(), argnums=(0, 1))(X, k)
+
+
+def test_rules_of_forward_mode_may_ask_which_operands_have_tangents() -> None:
+    @jax.custom_jvp
+    def f(x: Any, y: Any) -> Any:
+        return x * y
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        zero = [type(t) is jax.custom_derivatives.SymbolicZero for t in tangents]
+        out = f(*primals)
+        return out, (2.0 + zero[0] + 2 * zero[1]) * jnp.ones_like(out) * (
+            tangents[1] if zero[0] else tangents[0]
+        )
+
+    f.defjvp(rule, symbolic_zeros=True)
+    for argnums in (0, 1, (0, 1)):
+        close(tr.grad(f, argnums)(3.0, 4.0), jax.grad(f, argnums)(3.0, 4.0))
+        batched = lambda lib, xs, argnums=argnums: lib.vmap(lib.grad(f, argnums), (0, None))(xs, 4.0)
+        close(batched(tr, X), batched(jax, X))
+
+
 def test_retracing_finds_the_compiled_program() -> None:
     for g in (
         tr.grad(lambda x: jax.nn.relu(jax.nn.gelu(x)).sum()),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 import ir
 from ir.core import Opaque, Value
@@ -17,6 +18,8 @@ from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cota
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.types import struct_of, type_of
 
+# A rule as a function, by which operands have tangents.
+_Make = Callable[[tuple[bool, ...]], ir.Function]
 _RULES: Cache[tuple[Any, dict[str, Opaque]]] = Cache(1024)
 
 
@@ -83,7 +86,7 @@ def _name(eqn: Any) -> str:
     return str(getattr(info, "func_name", "") or "custom")
 
 
-def _kept(eqn: Any, body: ir.Function, functions: dict[str, Callable[[], ir.Function]]) -> dict[str, Opaque]:
+def _kept(eqn: Any, body: ir.Function, functions: dict[str, _Make]) -> dict[str, Opaque]:
     """The rules of a custom function as attributes; the same ones where JAX has kept the very call."""
     held = tuple([v for k, v in sorted(eqn.params.items()) if k not in ("symbolic_zeros", "num_consts")])
     key = (body, *map(id, held))
@@ -93,6 +96,10 @@ def _kept(eqn: Any, body: ir.Function, functions: dict[str, Callable[[], ir.Func
         return held, rules  # what the key knows by identity must live as long as the entry
 
     return _RULES.get(key, make)[1]
+
+
+def _chosen(xs: Sequence[Any], chosen: Sequence[bool]) -> list[Any]:
+    return [x for x, c in zip(xs, chosen, strict=True) if c]
 
 
 def _inexact(types: Sequence[TensorType]) -> tuple[bool, ...]:
@@ -105,14 +112,14 @@ def _custom_jvp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
     moved, given = _inexact(body.in_types), _inexact(body.out_types)
     run, structs = bound(eqn), structs_of(eqn)
 
-    def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-        moving = [x for x, m in zip(primals, moved, strict=True) if m]
-        outs, douts = jax.jvp(lambda *some: tuple(run(*merged(primals, moved, some))), moving, tangents)
-        return (*outs, *[d for d, g in zip(douts, given, strict=True) if g])
+    def rule(moves: tuple[bool, ...]) -> ir.Function:
+        def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+            moving = _chosen(primals, moves)
+            some = [t for t, moves_too in zip(tangents, _chosen(moves, moved), strict=True) if moves_too]
+            outs, douts = jax.jvp(lambda *xs: tuple(run(*merged(primals, moves, xs))), moving, some)
+            return (*outs, *_chosen(douts, given))
 
-    def rule() -> ir.Function:
-        tangents = [s for s, m in zip(structs, moved, strict=True) if m]
-        return traced(pushed, (structs, tangents), f"jvp_{body.name}")
+        return traced(pushed, (structs, _chosen(structs, moved)), f"jvp_{body.name}")
 
     attrs = {"function": body, **_kept(eqn, body, {"jvp": rule})}
     return importer.builder.emit(calls.custom_jvp_call, tuple(operands), attrs)
@@ -123,26 +130,33 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
     body = importer.closed(eqn.params["call_jaxpr"], _name(eqn))
     moved, given = _inexact(body.in_types), _inexact(body.out_types)
     run, structs = bound(eqn), structs_of(eqn)
-    found: list[Any] = []  # how the residuals make the pull-back, once the forward rule is traced
+    # How the residuals make the pull-back, once the forward rule is traced.
+    found: dict[tuple[bool, ...], tuple[Any, list[Any]]] = {}
 
-    def forward(primals: Sequence[Any]) -> Any:
-        moving = [x for x, m in zip(primals, moved, strict=True) if m]
-        outs, pull = jax.vjp(lambda *some: tuple(run(*merged(primals, moved, some))), *moving)
-        residuals, tree = jax.tree_util.tree_flatten(pull)
-        found[:] = [tree, [jax.typeof(x) for x in residuals]]
-        return (*outs, *residuals)
+    def fwd(moves: tuple[bool, ...]) -> ir.Function:
+        def forward(primals: Sequence[Any]) -> Any:
+            moving = _chosen(primals, moves)
+            outs, pull = jax.vjp(lambda *xs: tuple(run(*merged(primals, moves, xs))), *moving)
+            residuals, tree = jax.tree_util.tree_flatten(pull)
+            found[moves] = tree, [jax.typeof(x) for x in residuals]
+            return (*outs, *residuals)
 
-    def fwd() -> ir.Function:
         return traced(forward, (structs,), f"fwd_{body.name}")
 
-    def backward(residuals: Sequence[Any], cts: Sequence[Any]) -> Any:
-        return jax.tree_util.tree_unflatten(found[0], residuals)(zero_cotangents(cts, given, body.out_types))
+    def bwd(moves: tuple[bool, ...]) -> ir.Function:
+        if moves not in found:
+            fwd(moves)
+        tree, kept = found[moves]
 
-    def bwd() -> ir.Function:
-        if not found:
-            fwd()
-        cts = [struct_of(t) for t, g in zip(body.out_types, given, strict=True) if g]
-        residuals = [struct_of(type_of(a), a.weak_type) for a in found[1]]
+        def backward(residuals: Sequence[Any], cts: Sequence[Any]) -> Any:
+            pull = jax.tree_util.tree_unflatten(tree, residuals)
+            grads = iter(pull(zero_cotangents(cts, given, body.out_types)))
+            operands = zip(body.in_types, moves, strict=True)
+            every = [next(grads) if m else jnp.zeros(t.shape, t.dtype.np) for t, m in operands]
+            return _chosen(every, moved)
+
+        cts = [struct_of(t) for t in _chosen(body.out_types, given)]
+        residuals = [struct_of(type_of(a), a.weak_type) for a in kept]
         return traced(backward, (residuals, cts), f"bwd_{body.name}")
 
     attrs = {"function": body, **_kept(eqn, body, {"fwd": fwd, "bwd": bwd})}
