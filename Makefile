@@ -9,13 +9,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions fuzz conformance bench growth lint format clean distclean
+.PHONY: help demo test test-versions fuzz conformance bench growth third-party lint format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Checks run on the CPU unless told otherwise; the demo and the benchmarks use what the machine has.
-test test-versions fuzz conformance: export JAX_PLATFORMS ?= cpu
+test test-versions fuzz conformance third-party: export JAX_PLATFORMS ?= cpu
 
 demo: $(VENV)/.stamp-examples ## train a small network on handwritten digits
 	@$(BIN)/python examples/digits.py
@@ -31,6 +31,12 @@ fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 
 conformance: $(VENV)/.stamp-dev ## the public names against jax.numpy and jax.lax
 	$(BIN)/python -m pytest -n $(WORKERS) tests/ops tests/tracer/test_numpy_functions.py
+
+# In an environment of its own: those libraries choose their versions of JAX.
+third-party: ## programs of Equinox, Flax, Diffrax, NumPyro, MuJoCo and others, and their speed beside JAX
+	@$(MAKE) --no-print-directory VENV=.venvs/third-party .venvs/third-party/.stamp-third-party
+	.venvs/third-party/bin/python -m pytest -n $(WORKERS) tests/third_party/check_programs.py
+	.venvs/third-party/bin/python -m benchmarks third-party
 
 bench: $(VENV)/.stamp-bench ## the benchmarks
 	$(BIN)/python -m benchmarks

@@ -434,6 +434,15 @@ def test_ir_of_functions_with_closures() -> None:
         jax.jit(lambda y: (tr.trace(lambda x: x * y)(1.0), y)[1])(2.0)
 
 
+def test_captured_keys_are_constants() -> None:
+    for key in (jax.random.key(3), jax.random.split(jax.random.key(0, impl="rbg"))):
+        function = tr.trace(lambda i, k=key: jax.random.key_data(k) + i)(jnp.uint32(1))
+        ir.verify(function)
+        assert ir.parse(str(function)) == function
+        (words,) = ir.evaluate(function, np.uint32(1))
+        np.testing.assert_array_equal(words, np.asarray(jax.random.key_data(key)) + np.uint32(1))
+
+
 def test_names_of_arguments() -> None:
     function = tr.trace(lambda x, p, *rest, k: x)(1.0, {"w": V, "b": (V, V)}, V, V, k=1.0)
     assert [p.name for p in function.params] == ["x", "p_b_0", "p_b_1", "p_w", "rest0", "rest1", "k"]

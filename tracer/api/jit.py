@@ -173,7 +173,8 @@ def closed(traced: Traced) -> ir.Function:
                 raise ArgumentTypeError(
                     "the function uses a value of an enclosing JAX trace, so it has no closed IR; pass it in"
                 )
-            dense = ir.Dense(np.asarray(array).astype(param.type.dtype.np), param.type.dtype)
+            plain = jax.random.key_data(array) if param.type.dtype.kind == "key" else array
+            dense = ir.Dense(np.asarray(plain).astype(param.type.dtype.np), param.type.dtype)
             env[param] = constant(value=dense, shape=param.type.shape)
         eqns = list(builder.eqns)
         for eqn in traced.function.eqns:
