@@ -19,6 +19,7 @@ import ir
 from ir import transforms
 from ir.core import map_nested
 from ir.ops.calls import checkpoint
+from ir.ops.linear_solve import linear_solve
 from lowering.emit import emit
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -32,6 +33,8 @@ def _custom_rules(function: ir.Function) -> set[str]:
         for eqn in stack.pop().eqns:
             if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
                 found.add(eqn.op.name)
+            if eqn.op is linear_solve and len(eqn.results) > len(eqn.attrs["matvec"].results):
+                found.add("custom_jvp_call")  # likewise: the lowering has no derivative
             stack.extend(ir.nested_functions(eqn))
     return found
 

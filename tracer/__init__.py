@@ -7,6 +7,7 @@ from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.control import cond, switch
 from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
+from tracer.api.implicit import custom_linear_solve, custom_root, fixed_point
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from tracer.api.jit import jit, trace
 from tracer.api.loops import fori_loop, while_loop
@@ -23,12 +24,15 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_vjp",
     "deserialize",
     "errors",
     "explain",
     "export",
     "fft",
+    "fixed_point",
     "fori_loop",
     "from_jax",
     "grad",

@@ -58,7 +58,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], type[BaseExcept
     "at": (lambda a: a.at[0].set(a), (A,), errors.ShapeError, ("(3, 4)", "(4,)")),
     "at mode": (lambda a: a.at[0].set(1.0, mode="x"), (A,), errors.ArgumentError, ("'x'",)),
     "arange": (lambda n: tnp.arange(n), (3,), errors.ArgumentTypeError, ("static",)),
-    "where": (lambda a: tnp.where(a > 0), (A,), errors.ArgumentTypeError, ("where(condition, x, y)",)),
+    "where": (lambda a: tnp.where(a > 0), (A,), errors.ConcretizationError, ("size=",)),
     "repeat": (lambda n: tnp.repeat(V, n), (3,), errors.ArgumentTypeError, ("static",)),
     "len": (lambda x: len(x), (1.0,), errors.ArgumentTypeError, ("f32[]",)),
     "hash": (lambda x: {x: 1}, (1.0,), errors.ArgumentTypeError, ("hashable", "f32[]")),

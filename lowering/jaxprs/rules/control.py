@@ -11,6 +11,7 @@ import ir
 from ir.core import Value
 from ir.op import op_named
 from ir.ops.convert import convert
+from ir.ops.linear_solve import linear_solve, with_constants, without_auxiliary
 from ir.types import i32
 from lowering.jaxprs.importer import Importer, imports
 from lowering.jaxprs.types import type_of
@@ -70,6 +71,29 @@ def _cond(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     the_op = op_named("cond")
     ins = (index, *[importer.lift(x) for x in shared.values()], *rest)
     return importer.builder.emit(the_op, ins, the_op.normalize({"branches": branches}))
+
+
+@imports("custom_linear_solve")
+def _custom_linear_solve(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    lengths, jaxprs = eqn.params["const_lengths"], eqn.params["jaxprs"]
+    count = len(jaxprs.solve.in_avals) - lengths.solve
+    constants, b = operands[: len(operands) - count], operands[len(operands) - count :]
+    names = [name for name in ("matvec", "vecmat", "solve", "transpose_solve") if getattr(jaxprs, name)]
+    found = {name: importer.nested(getattr(jaxprs, name), name) for name in names}
+    captures = {id(x): x for _, held in found.values() for x in held}
+    lifted = {key: importer.lift(x) for key, x in captures.items()}
+    shared = list(dict.fromkeys([*lifted.values(), *constants]))  # most functions read the same ones
+    place = {v: i for i, v in enumerate(shared)}
+    attrs, start = {}, 0
+    for name in names:  # in the order of their constants
+        function, held = found[name]
+        if name == "transpose_solve":
+            function = without_auxiliary(function, count)
+        own = constants[start : start + getattr(lengths, name)]
+        start += len(own)
+        reads = [place[v] for v in (*[lifted[id(x)] for x in held], *own)]
+        attrs[name] = with_constants(function, reads, [v.type for v in shared])
+    return importer.builder.emit(linear_solve, (*shared, *b), linear_solve.normalize(attrs))
 
 
 def _with_captures(function: ir.Function, captures: Sequence[Any], shared: dict[int, Any]) -> ir.Function:

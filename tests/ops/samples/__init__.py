@@ -29,6 +29,7 @@ FAMILIES = (
     "while_loop",
     "while_record",
     "replay",
+    "linear_solve",
 )
 SAMPLES: list[Sample] = [
     s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES
