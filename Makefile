@@ -9,13 +9,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions fuzz conformance bench growth third-party lint format clean distclean
+.PHONY: help demo test test-versions fuzz harnesses conformance bench growth third-party lint format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Checks run on the CPU unless told otherwise; the demo and the benchmarks use what the machine has.
-test test-versions fuzz conformance third-party: export JAX_PLATFORMS ?= cpu
+test test-versions fuzz harnesses conformance third-party: export JAX_PLATFORMS ?= cpu
 
 demo: $(VENV)/.stamp-examples ## train a small network on handwritten digits
 	@$(BIN)/python examples/digits.py
@@ -25,6 +25,9 @@ test: lint ## lint, types, import contracts and the whole test suite
 
 test-versions: ## the tests on the oldest and the newest supported Python and JAX
 	@WORKERS=$(WORKERS) .ci/test-versions
+
+harnesses: $(VENV)/.stamp-dev ## JAX's own cases for its primitives, through tracer (a sample; ALL=1 for every one)
+	$(BIN)/python -m tests.harnesses $(if $(ALL),--all)
 
 fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)

@@ -1,0 +1,1 @@
+"""JAX's own test cases for its primitives, run through `tracer.from_jax`."""
