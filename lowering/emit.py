@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.extend.core.primitives import convert_element_type_p
 
 import ir
 from ir.errors import LoweringError
@@ -112,4 +111,6 @@ def _with_weak_type(x: Any, weak: bool) -> Any:
     aval = jax.typeof(x)
     if getattr(aval, "weak_type", weak) == weak:
         return x
+    from jax.extend.core.primitives import convert_element_type_p  # imports much of JAX
+
     return convert_element_type_p.bind(x, new_dtype=np.dtype(aval.dtype), weak_type=weak, sharding=None)

@@ -22,7 +22,6 @@ from ir.core import Value
 from ir.errors import ConcretizationError, TracerError
 from ir.op import inline
 from ir.source import is_internal
-from lowering.jaxprs.importer import import_jaxpr
 from lowering.jaxprs.types import struct_of
 from tracer.state import state
 from tracer.trace import Trace
@@ -87,6 +86,8 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
         if not bridge.missing:
             break
         closed_over.update(bridge.missing)
+    from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
+
     imported = import_jaxpr(closed, name)
     values = [trace.lift(x).value for x in (*imported.captures, *closed_over.values(), *operands)]
     results = iter(

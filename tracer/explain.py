@@ -6,14 +6,15 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 import ir
 from ir import cost
 from tracer.api.jit import jit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Report:
 
     def table(self) -> Table:
         """The stages as a table of sizes and costs."""
+        from rich.table import Table
+
         table = Table(title=f"{self.name}: traced and optimised in {self.seconds * 1e3:.1f} ms")
         for column in ("stage", "equations", "flops", "bytes moved", "peak bytes"):
             table.add_column(column, justify="left" if column == "stage" else "right")
@@ -65,11 +68,15 @@ class Report:
 
     def print(self, console: Console | None = None) -> None:
         """Print the table and the optimised program."""
+        from rich.console import Console
+
         out = console or Console()
         out.print(self.table())
         out.print(str(self.function), markup=False, highlight=False)
 
     def __str__(self) -> str:
+        from rich.console import Console
+
         console = Console(width=100, no_color=True)
         with console.capture() as captured:
             self.print(console)

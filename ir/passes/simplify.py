@@ -7,29 +7,36 @@ from __future__ import annotations
 
 from ir.core import Function
 from ir.passes.nested import deep
-from ir.rewriter import apply_rules
-from ir.rewrites import inner_table, rule_table
+from ir.rewriter import RuleTable, apply_rules
+
+
+def _rules(**allowed: bool) -> RuleTable:
+    from ir.rewrites import rule_table  # builds some hundred patterns
+
+    return rule_table(**allowed)
 
 
 @deep
 def simplify(function: Function) -> Function:
     """Apply the rules that change nothing, or rounding only."""
-    return apply_rules(function, rule_table())
+    return apply_rules(function, _rules())
 
 
 @deep
 def simplify_exact(function: Function) -> Function:
     """Apply the rules that change not a bit."""
-    return apply_rules(function, rule_table(exact=True))
+    return apply_rules(function, _rules(exact=True))
 
 
 @deep
 def simplify_fast(function: Function) -> Function:
     """Apply all rules, those too that change NaN, inf or signed zeros."""
-    return apply_rules(function, rule_table(fast_math=True))
+    return apply_rules(function, _rules(fast_math=True))
 
 
 @deep
 def tidy(function: Function) -> Function:
     """Apply the few rules that serve a program which is to be differentiated or batched further."""
+    from ir.rewrites import inner_table
+
     return apply_rules(function, inner_table())

@@ -26,7 +26,7 @@ from ir.types import TensorType
 from lowering.execute import Cache
 from lowering.jaxprs.importer import import_closed, with_constants
 from lowering.jaxprs.types import struct_of, type_of
-from lowering.rules.shape import KEY_IMPLEMENTATIONS
+from lowering.keys import KEY_IMPLEMENTATIONS
 
 Types = tuple[TensorType, ...]
 

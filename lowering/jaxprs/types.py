@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.errors import JaxprError
 from ir.types import KEY_WORDS, DType, TensorType, dtype_named, from_numpy
-from lowering.rules.shape import KEY_IMPLEMENTATIONS
+from lowering.keys import KEY_IMPLEMENTATIONS
 
 _dtypes: dict[Any, DType] = {}
 

@@ -12,9 +12,7 @@ import ir
 from ir.ops.shape import PadConfig, constant_shape
 from ir.types import DType, Shape
 from lowering.emit import lowers
-
-# JAX's names of the implementations of random keys, by the tag in the IR's key types.
-KEY_IMPLEMENTATIONS = {"fry": "threefry2x32", "rbg": "rbg", "urbg": "unsafe_rbg"}
+from lowering.keys import KEY_IMPLEMENTATIONS
 
 
 @lowers("constant")

@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -23,13 +23,15 @@ from ir.errors import ArgumentError, ArgumentTypeError, ConcretizationError, Tra
 from ir.ops.calls import call as call_op
 from ir.source import UNKNOWN, Source, capture
 from lowering.execute import Cache
-from lowering.jaxprs.importer import Imported, import_jaxpr
 from lowering.jaxprs.types import struct_of
 from tracer.concrete import concrete_value
 from tracer.numpy.dispatch import run_eager
 from tracer.state import state
 from tracer.trace import Trace
 from tracer.value import Tensor
+
+if TYPE_CHECKING:
+    from lowering.jaxprs.importer import Imported
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -198,6 +200,8 @@ def _imported(
         closed = jax.make_jaxpr(flat)(structs)
     finally:
         state.trace = outer
+    from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
+
     return _Program(import_jaxpr(closed, name), *structure)
 
 
