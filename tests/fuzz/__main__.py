@@ -15,7 +15,7 @@ from collections import Counter
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from tests.fuzz.attempt import attempt, outcomes
+from tests.fuzz.attempt import ENDED, attempt, outcomes
 from tests.fuzz.check import CHECKS, Outcome, agree, failure
 from tests.fuzz.generate import generate
 from tests.fuzz.minimise import minimise
@@ -35,6 +35,8 @@ def report(seed: str, program: Program, outcome: Outcome, seconds: float) -> str
             return False
         return found.kind == "differs" and found.why == outcome.why
 
+    if outcome.why == ENDED:  # making it small would end this process too
+        return f"seed {seed}: {ENDED}\n\n{program}\n\n{outcome.detail}\n"
     check, _, way = outcome.why.rpartition(", ")
     checks = [check] if check else list(CHECKS)
     small = minimise(program, shows, seconds)
@@ -59,6 +61,7 @@ def main() -> int:
     base = args.seed if args.seed is not None else f"{random.SystemRandom().randrange(10**6)}"
     counts: Counter[str] = Counter()
     started = time.monotonic()
+    print(f"seed {base}", flush=True)
     seeds = [f"{base}.{i}" for i in range(args.programs)]
     for seed, outcome in zip(seeds, outcomes(seeds, args.jobs), strict=True):
         counts[outcome.kind] += 1

@@ -9,7 +9,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.__main__ import report
-from tests.fuzz.attempt import attempt
+from tests.fuzz import attempt as trying
+from tests.fuzz.attempt import ENDED, attempt
+from tests.fuzz.check import Outcome
 
 # In several parts, which test workers share.
 PARTS = 4
@@ -33,3 +35,18 @@ def test_programs_agree_with_jax(part: int) -> None:
 
     agrees()
     assert tried > PROGRAMS // PARTS // 2, "most programs were discarded"
+
+
+def _ends_at_3(seed: str) -> Outcome:
+    if seed.endswith(".3"):
+        os._exit(1)
+    return Outcome("agrees")
+
+
+def test_a_process_that_ends_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "_outcome", _ends_at_3)
+    found = list(trying.outcomes([f"0.{i}" for i in range(6)], 2))
+    want = [Outcome("agrees")] * 6
+    want[3] = found[3]
+    assert found == want
+    assert (found[3].kind, found[3].why) == ("differs", ENDED)
