@@ -8,8 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import report
 from tests.fuzz import attempt as trying
+from tests.fuzz.__main__ import report
 from tests.fuzz.attempt import ENDED, attempt
 from tests.fuzz.check import Outcome
 
