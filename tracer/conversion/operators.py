@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +40,11 @@ def with_function_scope(body: Any, scope_name: str, options: Any) -> Any:
     return body(FunctionScope("lambda", scope_name, options))
 
 
+def caught() -> BaseException | None:
+    """The exception that the handler around is for."""
+    return sys.exception()
+
+
 def autograph_artifact(function: Any) -> Any:
     """Marks a function that is converted already."""
     function.autograph_info__ = function.__code__
@@ -53,6 +59,7 @@ __all__ = [
     "and_",
     "assert_stmt",
     "autograph_artifact",
+    "caught",
     "compare",
     "converted_call",
     "for_stmt",

@@ -32,6 +32,12 @@ class Origin(NamedTuple):
     end_col_offset: int
 
 
+class Verbatim(Origin):
+    """The position of a definition that stays as it is: analysed, but not rewritten."""
+
+    __slots__ = ()
+
+
 class Place(NamedTuple):
     """What messages and names need to know of the function.
 
@@ -155,6 +161,11 @@ def _at(template: ast.AST, node: Any) -> Any:
     return ast.copy_location(node, template)
 
 
+def _verbatim(node: Any) -> Any:
+    anno.setanno(node, anno.Basic.ORIGIN, Verbatim(*anno.getanno(node, anno.Basic.ORIGIN)))
+    return node
+
+
 class _Rewrite(ast.NodeTransformer):
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -162,8 +173,7 @@ class _Rewrite(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         if self.functions and is_generator(node):
-            anno.setanno(node, anno.Basic.SKIP_PROCESSING, True)
-            return node
+            return _verbatim(node)
         self.functions.append(node)
         self.generic_visit(node)
         self.functions.pop()
@@ -182,8 +192,7 @@ class _Rewrite(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         # The body of a class is a scope of its own kind; its methods are converted when they are called.
-        anno.setanno(node, anno.Basic.SKIP_PROCESSING, True)
-        return node
+        return _verbatim(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         # In a function the annotation is not evaluated, and a name declared nonlocal cannot have one.
@@ -197,12 +206,19 @@ class _Rewrite(ast.NodeTransformer):
         message = node.msg if node.msg is not None else ast.Constant(None)
         if keeps_python(message):
             return node
-        call = ast.Call(
-            func=ast.Attribute(value=ast.Name(id="ag__", ctx=ast.Load()), attr="assert_stmt", ctx=ast.Load()),
-            args=[node.test, _thunk(message), ast.Constant(node.msg is not None)],
-            keywords=[],
-        )
+        call = _operator("assert_stmt", node.test, _thunk(message), ast.Constant(node.msg is not None))
         return _at(node, ast.Expr(value=call))
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> Any:
+        self.generic_visit(node)
+        if node.name is not None:
+            # AutoGraph cannot name what is caught. As in Python, the name does not outlive the handler.
+            caught = ast.Assign(targets=[ast.Name(id=node.name, ctx=ast.Store())], value=_operator("caught"))
+            forget = ast.Delete(targets=[ast.Name(id=node.name, ctx=ast.Del())])
+            inner = ast.Try(body=node.body, handlers=[], orelse=[], finalbody=[forget])
+            node.body = [_at(node, caught), _at(node, inner)]
+            node.name = None
+        return node
 
     def visit_While(self, node: ast.While) -> Any:
         self.generic_visit(node)
@@ -242,6 +258,12 @@ class _Rewrite(ast.NodeTransformer):
         return f"_{owner}{name}" if owner and private else name
 
 
+def _operator(name: str, *args: ast.expr) -> ast.Call:
+    """A call of a name of `operators.py`."""
+    function = ast.Attribute(value=ast.Name(id="ag__", ctx=ast.Load()), attr=name, ctx=ast.Load())
+    return ast.Call(func=function, args=list(args), keywords=[])
+
+
 def _thunk(body: ast.expr) -> ast.Lambda:
     nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
     return ast.Lambda(args=nothing, body=body)
@@ -271,4 +293,4 @@ def _own_loop(block: Sequence[ast.AST]) -> Iterator[ast.AST]:
             yield from _own_loop(list(ast.iter_child_nodes(node)))
 
 
-__all__ = ["Origin", "Place", "is_generator", "keeps_python", "own_nodes", "prepared"]
+__all__ = ["Origin", "Place", "Verbatim", "is_generator", "keeps_python", "own_nodes", "prepared"]

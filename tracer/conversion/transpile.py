@@ -25,11 +25,11 @@ from malt.converters import (
 )
 from malt.core import converter
 from malt.pyct import anno, cfg, naming, qual_names, transformer
-from malt.pyct.static_analysis import activity, reaching_definitions
+from malt.pyct.static_analysis import activity, liveness, reaching_definitions, reaching_fndefs
 
 from ir.errors import ConversionError
 from ir.source import Source
-from tracer.conversion.prepare import Origin, Place, keeps_python, prepared
+from tracer.conversion.prepare import Origin, Place, Verbatim, keeps_python, prepared
 from tracer.conversion.source import FunctionNode, function_node
 
 _FACTORY = "ag__factory"
@@ -108,23 +108,38 @@ def _rewritten(node: Any, ctx: Any) -> Any:
     node = activity.resolve(node, ctx, None)
     node = reaching_definitions.resolve(node, ctx, graphs)
     anno.dup(node, {anno.Static.DEFINITIONS: anno.Static.ORIG_DEFINITIONS})
-    node = functions.transform(node, ctx)
-    node = _with_origins(break_statements.transform(node, ctx))
-    node = _with_origins(continue_statements.transform(node, ctx))
-    node = _with_origins(return_statements.transform(node, ctx))
+    for each in (_Functions, _Breaks, _Continues, _ConditionalReturns, _returns):
+        node = each(ctx).visit(_analysed(node, ctx))
+        _spread(node, None)
     node = _Calls(ctx).visit(qual_names.resolve(node))
-    node = control_flow.transform(node, ctx)
-    node = _Expressions(ctx).visit(node)
-    return variables.transform(node, ctx)
-
-
-def _with_origins(node: Any) -> Any:
-    """Statements that were added, at the position of what stands before them, or around them."""
-    _spread(node, None)
+    graphs = cfg.build(node)
+    node = _analysed(node, ctx)
+    node = reaching_definitions.resolve(node, ctx, graphs)
+    node = reaching_fndefs.resolve(node, ctx, graphs)
+    node = _Liveness(ctx, graphs, include_annotations=True).visit(node)
+    for last in (_ControlFlow, _Expressions, _Variables):
+        node = last(ctx).visit(node)
     return node
 
 
+def _analysed(node: Any, ctx: Any) -> Any:
+    node = activity.resolve(qual_names.resolve(node), ctx, None)
+    for each in ast.walk(node):
+        if isinstance(each, ast.ClassDef):  # AutoGraph takes it to read nothing
+            names = [n.id for n in ast.walk(each) if isinstance(n, ast.Name)]
+            anno.getanno(each, anno.Static.SCOPE).read.update(map(qual_names.QN, names))
+    return node
+
+
+class _Liveness(liveness.TreeAnnotator):  # type: ignore[misc]
+    """As AutoGraph's, which fails in the bodies of classes."""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        return node
+
+
 def _spread(node: ast.AST, around: Any) -> None:
+    """Put what was added at the position of what stands before it, or around it."""
     here = anno.getanno(node, anno.Basic.ORIGIN, default=around)
     for _, field in ast.iter_fields(node):
         before = here
@@ -139,7 +154,40 @@ def _spread(node: ast.AST, around: Any) -> None:
             _spread(child, before)
 
 
-class _Calls(call_trees.CallTreeTransformer):  # type: ignore[misc]
+class _Rewriter:
+    """Of the passes: leaves alone what stays as it is."""
+
+    def visit(self, node: Any) -> Any:
+        if isinstance(anno.getanno(node, anno.Basic.ORIGIN, default=None), Verbatim):
+            return node
+        return super().visit(node)  # type: ignore[misc]
+
+
+class _Functions(_Rewriter, functions.FunctionTransformer):  # type: ignore[misc]
+    pass
+
+
+class _Breaks(_Rewriter, break_statements.BreakTransformer):  # type: ignore[misc]
+    pass
+
+
+class _Continues(_Rewriter, continue_statements.ContinueCanonicalizationTransformer):  # type: ignore[misc]
+    pass
+
+
+class _ConditionalReturns(_Rewriter, return_statements.ConditionalReturnRewriter):  # type: ignore[misc]
+    pass
+
+
+class _Returns(_Rewriter, return_statements.ReturnStatementsTransformer):  # type: ignore[misc]
+    pass
+
+
+def _returns(ctx: Any) -> _Returns:
+    return _Returns(ctx, allow_missing_return=True)
+
+
+class _Calls(_Rewriter, call_trees.CallTreeTransformer):  # type: ignore[misc]
     """As AutoGraph's, but `globals()` stays where it is: it looks at the frame that calls it."""
 
     def visit_Call(self, node: ast.Call) -> Any:
@@ -148,7 +196,16 @@ class _Calls(call_trees.CallTreeTransformer):  # type: ignore[misc]
         return super().visit_Call(node)
 
 
-class _Expressions(converter.Base):  # type: ignore[misc]
+class _ControlFlow(_Rewriter, control_flow.ControlFlowTransformer):  # type: ignore[misc]
+    pass
+
+
+class _Variables(_Rewriter, variables.VariableAccessTransformer):  # type: ignore[misc]
+    def visit_Name(self, node: ast.Name) -> Any:
+        return node if node.id == "ag__" else super().visit_Name(node)
+
+
+class _Expressions(_Rewriter, converter.Base):  # type: ignore[misc]
     """`a if c else b`, `and`, `or`, `not` and chained comparisons as calls, operands as functions.
 
     What assigns a variable in an operand stays Python.
@@ -226,10 +283,20 @@ def _place_all(node: ast.AST, around: Origin) -> None:
     here = origin if isinstance(origin, Origin) else around
     if isinstance(node, ast.FunctionDef) and not isinstance(origin, Origin):
         here = next((o for o in map(_origin, ast.walk(node)) if o is not None), around)
+    if _is_operator(node) and here.end_lineno > here.lineno:
+        # Python takes the last line of `ag__.if_stmt` for that of the call; ours is the first.
+        here = Origin(here.lineno, here.col_offset, here.lineno, here.col_offset + 2)
     if "lineno" in node._attributes:
         node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = here  # type: ignore[attr-defined]
     for child in ast.iter_child_nodes(node):
         _place_all(child, here)
+
+
+def _is_operator(node: ast.AST) -> bool:
+    """Whether a node is a name or a call of `ag__`, or stands for such a statement."""
+    while isinstance(node, (ast.Expr, ast.Call, ast.Attribute)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return isinstance(node, ast.Name) and node.id == "ag__"
 
 
 def _origin(node: ast.AST) -> Origin | None:
