@@ -12,6 +12,7 @@ from ir.source import Source, capture
 from ir.types import TensorType
 from tracer.api.control import cond, leaf_path
 from tracer.conversion.containers import Watched, fill
+from tracer.conversion.raising import staged_code
 from tracer.conversion.values import (
     Parts,
     Undefined,
@@ -129,7 +130,8 @@ def _recorded(
         # Recording may begin anew, under JAX's tracing.
         watched.changes()
         set_state(init)
-        fn()
+        with staged_code():
+            fn()
         values = [parts(v) for v in get_state()[:outputs]]
         changed = {k: parts(v) for k, v in watched.changes().items()}
         found[:] = [values, changed]

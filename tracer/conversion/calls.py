@@ -102,10 +102,14 @@ def _is_convertible(fn: FunctionType) -> bool:
 
 
 def _is_library(fn: FunctionType) -> bool:
-    key = (fn.__code__.co_filename, fn.__globals__.get("__name__") or "")
+    return is_library_code(fn.__code__.co_filename, fn.__globals__.get("__name__") or "")
+
+
+def is_library_code(file: str, module: str) -> bool:
+    """Whether a file or module belongs to Python, to an installed package or to tracer."""
+    key = (file, module)
     found = _library.get(key)
     if found is None:
-        file, module = key
         inside = file.startswith(_LIBRARIES) or file.startswith("<frozen")
         found = _library[key] = inside or is_internal(module) or module.partition(".")[0] == "malt"
     return found
@@ -123,4 +127,4 @@ def _converted_arguments(args: Any, kwargs: dict[str, Any] | None) -> tuple[Any,
 
 assert builtins.range in _STAGED
 
-__all__ = ["converted_call", "requested_call"]
+__all__ = ["converted_call", "is_library_code", "requested_call"]

@@ -15,6 +15,7 @@ from tracer.api.scan import record_scan
 from tracer.conversion.branches import GetState, SetState, staged_if
 from tracer.conversion.containers import Watched
 from tracer.conversion.iteration import Range, Staged, staged
+from tracer.conversion.raising import staged_code
 from tracer.conversion.values import (
     Parts,
     Undefined,
@@ -221,7 +222,8 @@ class _Loop:
 
         def go_on(carry: list[Any]) -> Any:
             self._enter(carry)
-            return truth(test(number(carry)))
+            with staged_code():
+                return truth(test(number(carry)))
 
         try:
             if self.fresh:
@@ -278,7 +280,8 @@ class _Loop:
     def _trip(self, carry: Sequence[Any], body: Callable[[], None]) -> list[Any]:
         """The arrays of the variables after one trip."""
         self._enter(carry)
-        body()
+        with staged_code():
+            body()
         out = []
         for name, before, value in zip(self.names, self.parts, self.get_state(), strict=True):
             after = parts(value)
