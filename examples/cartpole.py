@@ -58,9 +58,7 @@ def advance(state, force):
     x, v, angle, spin = state
     left, substeps = INTERVAL, 0
     while left > 1e-6:
-        h = FINE if abs(x) + COARSE * abs(v) > WALL else COARSE
-        if h > left:
-            h = left
+        h = min(left, FINE if abs(x) + COARSE * abs(v) > WALL else COARSE)
         dv, dspin = accelerations(x, v, angle, spin, force)
         v, spin = v + h * dv, spin + h * dspin
         x, angle = x + h * v, angle + h * spin

@@ -287,6 +287,13 @@ class Derived(Base):
         return super().f(x) + (1 if x > 3 else 0)
 
 
+def builtin_reductions(x):
+    out = min(x, 2.0) + max(1, x * x, 0.5) + min([x, -x, 3.0])
+    if any(v > 2 for v in (x, 2 * x)) and not all(v > 0 for v in [x, 1.0]):
+        out = -out
+    return out + max((1, 2), key=lambda v: -v) + min([], default=0.25)
+
+
 SCALAR: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
     "while_if": (collatz_like, (1.0, 4.0, 37.0, 1e3)),
     "elif": (chain, (20.0, 6.0, 1.5, -3.0)),
@@ -307,6 +314,7 @@ SCALAR: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
     "generator": (generator, (2.0, 4.0)),
     "containers": (containers, (1.5, 0.5, -1.0)),
     "calls": (calls, (-1.0, 0.5, 2.0)),
+    "builtin_reductions": (builtin_reductions, (0.3, 1.7, -1.5)),
     "decorated": (decorated, (0.5, 1.5, 5.0)),
     "method": (Base().f, (1.0, -1.0)),
     "attributes": (Base().state, (0.5, 2.0)),

@@ -6,7 +6,6 @@ called as it stands: builtins, classes, generators, and what cannot be converted
 
 from __future__ import annotations
 
-import builtins
 import functools
 import inspect
 import sysconfig
@@ -21,12 +20,17 @@ from ir.errors import ConcretizationError, ConversionError
 from ir.source import is_internal
 from tracer.api.autograph import is_converted
 from tracer.conversion.iteration import enumerate_, range_, zip_
+from tracer.conversion.reductions import all_, any_, max_, min_
 from tracer.conversion.transpile import convert
 
 _STAGED: dict[Any, Callable[..., Any]] = {
     range: range_,
     enumerate: enumerate_,
     zip: zip_,
+    min: min_,
+    max: max_,
+    any: any_,
+    all: all_,
 }
 # Functions of these are called for what they are given, which the user sees as a call of his own.
 _CALL_THEIR_ARGUMENTS = frozenset({map, filter, functools.reduce, jax.tree.map, jax.tree_util.tree_map})
@@ -124,7 +128,5 @@ def _converted_arguments(args: Any, kwargs: dict[str, Any] | None) -> tuple[Any,
 
     return tuple([each(x) for x in args]), kwargs and {k: each(x) for k, x in kwargs.items()}
 
-
-assert builtins.range in _STAGED
 
 __all__ = ["converted_call", "is_library_code", "requested_call"]
