@@ -233,6 +233,30 @@ def containers(x):
     return pair[0] * pair[1] + table["k"] + both[0]
 
 
+class Counter:
+    def __init__(self):
+        self.total, self.calls = 0.0, 0
+
+    def add(self, x):
+        self.total = self.total + x
+        self.calls += 1
+
+
+def effects_of_functions(x):
+    k, counter = 1.0, Counter()
+
+    def change(by):
+        nonlocal k
+        k = k + by
+
+    if x > 0:
+        change(x)
+        counter.add(x)
+    else:
+        change(1.0)
+    return k * x + counter.total * counter.calls
+
+
 def helper(x):
     if x > 0:
         return x
@@ -315,6 +339,7 @@ SCALAR: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
     "containers": (containers, (1.5, 0.5, -1.0)),
     "calls": (calls, (-1.0, 0.5, 2.0)),
     "builtin_reductions": (builtin_reductions, (0.3, 1.7, -1.5)),
+    "effects_of_functions": (effects_of_functions, (2.0, -1.0)),
     "decorated": (decorated, (0.5, 1.5, 5.0)),
     "method": (Base().f, (1.0, -1.0)),
     "attributes": (Base().state, (0.5, 2.0)),

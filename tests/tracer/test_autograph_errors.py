@@ -139,6 +139,34 @@ def appends_in_branch(x):
     return found
 
 
+def assigns_in_function(x):
+    k = 0.0
+
+    def change():
+        nonlocal k
+        k = k + 1
+
+    while x[0] < 10:  # line 7
+        x = x + 1
+        change()
+    return k
+
+
+class Counter:
+    calls = 0
+
+    def count(self):
+        self.calls = self.calls + 1
+
+
+def changes_object(x):
+    counter = Counter()
+    for v in x:  # line 2
+        x = x + v
+        counter.count()
+    return counter.calls
+
+
 def fills_dict(x):
     seen = {}
     for v in x:  # line 2
@@ -198,6 +226,8 @@ CASES: list[tuple[Callable[..., Any], Any, type[TracerError], tuple[str, ...]]] 
     (in_scan, XS, ControlFlowError, ("'y'", "f32[1]", "f32[2]")),
     (appends, XS, ControlFlowError, ("'found'", "list", "trips is traced")),
     (appends_in_branch, XS, ControlFlowError, ("'found'", "[f32[5]]", "[]")),
+    (assigns_in_function, XS, ControlFlowError, ("'k'", "trips is traced")),
+    (changes_object, XS, ControlFlowError, ("'counter'", "staged")),
     (fills_dict, XS, ControlFlowError, ("'seen'", "dict")),
     (returns_sometimes, XS, ControlFlowError, ("the returned value", "f32[5]", "None")),
     (raises, XS, ControlFlowError, ("ValueError: negative",)),

@@ -91,7 +91,7 @@ def staged_if(
     """Record both branches and choose by `test`."""
     predicate = truth(test)
     init = get_state()
-    watched = Watched([body, orelse] if watch is None else watch, names)
+    watched = Watched([body, orelse] if watch is None else watch, set_state, names)
     branches = []
     try:
         for fn in (body, orelse):
@@ -316,7 +316,7 @@ def if_exp(test: Any, yes: Callable[[], Any], no: Callable[[], Any], text: str) 
 def chosen(test: Any, yes: Callable[[], Any], no: Callable[[], Any], text: str, source: Source) -> Any:
     """The value of one of two functions, by a traced condition; `text` names it in messages."""
     predicate = truth(test)
-    watched = Watched([yes, no])
+    watched = Watched([yes, no], lambda _: None, ())
     branches = [_recorded_value(fn, watched) for fn in (yes, no)]
     if changed := [k for b in branches for k in b.changed]:
         raise ControlFlowError(

@@ -202,7 +202,7 @@ class _Loop:
         self.set_state = set_state
         self.names = names
         self.source = source
-        self.watched = Watched([body], names)
+        self.watched = Watched([body], set_state, names)
         self._last: dict[str, Parts] = {}
         self.init = get_state()
         self.parts = [parts(v) for v in self.init]
@@ -363,7 +363,7 @@ class _Loop:
     def _side_effect(self, k: int, where: str) -> ControlFlowError:
         return ControlFlowError(
             f"expected no side effects that cannot be staged, but {self.watched.names[k]!r} "
-            f"({type(self.watched.objects[k]).__name__}) is changed {where}",
+            f"({type(self.watched.before(k)).__name__}) is changed {where}",
             note="keep an array and assign x = x.at[i].set(...), or use tracer.scan",
             source=self.source,
         )
