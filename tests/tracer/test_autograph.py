@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -459,6 +460,43 @@ def ranges(n, x):
     for a, b in zip(range(n), range(1, n)):  # noqa: B905
         s = s + a * b
     return s
+
+
+def keyed(key, xs):
+    for x in xs:
+        if x > 1:
+            return key, x
+        key = tr.random.split(key)[0]
+    return key, 0.0
+
+
+def test_keys_are_carried_and_returned() -> None:
+    key = jax.random.key(0)
+    got, want = tr.jit(keyed, autograph=True)(key, XS), keyed(key, XS)
+    assert (jax.random.key_data(got[0]) == jax.random.key_data(want[0])).all() and got[1] == want[1]
+
+
+def test_threads_convert_on_their_own() -> None:
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(float(tr.jit(collatz_like, autograph=True)(4.0))))
+        for _ in range(3)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    np.testing.assert_allclose(results, [collatz_like(4.0)] * 3, rtol=1e-6)
+
+
+def test_static_arguments_stay_python() -> None:
+    def f(x, mode, *, k=2):
+        if mode == "a" and x > 0:
+            return x * k
+        return -x
+
+    assert float(tr.jit(f, static_argnums=1, autograph=True)(2.0, "a")) == 4.0
+    assert float(tr.jit(f, static_argnames="mode", autograph=True)(2.0, mode="b", k=3)) == -2.0
 
 
 def test_ranges_with_traced_bounds() -> None:

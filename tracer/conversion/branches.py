@@ -21,13 +21,13 @@ from tracer.conversion.values import (
     is_array,
     is_traced,
     parts,
+    placeholder,
     same_object,
     shape_of,
     summary,
     truth,
     typed,
 )
-from tracer.numpy.creation import zeros
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
@@ -284,7 +284,7 @@ class _Merge:
             for wanted in self._wanted:
                 at = wanted.sides[side]
                 if at is None:
-                    result = lift(zeros(wanted.type.shape, wanted.type.dtype.np))
+                    result = lift(placeholder(wanted.type))
                 else:
                     result = lift(at.leaf) if isinstance(at, _Outer) else Tensor(trace, values[at])
                 out.append(convert(result, wanted.type.dtype))

@@ -22,13 +22,13 @@ from tracer.conversion.values import (
     described,
     is_traced,
     parts,
+    placeholder,
     same_object,
     shape_of,
     summary,
     truth,
     typed,
 )
-from tracer.numpy.creation import zeros
 from tracer.trace import trace_flat
 
 _ENDLESS = (itertools.count, itertools.cycle)
@@ -314,8 +314,7 @@ class _Loop:
             else:
                 leaves = list(after.leaves)
                 for i in after.arrays:
-                    type_, _ = typed(after.leaves[i])
-                    leaves[i] = zeros(type_.shape, type_.dtype.np)
+                    leaves[i] = placeholder(typed(after.leaves[i])[0])
                 self.parts[k] = Parts(after.tree, leaves, after.arrays)
 
     def _leave(self, carry: Sequence[Any], runs: bool) -> None:

@@ -11,10 +11,13 @@ import numpy as np
 
 from ir.errors import ArgumentTypeError, ShapeError, UndefinedVariableError
 from ir.source import Source, capture
-from ir.types import TensorType, bool_
+from ir.types import KEY_WORDS, TensorType, bool_
 from tracer.api.arguments import leaf_type, tree_flatten, tree_unflatten
+from tracer.numpy.creation import zeros
 from tracer.numpy.dispatch import lift
+from tracer.random import wrap_key_data
 from tracer.state import state
+from tracer.types import KEY_IMPLS
 from tracer.value import Tensor
 
 
@@ -181,6 +184,15 @@ def typed(leaf: Any) -> tuple[TensorType, bool]:
     return (leaf.value.type, leaf.weak) if type(leaf) is Tensor else leaf_type(leaf)
 
 
+def placeholder(type_: TensorType) -> Any:
+    """Some array of a type: the value of a variable on paths that do not use it."""
+    if type_.dtype.kind != "key":
+        return zeros(type_.shape, type_.dtype.np)
+    tag = type_.dtype.name[4:-1]
+    words = zeros((*type_.shape, KEY_WORDS[tag]), np.uint32)
+    return wrap_key_data(words, impl=KEY_IMPLS[tag])
+
+
 def shape_of(leaf: Any) -> str:
     """A leaf for messages: its type, or what it is."""
     if is_undefined(leaf):
@@ -218,6 +230,7 @@ __all__ = [
     "ld",
     "ldu",
     "parts",
+    "placeholder",
     "same_object",
     "shape_of",
     "summary",
