@@ -462,6 +462,35 @@ def ranges(n, x):
     return s
 
 
+def returns_what_is_promoted(n):
+    x = 0
+    while n > 0:
+        if x > 1:
+            return x
+        x = x + 0.5
+        n = n - 1
+    return -x
+
+
+@pytest.mark.parametrize("n", [0, 2, 9])
+def test_results_of_loops_are_promoted_too(n: int) -> None:
+    assert float(tr.jit(returns_what_is_promoted, autograph=True)(n)) == returns_what_is_promoted(n)
+
+
+def descends(x):
+    def loss(p):
+        return (p - 1) ** 2 if p < 5 else p
+
+    while loss(x) > 1e-2:
+        x = x - 0.1 * tr.grad(loss)(x)
+    return x
+
+
+def test_gradients_inside_converted_loops() -> None:
+    value, slope = tr.jit(tr.value_and_grad(descends), autograph=True)(0.0)
+    np.testing.assert_allclose((value, slope), (1 - 0.8**11, 0.8**11), rtol=1e-5)
+
+
 def keyed(key, xs):
     for x in xs:
         if x > 1:

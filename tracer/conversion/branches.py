@@ -284,7 +284,7 @@ class _Merge:
             for wanted in self._wanted:
                 at = wanted.sides[side]
                 if at is None:
-                    result = lift(placeholder(wanted.type))
+                    result = lift(placeholder(wanted.type, wanted.weak))
                 else:
                     result = lift(at.leaf) if isinstance(at, _Outer) else Tensor(trace, values[at])
                 out.append(convert(result, wanted.type.dtype))

@@ -314,7 +314,7 @@ class _Loop:
             else:
                 leaves = list(after.leaves)
                 for i in after.arrays:
-                    leaves[i] = placeholder(typed(after.leaves[i])[0])
+                    leaves[i] = placeholder(*typed(after.leaves[i]))
                 self.parts[k] = Parts(after.tree, leaves, after.arrays)
 
     def _leave(self, carry: Sequence[Any], runs: bool) -> None:

@@ -184,10 +184,11 @@ def typed(leaf: Any) -> tuple[TensorType, bool]:
     return (leaf.value.type, leaf.weak) if type(leaf) is Tensor else leaf_type(leaf)
 
 
-def placeholder(type_: TensorType) -> Any:
+def placeholder(type_: TensorType, weak: bool) -> Any:
     """Some array of a type: the value of a variable on paths that do not use it."""
     if type_.dtype.kind != "key":
-        return zeros(type_.shape, type_.dtype.np)
+        made = zeros(type_.shape, type_.dtype.np)
+        return Tensor(made.owner, made.value, weak) if type(made) is Tensor else made
     tag = type_.dtype.name[4:-1]
     words = zeros((*type_.shape, KEY_WORDS[tag]), np.uint32)
     return wrap_key_data(words, impl=KEY_IMPLS[tag])
