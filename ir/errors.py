@@ -60,6 +60,18 @@ class ConcretizationError(TracerError, TypeError):
     """A traced value was used where Python needs a concrete one (`if`, `float()`, iteration, …)."""
 
 
+class ControlFlowError(TracerError, TypeError):
+    """Plain Python control flow on traced values cannot be staged; the message names the variable."""
+
+
+class UndefinedVariableError(TracerError, UnboundLocalError):
+    """A variable was read that only some paths through staged control flow assign."""
+
+
+class ConversionError(TracerError, ValueError):
+    """A function cannot be converted: its source is not available or has something unsupported."""
+
+
 class EscapedValueError(TracerError, RuntimeError):
     """A traced value was used after its trace had ended."""
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tracer import errors, nn, numpy
+from tracer.api.autograph import autograph
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.control import cond, switch
 from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "associative_scan",
+    "autograph",
     "checkpoint",
     "cond",
     "custom_jvp",

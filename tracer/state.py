@@ -15,10 +15,12 @@ class State(threading.local):
 
     Attributes:
       trace: the trace that operations are recorded in, `None` outside any.
+      autograph: functions that are handed to tracer have their control flow converted.
       bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
     """
 
     trace: Trace | None = None
+    autograph: bool = False
     bridge: Bridge | None = None
 
 

@@ -13,6 +13,8 @@ import jax
 from ir.errors import ArgumentTypeError, TracerError
 from ir.source import capture
 from ir.types import TensorType
+from tracer.api.autograph import inherited
+from tracer.state import state
 from tracer.types import type_of
 from tracer.value import Tensor
 
@@ -101,7 +103,7 @@ def flatten(args: Any, kwargs: Any, fn: Callable[..., Any], free: Sequence[bool]
 def call(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`fn(*args, **kwargs)`; ArgumentTypeError where the arguments do not fit its signature."""
     try:
-        return fn(*args, **kwargs)
+        return inherited(fn)(*args, **kwargs) if state.autograph else fn(*args, **kwargs)
     except TypeError as error:
         if not isinstance(error, TracerError):
             check_signature(fn, args, kwargs, error)

@@ -28,6 +28,7 @@ from tracer.api.arguments import (
     tree_leaves,
     tree_unflatten,
 )
+from tracer.api.autograph import autograph
 from tracer.api.jit import closed, jit
 from tracer.numpy.creation import zeros_like
 from tracer.numpy.dispatch import convert, lift
@@ -114,11 +115,20 @@ class _Custom:
         rest = iter(diff)
         return [nondiff[i] if i in nondiff else next(rest) for i in range(len(nondiff) + len(diff))]
 
+    def _function(self) -> Callable[..., Any]:
+        """The primal function, converted from when that was wanted of a transform around.
+
+        Rules that call it are recorded later, when that transform is done.
+        """
+        if state.autograph:
+            self.f = autograph(self.f)
+        return self.f
+
     def _outside(self, args: tuple[Any, ...]) -> Any:
         """The result outside any trace; what JAX traces gets a program that knows the rules."""
         nondiff, diff = self._split(args)
         if not any(isinstance(x, jax.core.Tracer) for x in tree_leaves(diff)):
-            return self.f(*args)
+            return self._function()(*args)
         return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
 
     def _key(self, flat: Flat, nondiff: dict[int, Any], traced: Traced) -> tuple[Any, ...]:
@@ -155,7 +165,7 @@ class _Custom:
 
         def call(*leaves: Any) -> Any:
             inner, _ = flat.unflatten(leaves)
-            return self.f(*self._merge(nondiff, inner))
+            return self._function()(*self._merge(nondiff, inner))
 
         traced = _trace_closed(call, flat.types, flat.weak, self.name)
         return flat, diff, nondiff, traced

@@ -30,6 +30,7 @@ from tracer.api.arguments import (
     tree_leaves,
     tree_unflatten,
 )
+from tracer.api.autograph import requested
 from tracer.concrete import Inputs
 from tracer.execution import apply, split
 from tracer.numpy.dispatch import convert, lift
@@ -89,6 +90,8 @@ def value_and_grad(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     allow_int: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns `(f(...), gradient)`.
 
@@ -97,10 +100,12 @@ def value_and_grad(
       argnums: positional arguments to differentiate; a tuple gives a tuple of gradients.
       has_aux: `f` returns `(scalar, aux)`; the new function returns `((scalar, aux), gradient)`.
       allow_int: integer arguments get gradients of dtype float0 instead of an error.
+      autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Raises:
       ArgumentTypeError: an argument has no tangents, or the result is not a float scalar.
     """
+    f = requested(f, autograph)
 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -139,12 +144,14 @@ def grad(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     allow_int: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `f`; arguments as for `value_and_grad`.
 
     With `has_aux` it returns `(gradient, aux)`.
     """
-    both = value_and_grad(f, argnums, has_aux, allow_int)
+    both = value_and_grad(f, argnums, has_aux, allow_int, autograph=autograph)
 
     @functools.wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -248,10 +255,18 @@ def _weak_cotangents(flat: Flat, moved: Sequence[bool], results: Sequence[Tensor
     )
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+def jvp(
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
+    *,
+    autograph: bool = False,
+) -> Any:
     """(f(*primals), its derivative in the direction `tangents`), both of the structure of the result.
 
-    With `has_aux`, `f` returns `(result, aux)` and `(result, tangent, aux)` is returned.
+    With `has_aux`, `f` returns `(result, aux)` and `(result, tangent, aux)` is returned. With `autograph`,
+    plain Python control flow in `f` is converted; see `tracer.autograph`.
 
     Raises:
       ArgumentTypeError: tangents differ from primals in structure, shape or dtype.
@@ -261,6 +276,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
             "jvp: expected primals and tangents to be tuples or lists, "
             f"got {type(primals).__name__} and {type(tangents).__name__}"
         )
+    f = requested(f, autograph)
     flat = flatten(tuple(primals), {}, f)
     ins = _seeds(tuple(tangents), flat.types, tree_flatten(tuple(primals))[1], "jvp: tangents")
     moved = _inexact(flat.types)
@@ -315,15 +331,17 @@ def _first_half(
     return outs[:count], second, outs[count:]
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autograph: bool = False) -> Any:
     """(f(*primals), pull) where `pull(cotangent)` gives a tuple of cotangents of the primals.
 
-    With `has_aux`, `f` returns `(result, aux)` and `(result, pull, aux)` is returned.
+    With `has_aux`, `f` returns `(result, aux)` and `(result, pull, aux)` is returned. With `autograph`,
+    plain Python control flow in `f` is converted; see `tracer.autograph`.
 
     Raises:
       ArgumentTypeError: by `pull`, where the cotangent differs from the result in structure, shape or
         dtype.
     """
+    f = requested(f, autograph)
     flat = flatten(primals, {}, f)
     moved = _inexact(flat.types)
     traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()), True)
@@ -356,14 +374,16 @@ def _pair(out: Any, fn: Callable[..., Any]) -> Any:
     return tuple(out)
 
 
-def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autograph: bool = False) -> Any:
     """(f(*primals), push) where `push(*tangents)` is the derivative at that point, evaluated cheaply.
 
-    With `has_aux`, `f` returns `(result, aux)` and `(result, push, aux)` is returned.
+    With `has_aux`, `f` returns `(result, aux)` and `(result, push, aux)` is returned. With `autograph`,
+    plain Python control flow in `f` is converted; see `tracer.autograph`.
 
     Raises:
       ArgumentTypeError: by `push`, where tangents differ from primals in structure, shape or dtype.
     """
+    f = requested(f, autograph)
     flat = flatten(primals, {}, f)
     moved = _inexact(flat.types)
     traced = trace_call(f, flat, moved, lambda out: _pair(out, f) if has_aux else (out, ()), True)

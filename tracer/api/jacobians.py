@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.errors import ArgumentTypeError
-from tracer.api.arguments import flatten, leaf_type, positions, tree_flatten, tree_leaves, tree_unflatten
+from tracer.api.arguments import (
+    call,
+    flatten,
+    leaf_type,
+    positions,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
+from tracer.api.autograph import requested
 from tracer.api.derivatives import grad, jvp, linearize, trace_call, vjp
 from tracer.api.vmap import vmap
 from tracer.execution import apply
@@ -47,7 +56,7 @@ def _chosen(
         full = list(args)
         for n, x in zip(chosen, given, strict=True):
             full[n] = x
-        return f(*full, **kwargs)
+        return call(f, full, kwargs)
 
     return of_chosen, tuple([args[n] for n in chosen]), single
 
@@ -85,14 +94,20 @@ def _require(tree: Any, kinds: tuple[str, ...], what: str) -> None:
 
 
 def jacfwd(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """The Jacobian by forward mode, one pass an input element.
 
     For a result of shape `m` and an argument of shape `n` it has shape `(*m, *n)`; for pytrees, the
     result's structure holds the argument's. With `has_aux`, `f` returns `(result, aux)` and
-    `(jacobian, aux)` is returned.
+    `(jacobian, aux)` is returned. With `autograph`, plain Python control flow in `f` is converted; see
+    `tracer.autograph`.
     """
+    f = requested(f, autograph)
 
     @functools.wraps(f)
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
@@ -116,9 +131,14 @@ def jacfwd(
 
 
 def jacrev(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
-    """The Jacobian by reverse mode, one pass an output element; layout as for `jacfwd`."""
+    """The Jacobian by reverse mode, one pass an output element; arguments and layout as for `jacfwd`."""
+    f = requested(f, autograph)
 
     @functools.wraps(f)
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
@@ -143,20 +163,30 @@ def jacrev(
 
 
 def jacobian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """The Jacobian; by reverse mode, as `jax.jacobian`."""
-    return jacrev(f, argnums, has_aux)
+    return jacrev(f, argnums, has_aux, autograph=autograph)
 
 
 def hessian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """The Hessian, forward over reverse: shape `(*m, *n, *n)`."""
-    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
+    return jacfwd(jacrev(f, argnums, has_aux, autograph=autograph), argnums, has_aux)
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+def hvp(
+    f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any], *, autograph: bool = False
+) -> Any:
     """The Hessian of a scalar function times vectors, without forming it (forward over reverse).
 
     Returns:
@@ -164,6 +194,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(vectors, (tuple, list)):
         raise ArgumentTypeError("hvp: expected primals and vectors to be tuples or lists")
+    f = requested(f, autograph)
     argnums: Any = 0 if len(primals) == 1 else tuple(range(len(primals)))
 
     def product(primals: Any, vectors: Any) -> Any:

@@ -25,6 +25,7 @@ from tracer.api.arguments import (
     tree_leaves,
     tree_unflatten,
 )
+from tracer.api.autograph import requested
 from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
@@ -45,6 +46,7 @@ def jit(
     opt: int = 1,
     exact: bool = False,
     fast_math: bool = False,
+    autograph: bool = False,
 ) -> Any:
     """Compile `f` for its argument types.
 
@@ -59,6 +61,7 @@ def jit(
       opt: 0 turns optimisation off.
       exact: forbid rewrites that change rounding.
       fast_math: allow rewrites that change NaN, inf or signed-zero behaviour.
+      autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Returns:
       The compiled function, with `lower(...)`, `ir(...)`, `stages(...)` and `compiled`, which is `jax.jit`'s.
@@ -68,6 +71,7 @@ def jit(
       ArgumentTypeError: by the compiled function: arguments that are no arrays or do not fit the
         signature, static ones that are not hashable.
     """
+    f = requested(f, autograph)
     chosen = tuple(passes) if passes is not None else pipeline(opt, exact=exact, fast_math=fast_math)
     static = _Static.of(f, static_argnums, static_argnames)
 
@@ -186,8 +190,12 @@ def closed(traced: Traced) -> ir.Function:
     return ir.Function(traced.function.params[count:], tuple(eqns), results, traced.function.name)
 
 
-def trace(f: Callable[..., Any]) -> Callable[..., ir.Function]:
-    """`trace(f)(*args)` is the IR of `f` for arguments of those types, before any pass."""
+def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir.Function]:
+    """`trace(f)(*args)` is the IR of `f` for arguments of those types, before any pass.
+
+    With `autograph`, plain Python control flow in `f` is converted; see `tracer.autograph`.
+    """
+    f = requested(f, autograph)
 
     @functools.wraps(f)
     def traced_ir(*args: Any, **kwargs: Any) -> ir.Function:

@@ -13,7 +13,7 @@ from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops.while_loop import while_loop as while_op
 from ir.types import TensorType, bool_
 from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_unflatten
-from tracer.api.scan import scan, stable_carry
+from tracer.api.scan import Mismatch, scan, stable_carry
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import trace_flat
@@ -52,10 +52,21 @@ def while_loop(
             raise ArgumentTypeError(f"while_loop: expected a function as {what}, got {type(f).__name__}")
     if checkpoints is not None and (type(checkpoints) is not int or checkpoints < 1):
         raise ArgumentError(f"while_loop: expected checkpoints to be a positive int, got {checkpoints!r}")
+    return record_while(cond_fun, body_fun, init_val, checkpoints)
+
+
+def record_while(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    checkpoints: int | None = None,
+    mismatch: Mismatch | None = None,
+) -> Any:
+    """`while_loop`; `mismatch` makes the error for a carry that changes type."""
     if state.trace is None:
         from tracer.api.jacobians import _one_program
 
-        return _one_program(lambda init: while_loop(cond_fun, body_fun, init, checkpoints=checkpoints))(
+        return _one_program(lambda init: record_while(cond_fun, body_fun, init, checkpoints, mismatch))(
             init_val
         )
     leaves, tree = tree_flatten(init_val)
@@ -70,7 +81,7 @@ def while_loop(
             )
         return new
 
-    traced = stable_carry("while_loop", body_fun, body, carry, (), (), tree)
+    traced = stable_carry("while_loop", body_fun, body, carry, (), (), tree, mismatch)
     test = trace_flat(
         lambda *leaves: cond_fun(tree_unflatten(tree, leaves)),
         [t.value.type for t in carry],

@@ -9,6 +9,7 @@ import jax
 
 from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops import loops
+from ir.types import TensorType
 from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_unflatten
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
@@ -42,10 +43,25 @@ def scan(
       ArgumentTypeError: the carry changes type; names the leaf and both types.
       ArgumentError: lengths differ or are missing.
     """
+    return record_scan(f, init, xs, length, reverse, unroll)
+
+
+def record_scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    mismatch: Mismatch | None = None,
+) -> tuple[Any, Any]:
+    """`scan`; `mismatch` makes the error for a carry that changes type."""
     if state.trace is None:
         from tracer.api.jacobians import _one_program
 
-        return _one_program(lambda init, xs: scan(f, init, xs, length, reverse, unroll))(init, xs)  # type: ignore[no-any-return]
+        return _one_program(lambda init, xs: record_scan(f, init, xs, length, reverse, unroll, mismatch))(  # type: ignore[no-any-return]
+            init, xs
+        )
     steps = _length(xs, length)
     init_leaves, carry_tree = tree_flatten(init)
     x_leaves, x_tree = tree_flatten(xs)
@@ -66,7 +82,7 @@ def scan(
             raise ArgumentTypeError(f"scan: expected a carry of structure {carry_tree}, got {tree}")
         return new, out[1]
 
-    traced = stable_carry("scan", f, body, carry, x_types, [t.weak for t in inputs], carry_tree)
+    traced = stable_carry("scan", f, body, carry, x_types, [t.weak for t in inputs], carry_tree, mismatch)
     count = len(carry)
     trace = state.trace
     operands = [
@@ -88,8 +104,19 @@ def scan(
     return tree_unflatten(carry_tree, leaves[:count]), ys
 
 
+# (leaf of the carry, its type, what it became) -> the error.
+Mismatch = Callable[[int, TensorType, TensorType], Exception]
+
+
 def stable_carry(
-    name: str, f: Any, body: Any, carry: list[Tensor], x_types: Any, x_weak: Any, carry_tree: Any
+    name: str,
+    f: Any,
+    body: Any,
+    carry: list[Tensor],
+    x_types: Any,
+    x_weak: Any,
+    carry_tree: Any,
+    mismatch: Mismatch | None = None,
 ) -> Any:
     """The traced body whose carry has one type; weakly typed first carries are promoted to the body's type.
 
@@ -99,6 +126,7 @@ def stable_carry(
       carry: the first carry; promoted in place.
       x_types, x_weak: types of the other arguments.
       carry_tree: structure of the carry.
+      mismatch: makes another error than that below.
 
     Raises:
       ArgumentTypeError: a carry goes in with one type and comes out with another.
@@ -126,6 +154,8 @@ def stable_carry(
                     changed = True
         if wrong is None:
             return traced
+        if not changed and mismatch is not None:
+            raise mismatch(wrong, types[wrong], traced.function.out_types[wrong])
         if not changed:
             path, _ = jax.tree_util.tree_flatten_with_path(
                 tree_unflatten(carry_tree, list(range(len(carry))))

@@ -16,12 +16,15 @@ from ir.ops.families import materialize
 from ir.ops.shape import transpose
 from ir.transforms.batch import batch_into
 from tracer.api.arguments import Flat, call, flatten, function_name, tree_flatten, tree_unflatten
+from tracer.api.autograph import requested
 from tracer.concrete import UNKNOWN, Inputs
 from tracer.execution import apply
 from tracer.trace import trace_flat
 
 
-def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(
+    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, *, autograph: bool = False
+) -> Callable[..., Any]:
     """A function that applies `f` along an axis of its arguments, all examples at once.
 
     Args:
@@ -29,11 +32,13 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
       in_axes: an int, None (not mapped), or a pytree prefix of the positional arguments of those;
         keyword arguments are mapped over axis 0.
       out_axes: likewise for the result: where the new axis goes.
+      autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Raises:
       BatchingError: no mapped argument, mapped sizes that differ, an axis out of range, or a mapped
         result with out_axes None.
     """
+    f = requested(f, autograph)
 
     @functools.wraps(f)
     def batched(*args: Any, **kwargs: Any) -> Any:
