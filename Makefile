@@ -29,8 +29,8 @@ test-versions: ## the tests on the oldest and the newest supported Python and JA
 fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)
 
-conformance: $(VENV)/.stamp-dev ## the public names against jax.numpy and jax.lax
-	$(BIN)/python -m pytest -n $(WORKERS) tests/ops tests/tracer/test_numpy_functions.py
+conformance: $(VENV)/.stamp-dev ## N random calls of the public functions against JAX (N=2000)
+	$(BIN)/python -m tests.conformance --cases $(N)
 
 bench: $(VENV)/.stamp-bench ## the benchmarks
 	$(BIN)/python -m benchmarks
