@@ -95,7 +95,7 @@ polygamma: Op = binary(
         lambda dx, m, x, y: mul(dx, polygamma(add(m, full_like(m, 1)), x)),
     ),
     weight=50,
-    tame=(None, 1.0),
+    tame=(1.0, 1.0),
 )
 # zeta(x, q): Hurwitz zeta, the sum of (q + k)**-x over k >= 0.
 zeta: Op = binary(

@@ -36,6 +36,8 @@ _ALTERNATIVES = 4
 _CONDITIONS = 4
 # More equations than these are not written twice for one guard; its operation then stays as it is.
 _COPIES = 32
+# Nor are more equations than these looked through, so that a guard costs no more than this.
+_LOOK_AHEAD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,10 +352,12 @@ class _Rewriter:
                 if eqn not in ahead:
                     ahead.add(eqn)
                     left.extend(eqn.operands)
-        changed: set[Value] = set(self.env)
+                    if len(ahead) > _LOOK_AHEAD:
+                        return len(ahead)
+        changed: set[Value] = set()
         copies = 0
         for eqn in sorted(ahead, key=lambda e: self.plan.order[e.results[0]]):
-            if eqn in self.guards or not changed.isdisjoint(eqn.operands):
+            if eqn in self.guards or any(v in changed or v in self.env for v in eqn.operands):
                 changed.update(eqn.results)
                 copies += 1
         return copies

@@ -60,7 +60,7 @@ class Draw:
     def array(
         self, shape: Sequence[int], dtype: str, low: float = -2, high: float = 2, hard: bool = False
     ) -> Any:
-        """Numbers in [low, high); `hard` mixes in special ones."""
+        """Numbers in [low, high), integers up to `high`; `hard` mixes in special ones."""
         to = jnp.dtype(dtype)
         shape = tuple(shape)
         if to == np.bool_:
@@ -69,7 +69,7 @@ class Draw:
             least = (
                 max(int(np.floor(low)), 0) if jnp.issubdtype(to, jnp.unsignedinteger) else int(np.floor(low))
             )
-            drawn = self.rng.integers(least, max(int(np.ceil(high)), least + 1), shape, endpoint=True)
+            drawn = self.rng.integers(least, max(int(np.ceil(high)), least), shape, endpoint=True)
             return jnp.asarray(drawn).astype(to)
         out: Any = self.rng.uniform(low, high, shape)
         if hard:

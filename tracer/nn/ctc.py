@@ -30,7 +30,7 @@ def ctc_loss(
     Args:
       logits: (batch, frames, classes), not normalised.
       logit_paddings: (batch, frames), 1 for frames that are padding and 0 for others. Padding comes last.
-      labels: (batch, labels), integers; `blank_id` is not among them.
+      labels: (batch, labels), integers; `blank_id` is not among them. One out of range gives NaN.
       label_paddings: (batch, labels), 1 for padding and 0 for others. Padding comes last.
       blank_id: the class that stands for no label.
       log_epsilon: log-probability of what is impossible.
