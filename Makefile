@@ -32,8 +32,8 @@ harnesses: $(VENV)/.stamp-dev ## JAX's own cases for its primitives, through tra
 fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)
 
-conformance: $(VENV)/.stamp-dev ## the public names against jax.numpy and jax.lax
-	$(BIN)/python -m pytest -n $(WORKERS) tests/ops tests/tracer/test_numpy_functions.py
+conformance: $(VENV)/.stamp-dev ## N random calls of the public functions against JAX (N=2000)
+	$(BIN)/python -m tests.conformance --cases $(N)
 
 # In an environment of its own: those libraries choose their versions of JAX.
 third-party: ## programs of Equinox, Flax, Diffrax, NumPyro, MuJoCo and others, and their speed beside JAX

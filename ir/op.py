@@ -63,6 +63,8 @@ class Op:
       type_rule, eval, jvp, transpose, batch, flops: see the module's docstring; `None` where the
         op has no such rule, which raises an error that names the op.
       elementwise: whether result i depends on operand elements i only (all shapes equal).
+      tame: for elementwise ops with infinite values or derivatives at finite operands: **attrs -> for each
+        operand a number where they are finite, or None where any number will do (`ir.transforms.guard`).
       effect: whether the op must be kept although its results are unused.
       inline: for ops that hold a function and mean no more than its body: operands, attrs ->
         the function to inline.
@@ -81,6 +83,7 @@ class Op:
     batch: Callable[..., Any] | None
     flops: Callable[..., int]
     elementwise: bool = False
+    tame: Callable[..., tuple[float | None, ...]] | None = None
     effect: bool = False
     inline: Callable[..., Function] | None = None
     differentiate: Callable[..., Any] | None = None

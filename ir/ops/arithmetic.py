@@ -110,6 +110,7 @@ div: Op = binary(
         lambda dy, x, y, z: mul(dy, mul(neg(x), integer_pow(y, y=-2))),
     ),
     transpose=_div_transpose,
+    tame=(None, 1.0),
 )
 
 
@@ -123,6 +124,7 @@ rem = binary(
     on=NUMBER - COMPLEX,
     eval=widened(_rem_eval),
     jvp=(lambda dx, x, y, z: dx, lambda dy, x, y, z: mul(dy, neg(_truncated_quotient(x, y)))),
+    tame=(None, 1.0),
 )
 
 # Integer powers and roots -------------------------------------------------------------------------
@@ -169,6 +171,7 @@ integer_pow: Op = unary(
     attrs=("y",),
     result=_integer_pow_result,
     weight=_integer_pow_weight,
+    tame=lambda *, y: (1.0 if y < 0 else None,),
 )
 sqrt = unary(
     "sqrt",
@@ -176,6 +179,7 @@ sqrt = unary(
     eval=widened(np.sqrt),
     jvp=lambda dx, x, y: mul(dx, div(full_like(x, 0.5), y)),
     weight=10,
+    tame=1.0,
 )
 rsqrt = unary(
     "rsqrt",
@@ -183,6 +187,7 @@ rsqrt = unary(
     eval=widened(lambda x: np.divide(1, np.sqrt(x))),
     jvp=lambda dx, x, y: mul(dx, mul(full_like(x, -0.5), div(y, x))),
     weight=10,
+    tame=1.0,
 )
 cbrt = unary(
     "cbrt",
@@ -190,6 +195,7 @@ cbrt = unary(
     eval=widened(np.cbrt),
     jvp=lambda dx, x, y: mul(dx, mul(full_like(x, 1 / 3), integer_pow(y, y=-2))),
     weight=10,
+    tame=1.0,
 )
 
 # Magnitude, extrema -------------------------------------------------------------------------------

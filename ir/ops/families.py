@@ -62,6 +62,17 @@ def _result_size(operands: Sequence[TensorType], results: Sequence[TensorType], 
     return sum(r.size for r in results)
 
 
+# A number for each operand, one number for the only operand, or a function of the attributes to the former.
+Tame = float | tuple[float | None, ...] | Callable[..., tuple[float | None, ...]] | None
+
+
+def _tamed(tame: Tame) -> Callable[..., tuple[float | None, ...]] | None:
+    if tame is None or callable(tame):
+        return tame
+    numbers = tame if isinstance(tame, tuple) else (tame,)
+    return lambda **_: numbers
+
+
 def op(
     name: str,
     *,
@@ -73,6 +84,7 @@ def op(
     batch: Callable[..., Any] | None = None,
     flops: Callable[..., int] | None = None,
     elementwise: bool = False,
+    tame: Tame = None,
     effect: bool = False,
     inline: Callable[..., Function] | None = None,
     differentiate: Callable[..., Any] | None = None,
@@ -91,6 +103,7 @@ def op(
             batch=batch,
             flops=flops or _result_size,
             elementwise=elementwise,
+            tame=_tamed(tame),
             effect=effect,
             inline=inline,
             differentiate=differentiate,
@@ -153,6 +166,7 @@ def unary(
     result: Callable[..., DType] | None = None,
     attrs: dict[str, Any] | Sequence[str] = (),
     weight: int | Callable[..., int] = 1,
+    tame: Tame = None,
 ) -> Op:
     """An elementwise op of one operand.
 
@@ -166,6 +180,7 @@ def unary(
         check; equal by default.
       attrs: attribute names, or names with defaults.
       weight: flops an element, possibly from the attributes; about 10 for transcendental functions.
+      tame: see `ir.op.Op`.
     """
 
     def type_rule(x: TensorType, **attributes: Any) -> TensorType:
@@ -193,6 +208,7 @@ def unary(
         transpose=back,
         flops=_elementwise_flops(weight),
         elementwise=True,
+        tame=tame,
     )
 
 
@@ -206,6 +222,7 @@ def binary(
     result: Callable[..., DType] | None = None,
     attrs: dict[str, Any] | Sequence[str] = (),
     weight: int | Callable[..., int] = 1,
+    tame: Tame = None,
 ) -> Op:
     """An elementwise op of two operands of the same type.
 
@@ -219,6 +236,7 @@ def binary(
       result: as of `unary`, from the element type of both operands.
       attrs: attribute names, or names with defaults.
       weight: flops an element, possibly from the attributes.
+      tame: see `ir.op.Op`.
     """
 
     def type_rule(x: TensorType, y: TensorType, **attributes: Any) -> TensorType:
@@ -243,6 +261,7 @@ def binary(
         transpose=back,
         flops=_elementwise_flops(weight),
         elementwise=True,
+        tame=tame,
     )
 
 

@@ -69,17 +69,21 @@ erf_inv = unary(
     eval=eval_erf_inv,
     jvp=lambda dx, x, y: mul(dx, mul(full_like(x, math.sqrt(math.pi) / 2), exp(square(y)))),
     weight=50,
+    tame=0.0,
 )
 
 # Gamma, its derivatives, zeta ---------------------------------------------------------------------
 
-lgamma = unary("lgamma", on=FLOAT, eval=eval_lgamma, jvp=lambda dx, x, y: mul(dx, digamma(x)), weight=50)
+lgamma = unary(
+    "lgamma", on=FLOAT, eval=eval_lgamma, jvp=lambda dx, x, y: mul(dx, digamma(x)), weight=50, tame=1.0
+)
 digamma: Op = unary(
     "digamma",
     on=FLOAT,
     eval=eval_digamma,
     jvp=lambda dx, x, y: mul(dx, polygamma(full_like(x, 1), x)),
     weight=50,
+    tame=1.0,
 )
 # polygamma(m, x): the m-th derivative of digamma at x.
 polygamma: Op = binary(
@@ -91,6 +95,7 @@ polygamma: Op = binary(
         lambda dx, m, x, y: mul(dx, polygamma(add(m, full_like(m, 1)), x)),
     ),
     weight=50,
+    tame=(1.0, 1.0),
 )
 # zeta(x, q): Hurwitz zeta, the sum of (q + k)**-x over k >= 0.
 zeta: Op = binary(
@@ -102,6 +107,7 @@ zeta: Op = binary(
         lambda dq, x, q, y: mul(dq, mul(neg(x), zeta(add(x, full_like(x, 1)), q))),
     ),
     weight=50,
+    tame=(2.0, 1.0),
 )
 
 # Incomplete gamma and beta ------------------------------------------------------------------------
@@ -130,6 +136,7 @@ igamma = binary(
         lambda dx, a, x, y: mul(dx, _gamma_density(a, x)),
     ),
     weight=50,
+    tame=(1.0, 1.0),
 )
 igammac = binary(
     "igammac",
@@ -140,6 +147,7 @@ igammac = binary(
         lambda dx, a, x, y: mul(dx, neg(_gamma_density(a, x))),
     ),
     weight=50,
+    tame=(1.0, 1.0),
 )
 # The derivative of igamma by a; and by a of a sample x of the gamma distribution.
 igamma_grad_a: Op = binary("igamma_grad_a", on=FLOAT, eval=eval_igamma_grad_a, jvp=None, weight=50)
@@ -166,6 +174,7 @@ regularized_incomplete_beta = op(
     ),
     flops=lambda operands, results: 50 * results[0].size,
     elementwise=True,
+    tame=(1.0, 1.0, 0.5),
 )
 
 # Bessel functions ---------------------------------------------------------------------------------

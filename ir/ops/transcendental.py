@@ -64,6 +64,7 @@ pow = op(
     jvp=sum_of_partials((_pow_jvp_base, _pow_jvp_exponent)),
     flops=lambda operands, results: 10 * results[0].size,
     elementwise=True,
+    tame=(1.0, None),
 )
 
 # Exponentials and logarithms ----------------------------------------------------------------------
@@ -82,20 +83,31 @@ def _logistic_eval(x: Array) -> Array:
     return np.asarray(np.divide(1, 1 + np.exp(-x)))
 
 
-exp = unary("exp", on=INEXACT, eval=widened(np.exp), jvp=lambda dx, x, y: mul(dx, y), weight=10)
+exp = unary("exp", on=INEXACT, eval=widened(np.exp), jvp=lambda dx, x, y: mul(dx, y), weight=10, tame=0.0)
 exp2 = unary(
     "exp2",
     on=INEXACT,
     eval=widened(np.exp2),
     jvp=lambda dx, x, y: mul(dx, mul(full_like(y, math.log(2)), y)),
     weight=10,
+    tame=0.0,
 )
 expm1 = unary(
-    "expm1", on=INEXACT, eval=widened(np.expm1), jvp=lambda dx, x, y: mul(dx, add(y, _one(y))), weight=10
+    "expm1",
+    on=INEXACT,
+    eval=widened(np.expm1),
+    jvp=lambda dx, x, y: mul(dx, add(y, _one(y))),
+    weight=10,
+    tame=0.0,
 )
-log = unary("log", on=INEXACT, eval=widened(np.log), jvp=lambda dx, x, y: div(dx, x), weight=10)
+log = unary("log", on=INEXACT, eval=widened(np.log), jvp=lambda dx, x, y: div(dx, x), weight=10, tame=1.0)
 log1p = unary(
-    "log1p", on=INEXACT, eval=widened(_log1p_eval), jvp=lambda dx, x, y: div(dx, add(x, _one(x))), weight=10
+    "log1p",
+    on=INEXACT,
+    eval=widened(_log1p_eval),
+    jvp=lambda dx, x, y: div(dx, add(x, _one(x))),
+    weight=10,
+    tame=0.0,
 )
 # logistic(x) = 1 / (1 + exp(-x))
 logistic = unary(
@@ -119,6 +131,7 @@ asin = unary(
     eval=widened(np.arcsin),
     jvp=lambda dx, x, y: mul(dx, rsqrt(sub(_one(x), square(x)))),
     weight=10,
+    tame=0.0,
 )
 acos = unary(
     "acos",
@@ -126,6 +139,7 @@ acos = unary(
     eval=widened(np.arccos),
     jvp=lambda dx, x, y: mul(dx, neg(rsqrt(sub(_one(x), square(x))))),
     weight=10,
+    tame=0.0,
 )
 atan = unary(
     "atan",
@@ -152,12 +166,17 @@ atan2 = binary(
         lambda dy, x, y, z: mul(dy, div(neg(x), add(square(x), square(y)))),
     ),
     weight=10,
+    tame=(None, 1.0),
 )
 
 # Hyperbolic functions -----------------------------------------------------------------------------
 
-sinh = unary("sinh", on=INEXACT, eval=widened(np.sinh), jvp=lambda dx, x, y: mul(dx, cosh(x)), weight=10)
-cosh: Op = unary("cosh", on=INEXACT, eval=widened(np.cosh), jvp=lambda dx, x, y: mul(dx, sinh(x)), weight=10)
+sinh = unary(
+    "sinh", on=INEXACT, eval=widened(np.sinh), jvp=lambda dx, x, y: mul(dx, cosh(x)), weight=10, tame=0.0
+)
+cosh: Op = unary(
+    "cosh", on=INEXACT, eval=widened(np.cosh), jvp=lambda dx, x, y: mul(dx, sinh(x)), weight=10, tame=0.0
+)
 # 1 - y is exact next to 1, where 1 - y**2 is not.
 tanh = unary(
     "tanh",
@@ -179,6 +198,7 @@ acosh = unary(
     eval=widened(np.arccosh),
     jvp=lambda dx, x, y: mul(dx, rsqrt(sub(square(x), _one(x)))),
     weight=10,
+    tame=2.0,
 )
 atanh = unary(
     "atanh",
@@ -186,4 +206,5 @@ atanh = unary(
     eval=widened(np.arctanh),
     jvp=lambda dx, x, y: mul(div(dx, sub(_one(x), x)), integer_pow(add(_one(x), x), y=-1)),
     weight=10,
+    tame=0.0,
 )

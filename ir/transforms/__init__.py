@@ -1,6 +1,7 @@
-"""Transforms `Function -> Function`: jvp, linearize, transpose, batch."""
+"""Transforms `Function -> Function`: jvp, linearize, transpose, batch, guarded."""
 
 from ir.transforms.batch import batch
+from ir.transforms.guard import guarded
 from ir.transforms.jvp import jvp
 from ir.transforms.linearize import (
     linearize,
@@ -13,6 +14,7 @@ from ir.transforms.linearize import (
 
 __all__ = [
     "batch",
+    "guarded",
     "jvp",
     "linearize",
     "split_linearize",

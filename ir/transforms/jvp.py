@@ -30,6 +30,9 @@ def push(
     Returns:
       (results, tangents of the results).
     """
+    from ir.transforms.guard import guarded
+
+    function = guarded(function, [t is not None for t in tangents])
     builder = current_builder()
     outer_source = builder.source
     env = {p: v for p, v in zip(function.params, operands, strict=True) if p is not v}

@@ -1,4 +1,4 @@
-"""Convolution and pooling."""
+"""Convolution and transposed convolution."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
+import tracer.numpy as tnp
 from ir.errors import ArgumentError, ShapeError
 from ir.ops import convolution as cv
-from ir.ops import windows as wi
-from tracer.numpy import elementwise as el
 from tracer.numpy.contraction import precision_name
-from tracer.numpy.dispatch import lift, record
+from tracer.numpy.dispatch import record
 from tracer.numpy.manipulation import same_dtype
 from tracer.state import state
 from tracer.types import canonical
@@ -81,9 +79,13 @@ def conv(
 ) -> Any:
     """Convolution (strictly: correlation) over any number of spatial axes.
 
+    y[n, o, p] = sum over features i and kernel positions k of w[o, i, k] x[n, i, s p + d k - low], for
+    strides s, kernel dilation d and padding (low, high); x is zero outside. Along each spatial axis of n
+    elements there are floor((n + low + high - ((k - 1) d + 1)) / s) + 1 positions p.
+
     Args:
       lhs: images, by default (batch, features, *spatial).
-      rhs: kernels, by default (output features, input features, *spatial).
+      rhs: kernels, by default (output features, input features / feature_group_count, *spatial).
       strides: steps of the window; 1 by default.
       padding: "SAME", "SAME_LOWER", "VALID" or a (low, high) pair for each spatial axis.
       lhs_dilation, rhs_dilation: spacing of image and kernel elements.
@@ -94,7 +96,8 @@ def conv(
       ShapeError: operands do not fit each other.
     """
     if state.trace is None:
-        rank = np.ndim(lhs) - 2
+        lhs, rhs = tnp.asarray(lhs), tnp.asarray(rhs)
+        rank = lhs.ndim - 2
         return jax.lax.conv_general_dilated(
             lhs,
             rhs,
@@ -142,50 +145,107 @@ def conv(
     )
 
 
-def _pool(the_op: Any, x: Any, window: Sequence[int], strides: Sequence[int] | None, padding: Any) -> Any:
-    t = lift(x)
-    if len(window) != t.ndim - 2:
+def _transposed_padding(
+    padding: Any, extents: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Padding of the dilated image: pairs as they are, or such that sizes are those a convolution maps back."""
+    if not isinstance(padding, str):
+        pairs = [(int(lo), int(hi)) for lo, hi in padding]
+        if len(pairs) != len(extents):
+            raise ArgumentError(f"conv_transpose: expected {len(extents)} pairs of padding, got {padding!r}")
+        return pairs
+    name = padding.upper()
+    if name not in ("SAME", "VALID"):
+        raise ArgumentError(f"conv_transpose: expected padding 'SAME', 'VALID' or pairs, got {padding!r}")
+    out = []
+    for k, s in zip(extents, strides, strict=True):
+        if name == "VALID":
+            total, low = k + s - 2 + max(k - s, 0), k - 1
+        else:
+            total = k + s - 2
+            low = k - 1 if s > k - 1 else -(-total // 2)
+        out.append((low, total - low))
+    return out
+
+
+def conv_transpose(
+    lhs: Any,
+    rhs: Any,
+    strides: Sequence[int] | None = None,
+    padding: Any = "SAME",
+    *,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    transpose_kernel: bool = False,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
+    """Transposed ("fractionally strided") convolution: upsamples by `strides`.
+
+    It is `conv` with stride 1 of the image spread out by `strides`. With padding "SAME" an axis of n elements
+    becomes n s; with "VALID" it becomes n s + max(k - s, 0), for a kernel that extends over k elements.
+
+    Args:
+      lhs: images, by default (batch, features, *spatial).
+      rhs: kernels as for `conv`, by default (output features, input features / groups, *spatial); with
+        `transpose_kernel` those of the convolution that is transposed, (input features, output features /
+        groups, *spatial).
+      strides: of the convolution that is transposed: how far the image is spread; 1 by default.
+      padding: "SAME", "VALID" or a (low, high) pair of padding of the spread image for each spatial axis.
+      rhs_dilation: spacing of the kernel's elements.
+      dimension_numbers: as for `conv`; the defaults of `jax.lax.conv_transpose` are channels last.
+      feature_group_count: groups of features that are convolved apart.
+      transpose_kernel: flip the spatial axes of the kernel and swap its features: then, with padding
+        "VALID", this is the derivative by the image of a `conv` whose windows leave no rest.
+      precision, preferred_element_type: as for `conv`.
+
+    Raises:
+      ShapeError: operands do not fit each other.
+      ArgumentError: padding, groups or dimension numbers that do not fit.
+    """
+    x, w = tnp.asarray(lhs), tnp.asarray(rhs)
+    if x.ndim != w.ndim or x.ndim < 2:
         raise ShapeError(
-            f"pool: expected a window of {t.ndim - 2} sizes for {t.value.type}, got {tuple(window)}"
+            f"conv_transpose: expected operands of equal rank of at least 2, got shapes {x.shape} and {w.shape}"
         )
-    sizes = (1, *window, 1)
-    steps = (1, *(strides or (1,) * len(window)), 1)
-    pads = padding if isinstance(padding, str) else ((0, 0), *padding, (0, 0))
-    return record(
-        the_op,
-        t,
-        window_dimensions=sizes,
-        window_strides=steps,
-        padding=window_padding(pads, t.shape, sizes, steps),
-        base_dilation=(1,) * t.ndim,
-        window_dilation=(1,) * t.ndim,
-    )
-
-
-def max_pool(
-    x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID"
-) -> Any:
-    """Maximum over windows of (batch, *spatial, features); strides are 1 by default."""
-    return _staged(lambda t: _pool(wi.reduce_window_max, t, window_shape, strides, padding), x)
-
-
-def avg_pool(
-    x: Any, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID"
-) -> Any:
-    """Mean over windows of (batch, *spatial, features); padding counts as zeros."""
-    count = float(np.prod(window_shape))
-    return _staged(
-        lambda t: el.divide(
-            _pool(wi.reduce_window_sum, el.as_float(t), window_shape, strides, padding), count
-        ),
+    specs = dimension_specs(dimension_numbers, x.ndim)
+    count = x.ndim - 2
+    steps = tuple(strides or (1,) * count)
+    spread = tuple(rhs_dilation or (1,) * count)
+    if len(steps) != count or len(spread) != count:
+        raise ArgumentError(
+            f"conv_transpose: expected {count} strides and dilations, got {steps} and {spread}"
+        )
+    out_axis, in_axis, *spatial = specs[1]
+    if transpose_kernel:
+        w = _swapped(tnp.flip(w, tuple(spatial)), out_axis, in_axis, feature_group_count)
+    extents = [(w.shape[a] - 1) * d + 1 for a, d in zip(spatial, spread, strict=True)]
+    return conv(
         x,
+        w,
+        (1,) * count,
+        _transposed_padding(padding, extents, steps),
+        lhs_dilation=steps,
+        rhs_dilation=spread,
+        dimension_numbers=jax.lax.ConvDimensionNumbers(*specs),
+        feature_group_count=feature_group_count,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
     )
 
 
-def _staged(fn: Any, x: Any) -> Any:
-    """Run a recorded function also outside a trace, as a compiled program."""
-    if state.trace is not None:
-        return fn(x)
-    from tracer.api.jit import jit
+def _swapped(w: Any, out_axis: int, in_axis: int, groups: int) -> Any:
+    """Kernels with the roles of their feature axes exchanged, group by group."""
+    if groups < 1 or w.shape[out_axis] % groups:
+        raise ArgumentError(
+            f"conv_transpose: expected groups that divide {w.shape[out_axis]} input features, got {groups}"
+        )
+    front = tnp.moveaxis(w, (out_axis, in_axis), (0, 1))
+    rest = front.shape[2:]
+    split = front.reshape((groups, front.shape[0] // groups, front.shape[1], *rest))
+    swapped = tnp.swapaxes(split, 1, 2).reshape((groups * front.shape[1], front.shape[0] // groups, *rest))
+    return tnp.moveaxis(swapped, (0, 1), (out_axis, in_axis))
 
-    return jit(fn)(x)
+
+__all__ = ["conv", "conv_transpose", "dimension_specs", "window_padding"]
