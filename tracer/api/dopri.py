@@ -101,6 +101,7 @@ def integrate(field: Field, y0: State, ts: Tensor, options: Options, *, differen
     def to_output(carry: Any, target: Tensor) -> Any:
         step = _advance(field, Step(*carry), target, forwards, options, differentiable)
         reached = _not_before(step.t, target, forwards)
+        # Not as a factor: what was not reached and is not used must not make derivatives nan.
         return step.leaves(), [tnp.where(reached, y, np.nan) for y in _interpolated(step, target)]
 
     _, ys = scan(to_output, start.leaves(), ts[1:])

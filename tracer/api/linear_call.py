@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from ir.errors import ArgumentTypeError
 from ir.ops.linear_call import linear_call as linear_call_op
 from ir.types import TensorType
 from tracer.api.arguments import function_name, tree_flatten, tree_unflatten
+from tracer.api.conform import conformed
 from tracer.api.control import leaf_path, share_captures
-from tracer.numpy.dispatch import convert, lift
+from tracer.numpy.dispatch import lift
 from tracer.state import state
 from tracer.trace import trace_flat
 from tracer.value import Tensor
@@ -62,28 +64,12 @@ def linear_call(
 
     def turned(*leaves: Any) -> Any:
         cts = tree_unflatten(forward.out_tree, leaves[count:])
-        out, tree = tree_flatten(fun_transpose(tree_unflatten(residual_tree, leaves[:count]), cts))
-        if tree != x_tree:
-            raise ArgumentTypeError(
-                f"linear_call: expected {function_name(fun_transpose)} to return the structure {x_tree} of "
-                f"linear_args, got {tree}"
-            )
-        return [_as_type(v, t, k) for k, (v, t) in enumerate(zip(out, x_types, strict=True))]
-
-    def _as_type(leaf: Any, want: TensorType, k: int) -> Tensor:
-        t = lift(leaf)
-        if t.weak and t.shape == want.shape and want.dtype.is_complex >= t.value.type.dtype.is_complex:
-            t = convert(t, want.dtype)
-        if t.value.type is not want:
-            raise ArgumentTypeError(
-                f"linear_call: expected {function_name(fun_transpose)} to return {want} as "
-                f"leaf{leaf_path(x_tree, k)}, got {t.value.type}"
-            )
-        return t
+        return fun_transpose(tree_unflatten(residual_tree, leaves[:count]), cts)
 
     back = trace_flat(
         turned, [*types, *out_types], [*weak, *forward.out_weak], name=function_name(fun_transpose)
     )
+    back = dataclasses.replace(back, function=conformed("linear_call", back, x_tree, x_types))
     functions, captures = share_captures([forward, back])
     trace = state.trace
     operands = [*[trace.lift(v).value for v in captures], *[v.value for v in (*residuals, *x)]]

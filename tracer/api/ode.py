@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ir.core import Value
 from ir.errors import ArgumentError, ArgumentTypeError
 from tracer.api.adjoint_ode import solve
 from tracer.api.arguments import function_name, tree_flatten, tree_unflatten
+from tracer.api.conform import conformed
 from tracer.api.dopri import Options, integrate
 from tracer.api.implicit import _inlined, _Like
 from tracer.numpy.dispatch import lift
 from tracer.state import state
 from tracer.trace import trace_flat
+from tracer.value import Tensor
 
 _ADJOINTS = ("discrete", "continuous")
 
@@ -53,12 +54,13 @@ def odeint(
       args: pytrees of arrays.
       rtol, atol: the error of a step is at most `atol + rtol * abs(y)`, in the root of the mean square of all
         elements.
-      mxstep: the most steps between two times.
+      mxstep: the most steps between two times; the next ones go on from there.
       hmax: the largest step, in units of `t`.
 
     Returns:
       Pytree like `y0`, with a leading axis of T. It is nan at times that were not reached: after `mxstep` steps, or
-      where `func` gives nan for however small a step.
+      where `func` gives nan for however small a step. Derivatives of such elements are zero if they are discrete;
+      continuous ones are nan altogether.
 
     Raises:
       ArgumentTypeError: `t` is no floating point array of one axis; `y0` is not floating point; `func` returns
@@ -84,15 +86,14 @@ def odeint(
         raise ArgumentError("odeint: expected at least one time, got none")
     like = _Like("odeint", y0)
     trace = state.trace
-    begin = [trace.lift(x) for x in tree_flatten(y0)[0]]
+    begin = [Tensor(trace, v, False) for v in like.values]
     arg_leaves, arg_tree = tree_flatten(args)
     extras = [lift(x) for x in arg_leaves]
     n = like.count
 
     def flat(*leaves: Any) -> Any:
         y, time, rest = leaves[:n], leaves[n], leaves[n + 1 :]
-        out = func(like.tree_of(y), time, *tree_unflatten(arg_tree, rest))
-        return like.leaves_of(out, f"the result of {function_name(func)}")
+        return func(like.tree_of(y), time, *tree_unflatten(arg_tree, rest))
 
     types = [*like.types, ts.value.type.with_shape(()), *[x.value.type for x in extras]]
     weak = [*[False] * (n + 1), *[x.weak for x in extras]]
@@ -100,9 +101,10 @@ def odeint(
     constants = [*[trace.lift(x) for x in traced.captures], *extras]
     # The constants first: what the function closes over, then the arguments.
     count = len(traced.captures)
-    params: tuple[Value, ...] = traced.function.params
+    slopes = conformed("odeint", traced, like.tree, like.types)
+    params = slopes.params
     variables = params[count : count + n + 1]
-    field = traced.function.replace(params=(*params[:count], *params[count + n + 1 :], *variables))
+    field = slopes.replace(params=(*params[:count], *params[count + n + 1 :], *variables))
     if adjoint == "continuous":
         return like.tree_of(solve(field, constants, begin, ts, options))
 
@@ -114,6 +116,9 @@ def odeint(
 
 def _options(rtol: Any, atol: Any, mxstep: Any, hmax: Any) -> Options:
     numbers = {"rtol": rtol, "atol": atol, "mxstep": mxstep, "hmax": hmax}
+    for name, x in numbers.items():
+        if isinstance(x, (str, bytes)) or not hasattr(x, "__float__"):
+            raise ArgumentTypeError(f"odeint: expected {name} to be a number, got {type(x).__name__}")
     values = {name: float(x) for name, x in numbers.items()}
     for name in ("rtol", "atol"):
         if not 0 <= values[name] < math.inf:
