@@ -95,8 +95,8 @@ def test_pendulum_against_scipy() -> None:
     close([got["angle"], got["speed"]], list(want.y), 1e-9)
 
 
-def test_steps_are_those_of_jax() -> None:
-    """Of the fast part of a stiff system (Robertson 1966): to rounding, although most steps are near the limit."""
+def test_stiff_system_against_scipy_and_jax() -> None:
+    """Robertson's reactions (1966), where stability limits the steps and many are rejected."""
 
     def field(xp: Any) -> Callable[..., Any]:
         def f(y: Any, t: Any) -> Any:
