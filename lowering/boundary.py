@@ -7,7 +7,7 @@ JAX, which emits our own derivative of the function as it was before the passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,8 +18,12 @@ from jax.custom_derivatives import SymbolicZero
 import ir
 from ir import transforms
 from ir.core import map_nested
+from ir.errors import DifferentiationError
 from ir.ops.calls import checkpoint
+from ir.ops.linear_call import linear_call
 from ir.ops.linear_solve import linear_solve
+from ir.ops.replay import replay
+from ir.ops.while_record import while_record
 from lowering.emit import emit
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -28,15 +32,22 @@ Optimize = Callable[[ir.Function], ir.Function]
 def _custom_rules(function: ir.Function) -> set[str]:
     """Which kinds of custom derivative calls occur, nested functions included."""
     found: set[str] = set()
+    for eqn in _every_eqn(function):
+        if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
+            found.add(eqn.op.name)
+        solved = eqn.op is linear_solve and len(eqn.results) > len(eqn.attrs["matvec"].results)
+        if solved or eqn.op in (linear_call, replay, while_record):
+            found.add("custom_jvp_call")  # likewise: the lowering has no derivative, or forward mode alone
+    return found
+
+
+def _every_eqn(function: ir.Function) -> Iterator[ir.Eqn]:
+    """Equations, those of nested functions included."""
     stack = [function]
     while stack:
         for eqn in stack.pop().eqns:
-            if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
-                found.add(eqn.op.name)
-            if eqn.op is linear_solve and len(eqn.results) > len(eqn.attrs["matvec"].results):
-                found.add("custom_jvp_call")  # likewise: the lowering has no derivative
+            yield eqn
             stack.extend(ir.nested_functions(eqn))
-    return found
 
 
 def emit_differentiable(
@@ -82,13 +93,74 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
         given = [t for t, m in zip(tangents, moves, strict=True) if m]
         outs = emit_differentiable(forward, optimize, primals)
         count = len(function.results)
-        rest = iter(emit(optimize(_without_barriers(tangent_map)), (*outs[count:], *given)))
+        back = _transposed_for_jax(tangent_map, len(outs) - count)
+        if back is not None:
+            rest = iter(_transposable(tangent_map, back, optimize, outs[count:], given))
+        else:
+            rest = iter(emit(optimize(_without_barriers(tangent_map)), (*outs[count:], *given)))
         return outs[:count], tuple(
             [next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types]
         )
 
     program.defjvp(rule, symbolic_zeros=True)
     return program
+
+
+def _transposed_for_jax(tangent_map: ir.Function, num_residuals: int) -> ir.Function | None:
+    """The transpose of a linear map, if it has one and JAX cannot find it by itself."""
+    if not any(eqn.op in (linear_call, replay) for eqn in _every_eqn(tangent_map)):
+        return None
+    linear = [k >= num_residuals for k in range(len(tangent_map.params))]
+    try:
+        return transforms.transpose(tangent_map, linear, [True] * len(tangent_map.results))
+    except DifferentiationError:
+        return None  # forward mode needs none; JAX says so where it is asked for reverse mode
+
+
+def _transposable(
+    tangent_map: ir.Function, back: ir.Function, optimize: Optimize,
+    residuals: Sequence[Any], tangents: Sequence[Any],
+) -> tuple[Any, ...]:  # fmt: skip
+    """A linear map L with its transpose `back`, for JAX, which cannot transpose this one by itself.
+
+    JAX has one construct that holds a linear map, its transpose, their derivatives and their batches: the
+    linear solve. With M = [[1, 0], [-L, 1]] the system [[0, M], [M^T, 0]] (p, q) = b is symmetric, so that
+    JAX derives no transpose, and b = ((x, 0), 0) gives q = (x, L x). The part p, which reverse mode
+    reads instead, is dead code here.
+    """
+
+    def plus(a: Sequence[Any], function: ir.Function, x: Sequence[Any]) -> tuple[Any, ...]:
+        moved = emit_differentiable(function, optimize, (*residuals, *x))
+        return tuple([u + v for u, v in zip(a, moved, strict=True)])
+
+    def matvec(v: Any) -> Any:
+        (px, py), (qx, qy) = v
+        minus_x, minus_y = [tuple([-u for u in part]) for part in (qx, py)]
+        out = (qx, plus(qy, tangent_map, minus_x)), (plus(px, back, minus_y), py)
+        return jax.tree_util.tree_map(lambda u: u + _nothing(residuals, u.dtype, u.shape), out)
+
+    def solve(_: Any, b: Any) -> Any:
+        (ax, ay), (bx, by) = b
+        return (plus(bx, back, by), by), (ax, plus(ay, tangent_map, ax))
+
+    x = tuple(tangents)
+    y = tuple([_nothing(x, t.dtype.np, t.shape) for t in tangent_map.out_types])
+    zeros = tuple([_nothing(x, v.dtype, v.shape) for v in x])
+    _, (_, out) = jax.lax.custom_linear_solve(matvec, ((x, y), (zeros, y)), solve, solve, symmetric=True)
+    return out  # type: ignore[no-any-return]
+
+
+def _nothing(xs: Sequence[Any], dtype: Any, shape: Any) -> Any:
+    """Zeros that are linear in `xs`: sums of no elements.
+
+    JAX transposes a solve where all of its right-hand side is linear in the tangents, or none is.
+    """
+    part = jnp.zeros((), dtype).real.dtype
+    total: Any = 0
+    for x in xs:
+        if jnp.issubdtype(x.dtype, jnp.inexact):
+            total = total + jnp.sum(jnp.ravel(jnp.real(x))[:0]).astype(part)
+    return jnp.broadcast_to(jnp.asarray(total).astype(dtype), shape)
 
 
 def _with_vjp(function: ir.Function, optimize: Optimize) -> Any:

@@ -11,8 +11,10 @@ from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from tracer.api.implicit import custom_linear_solve, custom_root, fixed_point
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from tracer.api.jit import jit, trace
+from tracer.api.linear_call import linear_call
 from tracer.api.loops import fori_loop, while_loop
 from tracer.api.mapping import associative_scan, map
+from tracer.api.ode import odeint
 from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
@@ -46,10 +48,12 @@ __all__ = [
     "jit",
     "jvp",
     "linalg",
+    "linear_call",
     "linearize",
     "map",
     "nn",
     "numpy",
+    "odeint",
     "random",
     "scan",
     "special",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import ir
 from ir.core import Opaque, Value
 from ir.ops import calls
+from ir.ops.linear_call import linear_call, with_params
 from ir.types import TensorType
 from lowering.execute import Cache
 from lowering.jaxprs.custom import ImportedRule
@@ -161,6 +162,37 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
 
     attrs = {"function": body, **_kept(eqn, body, {"fwd": fwd, "bwd": bwd})}
     return importer.builder.emit(calls.custom_vjp_call, tuple(operands), attrs)
+
+
+@imports("linear_call")
+def _linear_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """The residuals are what either function closes over, then its own."""
+    p = eqn.params
+    num_consts = p["num_callee_consts"]
+    split = num_consts + p["num_res"]
+    if not all(_inexact([v.type for v in operands[split:]])):
+        raise Unmapped
+    try:
+        transposed, consts = p["transpose_thunk"]()
+    except jax.errors.UnexpectedTracerError:
+        raise Unmapped from None
+    if any(isinstance(x, jax.core.Tracer) for x in consts):  # of a trace that has ended
+        raise Unmapped
+    forward, of_forward = importer.nested(p["callee"], "linear_call")
+    back, of_back = importer.nested(transposed, "transpose")
+    if not all(_inexact(forward.out_types)):
+        raise Unmapped
+    groups = [
+        [*[importer.lift(x) for x in of_forward], *operands[:num_consts]],
+        [importer.lift(x) for x in (*of_back, *consts)],
+        operands[num_consts:split],
+    ]
+    types = [[v.type for v in group] for group in groups]
+    function = with_params(forward, (0, 2), types)
+    transpose = with_params(back, (1, 2), types)
+    residuals = [v for group in groups for v in group]
+    attrs = {"function": function, "transpose": transpose, "num_residuals": len(residuals)}
+    return importer.builder.emit(linear_call, (*residuals, *operands[split:]), attrs)
 
 
 # Barriers and placements ---------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ FAMILIES = (
     "while_record",
     "replay",
     "linear_solve",
+    "linear_call",
 )
 SAMPLES: list[Sample] = [
     s for family in FAMILIES for s in import_module(f"tests.ops.samples.{family}").SAMPLES
