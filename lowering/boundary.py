@@ -23,6 +23,7 @@ from ir.ops.calls import checkpoint
 from ir.ops.linear_call import linear_call
 from ir.ops.linear_solve import linear_solve
 from ir.ops.replay import replay
+from ir.ops.while_loop import while_loop
 from ir.ops.while_record import while_record
 from lowering.emit import emit
 
@@ -36,7 +37,7 @@ def _custom_rules(function: ir.Function) -> set[str]:
         if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
             found.add(eqn.op.name)
         solved = eqn.op is linear_solve and len(eqn.results) > len(eqn.attrs["matvec"].results)
-        if solved or eqn.op in (linear_call, replay, while_record):
+        if solved or eqn.op in (linear_call, replay, while_loop, while_record):
             found.add("custom_jvp_call")  # likewise: the lowering has no derivative, or forward mode alone
     return found
 
