@@ -62,7 +62,9 @@ class _Condition:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (self.order, self.holds, len(self.steps))
+        """What conditions are sorted by, so that equal programs are guarded in equal ways."""
+        inner = self.base.key if isinstance(self.base, _Condition) else ()
+        return (self.order, self.holds, str(self.steps), str(inner))
 
 
 # Which elements count: those for which all conditions of some alternative hold. No alternative: none do; one
