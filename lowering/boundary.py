@@ -7,7 +7,7 @@ JAX, which emits our own derivative of the function as it was before the passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,11 +20,7 @@ from ir import transforms
 from ir.core import map_nested
 from ir.errors import DifferentiationError
 from ir.ops.calls import checkpoint
-from ir.ops.linear_call import linear_call
-from ir.ops.linear_solve import linear_solve
-from ir.ops.replay import replay
-from ir.ops.while_loop import while_loop
-from ir.ops.while_record import while_record
+from lowering.differentiable import every_eqn, jax_differentiates
 from lowering.emit import emit
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -33,22 +29,12 @@ Optimize = Callable[[ir.Function], ir.Function]
 def _custom_rules(function: ir.Function) -> set[str]:
     """Which kinds of custom derivative calls occur, nested functions included."""
     found: set[str] = set()
-    for eqn in _every_eqn(function):
+    for eqn in every_eqn(function):
         if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
             found.add(eqn.op.name)
-        solved = eqn.op is linear_solve and len(eqn.results) > len(eqn.attrs["matvec"].results)
-        if solved or eqn.op in (linear_call, replay, while_loop, while_record):
-            found.add("custom_jvp_call")  # likewise: the lowering has no derivative, or forward mode alone
+        if not jax_differentiates(eqn.op, eqn.attrs):
+            found.add("custom_jvp_call")  # likewise
     return found
-
-
-def _every_eqn(function: ir.Function) -> Iterator[ir.Eqn]:
-    """Equations, those of nested functions included."""
-    stack = [function]
-    while stack:
-        for eqn in stack.pop().eqns:
-            yield eqn
-            stack.extend(ir.nested_functions(eqn))
 
 
 def emit_differentiable(
@@ -109,7 +95,7 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
 
 def _transposed_for_jax(tangent_map: ir.Function, num_residuals: int) -> ir.Function | None:
     """The transpose of a linear map, if it has one and JAX cannot find it by itself."""
-    if not any(eqn.op in (linear_call, replay) for eqn in _every_eqn(tangent_map)):
+    if all(jax_differentiates(eqn.op, eqn.attrs) for eqn in every_eqn(tangent_map)):
         return None
     linear = [k >= num_residuals for k in range(len(tangent_map.params))]
     try:

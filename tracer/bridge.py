@@ -187,7 +187,7 @@ def _names_a_value(error: BaseException) -> bool:
     if isinstance(error, AttributeError) and isinstance(error.obj, Tensor):
         return True
     text = str(error)
-    return "tracer.value.Tensor" in text or _TRACED.search(text) is not None
+    return "tracer.value.Tensor" in text or "__jax_array__" in text or _TRACED.search(text) is not None
 
 
 def _raised_under_jax(traceback: TracebackType | None) -> bool:

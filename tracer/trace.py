@@ -24,7 +24,7 @@ from ir.source import Source, capture
 from ir.types import DType, TensorType
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
-from tracer.value import Tensor
+from tracer.value import JaxCallError, Tensor
 
 if TYPE_CHECKING:
     from tracer.bridge import Bridge
@@ -159,6 +159,10 @@ class Traced:
         return jax.tree_util.tree_unflatten(self.out_tree, leaves)
 
 
+# Marks an exception that tracing by JAX did not help against: enclosing functions need not try.
+_FINAL = "tried_by_jax"
+
+
 def trace_flat(
     fn: Callable[..., Any],
     types: Sequence[TensorType],
@@ -190,7 +194,7 @@ def trace_flat(
     except Exception as error:
         from tracer.bridge import handed_to_jax, raised_by_jax, through_jax
 
-        if not handed_to_jax(error):
+        if getattr(error, _FINAL, False) or not handed_to_jax(error):
             raise
         by_jax = functools.partial(through_jax, fn, name)
         try:
@@ -198,6 +202,9 @@ def trace_flat(
                 by_jax, Trace(parent, inputs), params, weak, name, has_aux
             )
         except Exception as again:
+            if not isinstance(again, JaxCallError):  # for which an enclosing function may be traced by JAX
+                for each in (error, again):
+                    setattr(each, _FINAL, True)
             # What JAX said first only shows that the function calls it: the cause is what it says now.
             if raised_by_jax(error):
                 raise again from None

@@ -8,25 +8,21 @@ from typing import Any
 import jax
 
 import ir
+from ir.ops.linear_solve import linear_solve
+from lowering.differentiable import jax_differentiates
 from lowering.emit import emit, lowers
 
 
 @lowers("linear_solve")
-def _linear_solve(
-    *operands: Any,
-    matvec: ir.Function,
-    solve: ir.Function,
-    vecmat: ir.Function | None,
-    transpose_solve: ir.Function | None,
-) -> Any:
-    """As JAX's own, so that it knows the derivative where it differentiates from outside.
+def _linear_solve(*operands: Any, **functions: Any) -> Any:
+    """As JAX's own where that can be, so that it has its derivatives; otherwise the solver alone.
 
-    Not with auxiliary results, which JAX 0.10 cannot have beside a `transpose_solve`: the derivative is then
-    given around the whole program (lowering/boundary.py).
+    The derivative is then given around the whole program (lowering/boundary.py).
     """
-    count = len(matvec.results)
-    if len(solve.results) > count:
+    solve, transpose_solve = functions["solve"], functions["transpose_solve"]
+    if not jax_differentiates(linear_solve, functions):
         return emit(solve, operands)
+    count = len(functions["matvec"].results)
     constants = operands[: len(operands) - count]
 
     def run(function: ir.Function) -> Callable[[Any], tuple[Any, ...]]:
@@ -36,7 +32,7 @@ def _linear_solve(
         return lambda _, b: emit(function, (*constants, *b))
 
     return jax.lax.custom_linear_solve(
-        run(matvec),
+        run(functions["matvec"]),
         tuple(operands[len(constants) :]),
         solver(solve),
         None if transpose_solve is None else solver(transpose_solve),

@@ -415,3 +415,17 @@ def test_functions_that_jax_keeps_and_that_close_over_a_traced_value() -> None:
         close(tr.jit(f(tr, tnp, tr.from_jax))(X), want)
         close(tr.jit(tr.grad(f(tr, tnp, tr.from_jax)))(X), slope)
         close(tr.grad(f(tr, tnp, tr.from_jax))(X), slope)
+
+
+def test_errors_in_nested_functions_are_theirs() -> None:
+    """An error that JAX raises too is not looked for again in every enclosing function."""
+    x = 1.0
+    for f in (
+        lambda x: tr.cond(x > 0, lambda x: jnp.concatenate([]) + jnp.sin(x), lambda x: x, x),
+        lambda x: tr.scan(lambda c, y: (jnp.concatenate([]) + jnp.sin(c), None), x, jnp.arange(3.0))[0],
+        lambda x: tr.while_loop(lambda s: jnp.sum(s) > 0, lambda s: jnp.concatenate([]) + jnp.sin(s), x),
+        lambda x: tr.vmap(lambda x: tr.checkpoint(lambda x: jnp.concatenate([]) + jnp.sin(x))(x))(X * x),
+    ):
+        for g in (f, tr.jit(f), tr.grad(f)):
+            with pytest.raises(ValueError, match="at least one array"):
+                g(x)

@@ -261,3 +261,35 @@ def test_fixed_point_stops() -> None:
         tr.fixed_point(lambda x: x, 1.0, max_steps=0)
     with raises(ArgumentTypeError, "f32[]", "f32[2]"):
         tr.jit(lambda x: tr.fixed_point(lambda x: tnp.stack([x, x]), x))(1.0)
+
+
+# Functions that call JAX -------------------------------------------------------------------------------
+
+
+def test_functions_that_call_jax() -> None:
+    root = lambda a: tr.custom_root(
+        lambda x: jnp.sinh(x) - a, 0.5, newton, lambda g, y: jnp.divide(y, g(1.0))
+    )
+    np.testing.assert_allclose(tr.grad(root)(1.3), 1 / np.sqrt(1 + 1.3**2), rtol=1e-6)
+    fixed = lambda w: tr.fixed_point(lambda x: jnp.tanh(w * x + 1.0), 0.0)
+    h = 1e-3
+    np.testing.assert_allclose(
+        tr.jit(tr.grad(fixed))(0.5), (fixed(0.5 + h) - fixed(0.5 - h)) / (2 * h), rtol=1e-3
+    )
+
+    def f(a: Any, b: Any) -> Any:
+        frozen = lax.stop_gradient(a)
+        solve = lambda _, b: jnp.linalg.solve(frozen, b)
+        turned = lambda _, b: jnp.linalg.solve(frozen.T, b)
+        return jnp.sum(jnp.sin(tr.custom_linear_solve(lambda x: jnp.dot(a, x), b, solve, turned)))
+
+    close(tr.grad(f, (0, 1))(A, B), jax.grad(PLAIN, (0, 1))(A, B), tol=1e-4)
+    # Arrays of JAX that are closed over: nothing calls JAX with a traced value but the inner functions.
+    matrix, fixed_matrix = jnp.asarray(A), np.asarray(A)
+    g = lambda b: tr.custom_linear_solve(
+        lambda x: jnp.dot(matrix, x),
+        b,
+        lambda mv, b: jnp.linalg.solve(fixed_matrix, b),
+        lambda vm, b: jnp.linalg.solve(fixed_matrix.T, b),
+    )
+    close(tr.jacrev(g)(B), jnp.linalg.inv(A), tol=1e-4)

@@ -6,15 +6,20 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
+import tracer.numpy as tnp
 from ir import transforms
 from ir.core import Value
 from ir.errors import ArgumentError, ArgumentTypeError
 from ir.op import inline
 from ir.ops.linear_solve import linear_solve, without_auxiliary
 from ir.ops.root import RootRule, root
-from tracer.api.arguments import function_name, tree_flatten, tree_unflatten
+from ir.passes.pipeline import optimize
+from lowering.boundary import emit_differentiable
+from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_unflatten
+from tracer.api.conform import conformed
 from tracer.api.control import leaf_path, share_captures
 from tracer.api.loops import while_loop
 from tracer.numpy.dispatch import lift
@@ -127,11 +132,11 @@ def _tangents_of_root(like: _Like, residual: Traced, tangent_solve: Function) ->
         def g(v: Any) -> Any:
             return like.tree_of(_inlined(tangent_map, (*residuals, *like.leaves_of(v, "v"))))
 
-        return like.checked(tangent_solve(g, like.tree_of(y)), tangent_solve)
+        return tangent_solve(g, like.tree_of(y))
 
-    return trace_flat(
-        solved, like.types * 2, [False] * (2 * like.count), name=function_name(tangent_solve), inputs=None
-    )
+    name = function_name(tangent_solve)
+    found = trace_flat(solved, like.types * 2, [False] * (2 * like.count), name=name, inputs=None)
+    return like.checked(found)
 
 
 def fixed_point(f: Function, x0: Any, *, tol: float | None = None, max_steps: int | None = None) -> Any:
@@ -152,8 +157,6 @@ def fixed_point(f: Function, x0: Any, *, tol: float | None = None, max_steps: in
       ArgumentTypeError: operands that are not floating point, or `f` returns other types; names the leaf.
       ArgumentError: `max_steps` is no positive int.
     """
-    import tracer.numpy as tnp
-
     if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
         raise ArgumentError(f"fixed_point: expected max_steps to be a positive int, got {max_steps!r}")
 
@@ -183,8 +186,6 @@ def fixed_point(f: Function, x0: Any, *, tol: float | None = None, max_steps: in
 
 def _moved(old: Any, new: Any, tol: float | None) -> Any:
     """Whether an array still changes; an entry that is no number ends the iteration."""
-    import tracer.numpy as tnp
-
     limit = 8 * float(jnp.finfo(new.dtype).eps) if tol is None else tol  # type: ignore[no-untyped-call]
     return tnp.any(tnp.abs(new - old) > limit * (1 + tnp.abs(new)))
 
@@ -209,10 +210,11 @@ def _transposed(forward: Traced, count: int) -> Traced:
     )
 
 
-def _inlined(function: Any, values: Sequence[Any]) -> list[Tensor]:
-    """The equations of a function in the current trace."""
+def _inlined(function: Any, values: Sequence[Any]) -> list[Any]:
+    """The results of a function in the current trace, which may be one of JAX."""
     trace = state.trace
-    assert trace is not None
+    if trace is None:
+        return list(emit_differentiable(function, optimize, [jnp.asarray(x) for x in values]))
     outs = inline(function, [trace.lift(x).value for x in values])
     return [Tensor(trace, v, False) for v in outs]
 
@@ -238,44 +240,50 @@ class _Like:
     def tree_of(self, leaves: Sequence[Any]) -> Any:
         return tree_unflatten(self.tree, leaves)
 
-    def leaves_of(self, x: Any, what: str) -> list[Tensor]:
+    def leaves_of(self, x: Any, what: str) -> list[Any]:
         """Leaves of a pytree of this structure and these types; Python numbers take them."""
         leaves, tree = tree_flatten(x)
         if tree != self.tree:
             raise ArgumentTypeError(f"{self.name}: expected {what} of structure {self.tree}, got {tree}")
         out = []
         for k, (leaf, want) in enumerate(zip(leaves, self.types, strict=True)):
-            t = lift(leaf)
-            if t.weak and t.shape == want.shape and t.value.type is not want:
-                t = t.astype(want.dtype.np)
-            if t.value.type is not want:
+            have, weak = leaf_type(leaf)
+            if have is not want and not (weak and have.shape == want.shape):
                 raise ArgumentTypeError(
-                    f"{self.name}: expected {what} to have {want} as leaf{leaf_path(self.tree, k)}, got {t.value.type}"
+                    f"{self.name}: expected {what} to have {want} as leaf{leaf_path(self.tree, k)}, got {have}"
                 )
-            out.append(t)
+            out.append(leaf if have is want else tnp.asarray(leaf, dtype=want.dtype.np))
         return out
-
-    def checked(self, x: Any, f: Function) -> list[Tensor]:
-        return self.leaves_of(x, f"the result of {function_name(f)}")
 
     def traced(self, run: Function, named: Function, *, has_aux: bool = False) -> Traced:
         """`run`, of a pytree like this, traced to flat results like this, then those of aux."""
-        structure: list[Any] = []
+        found = trace_flat(
+            lambda *leaves: run(self.tree_of(leaves)),
+            self.types,
+            [False] * self.count,
+            name=function_name(named),
+            inputs=None,
+        )
+        return self.checked(found, has_aux=has_aux)
 
-        def flat(*leaves: Any) -> Any:
-            out = run(self.tree_of(leaves))
-            if not has_aux:
-                return self.checked(out, named)
-            if not isinstance(out, (tuple, list)) or len(out) != 2:
+    def checked(self, found: Traced, *, has_aux: bool = False) -> Traced:
+        """A traced function whose result must be like this, or a pair of such a result and aux."""
+        tree, types, aux = self.tree, list(self.types), None
+        if has_aux:
+            pair = found.out_tree.children()
+            if (
+                found.out_tree.node_data() is None
+                or found.out_tree.node_data()[0] is not tuple
+                or len(pair) != 2
+            ):
                 raise ArgumentTypeError(
-                    f"{self.name}: expected {function_name(named)} to return (x, aux), got {type(out).__name__}"
+                    f"{self.name}: expected {found.function.name} to return (x, aux), got {found.out_tree}"
                 )
-            others, tree = tree_flatten(out[1])
-            structure[:] = [tree]
-            return [*self.checked(out[0], named), *others]
-
-        found = trace_flat(flat, self.types, [False] * self.count, name=function_name(named), inputs=None)
-        return dataclasses.replace(found, out_tree=structure[0] if has_aux else self.tree)
+            aux = pair[1]
+            tree = jax.tree_util.treedef_tuple((tree, aux))
+            types += found.function.out_types[pair[0].num_leaves :]
+        function = conformed(self.name, found, tree, types)
+        return dataclasses.replace(found, function=function, out_tree=aux if has_aux else tree)
 
     def applied(self, traced: Traced) -> Function:
         """A traced function as one of pytrees like this."""
