@@ -20,6 +20,7 @@ from ir import transforms
 from ir.core import map_nested
 from ir.errors import DifferentiationError
 from ir.ops.calls import checkpoint
+from ir.ops.while_loop import while_loop
 from lowering.differentiable import every_eqn, jax_differentiates
 from lowering.emit import emit
 
@@ -32,7 +33,9 @@ def _custom_rules(function: ir.Function) -> set[str]:
     for eqn in every_eqn(function):
         if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
             found.add(eqn.op.name)
-        if not jax_differentiates(eqn.op, eqn.attrs):
+        # A loop by itself stays one of JAX, which has its forward mode, and comes back as ours where JAX traces
+        # for us.
+        if eqn.op is not while_loop and not jax_differentiates(eqn.op, eqn.attrs):
             found.add("custom_jvp_call")  # likewise
     return found
 
