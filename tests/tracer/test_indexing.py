@@ -224,3 +224,18 @@ def test_random_indices(entries: list[Any], seed: int) -> None:
         return
     assert_same(tr.jit(lambda x: x[index])(x), x[index])
     assert_same(tr.jit(lambda x: x.at[index].add(1.0))(x), x.at[index].add(1.0))
+
+
+def test_an_ellipsis_of_no_axes_separates_arrays() -> None:
+    """As in NumPy: the axes of the index arrays then come first."""
+    x = array(4, 3, 2)
+    for index in (
+        (slice(None), 0, ..., np.array([1, 0, 1])),
+        (slice(None), np.array([1, 0]), ..., np.array([1, 0])),
+        (slice(None), ..., np.array([1, 0]), np.array([1, 0])),
+        (slice(None), np.array([1, 0]), np.array([1, 0]), ...),
+    ):
+        np.testing.assert_array_equal(tr.jit(lambda x, i=index: x[i])(x), x[index])
+        np.testing.assert_array_equal(
+            tr.jit(lambda x, i=index: x.at[i].set(0.0))(x), jnp.asarray(x).at[index].set(0)
+        )

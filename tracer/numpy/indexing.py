@@ -67,8 +67,8 @@ def _is_array(x: Any) -> bool:
     )
 
 
-def _entries(index: Any, rank: int) -> list[Any]:
-    """The index as a list of entries with ellipsis expanded and boolean arrays replaced."""
+def _entries(index: Any, rank: int) -> tuple[list[Any], int]:
+    """The index as a list of entries with ellipsis expanded and boolean arrays replaced; where that was."""
     entries: list[Any] = []
     for entry in index if isinstance(index, tuple) else (index,):
         if isinstance(entry, (bool, np.bool_)):
@@ -101,7 +101,7 @@ def _entries(index: Any, rank: int) -> list[Any]:
         raise ArgumentError(f"index: {used} indices for an array with {rank} axes")
     fill = [slice(None)] * (rank - used)
     at = dots[0] if dots else len(entries)
-    return [*entries[:at], *fill, *entries[at + len(dots) :]]
+    return [*entries[:at], *fill, *entries[at + len(dots) :]], at
 
 
 def _nonzero(mask: Any) -> list[Any]:
@@ -116,7 +116,7 @@ def _nonzero(mask: Any) -> list[Any]:
 
 def plan(index: Any, shape: Shape) -> Plan:
     """Normalise `index` for an array of `shape`; StaticIndexError for a static int out of range."""
-    entries = _entries(index, len(shape))
+    entries, dots = _entries(index, len(shape))
     sizes = iter(shape)
     expanded = tuple([1 if e is None else next(sizes) for e in entries])
     entries = [slice(None) if e is None else e for e in entries]
@@ -142,7 +142,8 @@ def plan(index: Any, shape: Shape) -> Plan:
     lifted = {axis: _non_negative(lift(a), expanded[axis]) for axis, a in arrays.items()}
     batch = broadcast_shapes(*[a.shape for a in lifted.values()]) if lifted else ()
     axes = sorted(lifted)
-    front = bool(axes) and axes != list(range(axes[0], axes[-1] + 1))
+    # An ellipsis separates index arrays even where it stands for no axis.
+    front = bool(axes) and (axes != list(range(axes[0], axes[-1] + 1)) or axes[0] < dots <= axes[-1])
     return Plan(
         expanded,
         tuple(slices),
