@@ -4,6 +4,7 @@ PYTHON  ?= $(shell .ci/pythons --default)
 VENV    ?= .venv
 WORKERS ?= auto
 N       ?= 2000
+SAMPLE  ?= 12
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -27,7 +28,7 @@ test-versions: ## the tests on the oldest and the newest supported Python and JA
 	@WORKERS=$(WORKERS) .ci/test-versions
 
 harnesses: $(VENV)/.stamp-dev ## JAX's own cases for its primitives, through tracer (a sample; ALL=1 for every one)
-	$(BIN)/python -m tests.harnesses $(if $(ALL),--all)
+	$(BIN)/python -m tests.harnesses $(if $(ALL),--all,--sample $(SAMPLE))
 
 fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)

@@ -19,24 +19,24 @@ import numpy as np
 
 import tracer as tr
 
-SAMPLED = 12
 DTYPES = {"float32", "int32", "bool", "complex64"}
 # What the order of operations may change, relative to the largest entry, by the narrowest dtype.
 NARROW, WIDE, OF_GRADIENT = 3e-2, 2e-4, 1e-3
 Outcome = tuple[str, str, str, str]  # case, "value" or "gradient", status, why
 
 
-def harnesses(*, every: bool, groups: set[str]) -> list[Any]:
+def harnesses(*, sample: int | None, groups: set[str]) -> list[Any]:
+    """The cases of these primitives, or of all; at most `sample` of each, of the most common dtypes."""
     from jax._src.internal_test_util import test_harnesses  # noqa: TID251 (has no public name)
 
     seen: collections.Counter[str] = collections.Counter()
     found = []
     for h in test_harnesses.all_harnesses:
-        usual = every or np.dtype(h.dtype).name in DTYPES
+        usual = sample is None or np.dtype(h.dtype).name in DTYPES
         if not h.filter("cpu") or not usual or (groups and h.group_name not in groups):
             continue
         seen[h.group_name] += 1
-        if every or seen[h.group_name] <= SAMPLED:
+        if sample is None or seen[h.group_name] <= sample:
             found.append(h)
     return found
 
@@ -120,6 +120,6 @@ def outcomes(h: Any) -> Iterator[Outcome]:
     yield compare("gradient", lambda: gradient(*args), slope, max(tol, OF_GRADIENT))
 
 
-def part(k: int, jobs: int, every: bool, groups: set[str]) -> list[Outcome]:
+def part(k: int, jobs: int, sample: int | None, groups: set[str]) -> list[Outcome]:
     warnings.filterwarnings("ignore")  # of the cases themselves
-    return [o for h in harnesses(every=every, groups=groups)[k::jobs] for o in outcomes(h)]
+    return [o for h in harnesses(sample=sample, groups=groups)[k::jobs] for o in outcomes(h)]
