@@ -34,7 +34,7 @@ fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
 	$(BIN)/python -m tests.fuzz --programs $(N)
 
 conformance: $(VENV)/.stamp-dev ## N random calls of the public functions against JAX (N=2000)
-	$(BIN)/python -m tests.conformance --cases $(N)
+	$(BIN)/python -m tests.conformance --cases $(N) $(if $(SEED),--seed $(SEED))
 
 # In an environment of its own: those libraries choose their versions of JAX.
 third-party: ## programs of Equinox, Flax, Diffrax, NumPyro, MuJoCo and others, and their speed beside JAX

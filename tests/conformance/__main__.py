@@ -102,8 +102,11 @@ def reports(work: list[tuple[str, list[str], int, int]], jobs: int) -> Iterator[
     if jobs <= 1 or len(work) == 1:
         yield from map(run, work)
         return
+    # By the name that other processes know it by.
+    from tests.conformance.__main__ import run as task
+
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(run, work)
+        yield from pool.map(task, work)
 
 
 def run(batch: tuple[str, list[str], int, int]) -> Report:
