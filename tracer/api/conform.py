@@ -46,4 +46,13 @@ def conformed(name: str, traced: Traced, tree: Any, types: Sequence[TensorType])
     return function.replace(eqns=(*function.eqns, *builder.eqns), results=tuple(results))
 
 
-__all__ = ["conformed"]
+def require_inexact(name: str, types: Sequence[TensorType], tree: Any, of: str = "") -> None:
+    """ArgumentTypeError, which names the leaf, unless all types are floating point or complex."""
+    for k, t in enumerate(types):
+        if not t.dtype.is_inexact:
+            raise ArgumentTypeError(
+                f"{name}: expected floating point or complex arrays, got {t} as leaf{leaf_path(tree, k)}{of}"
+            )
+
+
+__all__ = ["conformed", "require_inexact"]

@@ -19,7 +19,7 @@ from ir.ops.root import RootRule, root
 from ir.passes.pipeline import optimize
 from lowering.boundary import emit_differentiable
 from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_unflatten
-from tracer.api.conform import conformed
+from tracer.api.conform import conformed, require_inexact
 from tracer.api.control import leaf_path, share_captures
 from tracer.api.loops import while_loop
 from tracer.numpy.dispatch import lift
@@ -231,11 +231,7 @@ class _Like:
         self.values: list[Value] = [t.value for t in tensors]
         self.types = [v.type for v in self.values]
         self.count = len(tensors)
-        for k, t in enumerate(self.types):
-            if not t.dtype.is_inexact:
-                raise ArgumentTypeError(
-                    f"{name}: expected floating point or complex arrays, got {t} as leaf{leaf_path(self.tree, k)}"
-                )
+        require_inexact(name, self.types, self.tree)
 
     def tree_of(self, leaves: Sequence[Any]) -> Any:
         return tree_unflatten(self.tree, leaves)
@@ -271,11 +267,7 @@ class _Like:
         tree, types, aux = self.tree, list(self.types), None
         if has_aux:
             pair = found.out_tree.children()
-            if (
-                found.out_tree.node_data() is None
-                or found.out_tree.node_data()[0] is not tuple
-                or len(pair) != 2
-            ):
+            if len(pair) != 2 or found.out_tree != jax.tree_util.treedef_tuple(pair):
                 raise ArgumentTypeError(
                     f"{self.name}: expected {found.function.name} to return (x, aux), got {found.out_tree}"
                 )

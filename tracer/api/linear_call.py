@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ir.errors import ArgumentTypeError
 from ir.ops.linear_call import linear_call as linear_call_op
-from ir.types import TensorType
 from tracer.api.arguments import function_name, tree_flatten, tree_unflatten
-from tracer.api.conform import conformed
-from tracer.api.control import leaf_path, share_captures
+from tracer.api.conform import conformed, require_inexact
+from tracer.api.control import share_captures
 from tracer.numpy.dispatch import lift
 from tracer.state import state
 from tracer.trace import trace_flat
@@ -53,14 +51,14 @@ def linear_call(
     count = len(residuals)
     types, x_types = [v.value.type for v in residuals], [v.value.type for v in x]
     weak = [v.weak for v in residuals]
-    _require_inexact(x_types, x_tree, "linear_args")
+    require_inexact("linear_call", x_types, x_tree, " of linear_args")
 
     def call(*leaves: Any) -> Any:
         return fun(tree_unflatten(residual_tree, leaves[:count]), tree_unflatten(x_tree, leaves[count:]))
 
     forward = trace_flat(call, [*types, *x_types], [*weak, *[v.weak for v in x]], name=function_name(fun))
     out_types = forward.function.out_types
-    _require_inexact(out_types, forward.out_tree, f"the result of {function_name(fun)}")
+    require_inexact("linear_call", out_types, forward.out_tree, f" of the result of {function_name(fun)}")
 
     def turned(*leaves: Any) -> Any:
         cts = tree_unflatten(forward.out_tree, leaves[count:])
@@ -81,15 +79,6 @@ def linear_call(
     )
     results = [Tensor(trace, v, w) for v, w in zip(outs, forward.out_weak, strict=True)]
     return tree_unflatten(forward.out_tree, results)
-
-
-def _require_inexact(types: Sequence[TensorType], tree: Any, what: str) -> None:
-    for k, t in enumerate(types):
-        if not t.dtype.is_inexact:
-            raise ArgumentTypeError(
-                f"linear_call: expected floating point or complex arrays, got {t} as "
-                f"leaf{leaf_path(tree, k)} of {what}"
-            )
 
 
 __all__ = ["linear_call"]
