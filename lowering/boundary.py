@@ -7,6 +7,7 @@ JAX, which emits our own derivative of the function as it was before the passes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,15 +28,27 @@ from lowering.emit import emit
 Optimize = Callable[[ir.Function], ir.Function]
 
 
+class _Importing(threading.local):
+    """Whether JAX traces a function for us in this thread, so that what is emitted becomes IR again.
+
+    Whoever sets it sees to it that JAX does not use what it traces then at other times.
+    """
+
+    active: bool = False
+
+
+importing = _Importing()
+
+
 def _custom_rules(function: ir.Function) -> set[str]:
     """Which kinds of custom derivative calls occur, nested functions included."""
     found: set[str] = set()
     for eqn in every_eqn(function):
         if eqn.op.name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_tangent"):
             found.add(eqn.op.name)
-        # A loop by itself stays one of JAX, which has its forward mode, and comes back as ours where JAX traces
-        # for us.
-        if eqn.op is not while_loop and not jax_differentiates(eqn.op, eqn.attrs):
+        if eqn.op is while_loop and importing.active:
+            continue  # a loop of JAX comes back as one of ours, which a rule of JAX around it does not
+        if not jax_differentiates(eqn.op, eqn.attrs):
             found.add("custom_jvp_call")  # likewise
     return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +22,7 @@ from ir.core import Value
 from ir.errors import ConcretizationError, TracerError
 from ir.op import inline
 from ir.source import is_internal
+from lowering.boundary import importing
 from lowering.jaxprs.types import struct_of
 from tracer.state import state
 from tracer.trace import Trace
@@ -125,7 +126,7 @@ def _jaxpr(
     outer_trace, outer_bridge = state.trace, state.bridge
     state.trace, state.bridge = None, bridge
     try:
-        with _unkept() if closed_over else contextlib.nullcontext():
+        with _kept_apart(again=not closed_over):
             closed = jax.make_jaxpr(flat)(*structs)
     except _Missing:
         return bridge, None
@@ -138,13 +139,23 @@ def _jaxpr(
     return bridge, closed
 
 
-def _unkept() -> Any:
-    """A context in which JAX uses nothing that it traced before, and what it traces is not used again.
+@contextlib.contextmanager
+def _kept_apart(*, again: bool) -> Iterator[None]:
+    """JAX uses nothing that it traced outside this context, nor outside what it traces in it.
 
-    It keeps traced functions by identity, with the tracers they close over: those of another call of ours
-    would be dead. Metadata that is new each time makes what is kept another.
+    Programs of ours are emitted to be imported in it. Metadata makes what JAX keeps another.
+
+    Args:
+      again: use what was traced in another call of ours. JAX keeps functions by identity, with the tracers
+        they close over: those of another call would be dead.
     """
-    return set_xla_metadata(tracer_bridge=str(next(_calls)))  # type: ignore[no-untyped-call]
+    outer = importing.active
+    importing.active = True
+    try:
+        with set_xla_metadata(tracer_bridge="" if again else str(next(_calls))):  # type: ignore[no-untyped-call]
+            yield
+    finally:
+        importing.active = outer
 
 
 _calls = itertools.count()

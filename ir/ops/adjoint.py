@@ -49,6 +49,16 @@ def _affected(function: Function, mask: Sequence[bool]) -> list[bool]:
     return [r in known for r in function.results]
 
 
+def _needed(function: Function) -> Function:
+    """What the results need, inside branches and loops too."""
+    from ir.passes.dce import dce
+
+    function = live_part(function)
+    while (pruned := dce(function)) is not function:
+        function = pruned
+    return function
+
+
 def _others(values: Any, mask: Sequence[bool]) -> Any:
     return chosen(values, [not m for m in mask])
 
@@ -146,7 +156,7 @@ class _Adjoint:
         n, m = len(self.consts), len(self.consts) + len(self.x)
         nc, nv = len(self.c), self.num_v
         count = self.num_w + self.num_p
-        vbar_back = live_part(self.step_back.replace(results=self.step_back.results[count:]))
+        vbar_back = _needed(self.step_back.replace(results=self.step_back.results[count:]))
         if any(used(vbar_back)[m : m + nc]):
             raise DifferentiationError("replay: expected a step that is linear in its folds")
         vbar_back = vbar_back.replace(params=(*vbar_back.params[:m], *vbar_back.params[m + nc :]))

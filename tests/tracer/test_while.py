@@ -355,3 +355,21 @@ def test_same_as_jax_forwards() -> None:
         jax.jit(lambda x: tr.while_loop(lambda s: s < 9, lambda s: s * x, x))(2.0),
         jax.jit(lambda x: jax.lax.while_loop(lambda s: s < 9, lambda s: s * x, x))(2.0),
     )
+
+
+def test_jax_differentiates_it_from_outside() -> None:
+    """JAX has no reverse mode through loops of unknown length; through one of ours it has."""
+
+    def root(a: Any) -> Any:
+        return tr.while_loop(lambda s: tnp.abs(s * s - a) > 1e-6 * a, lambda s: 0.5 * (s + a / s), a)
+
+    f = tr.jit(root)
+    xs = jnp.array([0.5, 2.0, 50.0])
+    slope = 0.5 / jnp.sqrt(xs)
+    close = lambda got, want: np.testing.assert_allclose(got, want, rtol=1e-5)
+    close(jax.vmap(jax.grad(f))(xs), slope)
+    close(jax.jit(jax.grad(lambda x: jax.vmap(f)(x).sum()))(xs), slope)
+    close(jax.vmap(lambda x: jax.jvp(f, (x,), (1.0,))[1])(xs), slope)
+    close(jax.grad(lambda x: jax.lax.scan(lambda c, y: (c + f(y), None), 0.0, x)[0])(xs), slope)
+    for second in (jax.hessian(f), jax.grad(jax.grad(f)), jax.jacfwd(jax.jacfwd(f))):
+        close(second(2.0), -0.25 * 2.0**-1.5)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import tracer as tr
 import tracer.numpy as tnp
@@ -87,3 +88,30 @@ def test_what_has_no_gradient() -> None:
     assert tr.grad(lambda x: tr.while_loop(lambda s: s < 0, lambda s: s * x, 1.0))(2.0) == 0.0
     loop = lambda x: tr.fori_loop(0, x.astype("int32") + 3, lambda i, y: y * x, 1.0)
     assert tr.jit(tr.grad(loop))(2.0) == 80.0
+
+
+@pytest.mark.parametrize("wrap", ["branch", "branch in a branch", "checkpoint", "scan"])
+def test_second_order_of_a_loop_with_branches(wrap: str) -> None:
+    """The linear part of a branch is given more than each of its results needs."""
+
+    def branch(v: Any) -> Any:
+        return tr.cond((v * v).sum() > 0.4, lambda v: tnp.sin(v) * v, lambda v: tnp.cos(v) * v, v)
+
+    step = {
+        "branch": branch,
+        "branch in a branch": lambda v: tr.cond(v[0] > 0, branch, branch, v),
+        "checkpoint": tr.checkpoint(branch),
+        "scan": lambda v: tr.scan(lambda s, _: (branch(s), None), v, None, length=1)[0],
+    }[wrap]
+
+    def f(v: Any, n: Any) -> Any:
+        return (tr.fori_loop(0, n, lambda i, v: step(v) * (1 + 0.1 * i), v) ** 2).sum()
+
+    def unrolled(v: Any) -> Any:
+        for i in range(3):
+            v = (jnp.sin(v) * v if (v * v).sum() > 0.4 else jnp.cos(v) * v) * (1 + 0.1 * i)
+        return (v**2).sum()
+
+    with x64():
+        v = jnp.asarray([0.3, 0.4, 0.5])
+        assert_close(tr.hessian(f)(v, 3), jax.hessian(unrolled)(v), 1e-12)
