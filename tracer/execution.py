@@ -8,6 +8,7 @@ from typing import Any
 import ir
 from ir.op import inline
 from ir.passes.pipeline import optimize, simplify_inner
+from ir.passes.rolling import roll
 from lowering.execute import Cache, run
 from tracer.state import state
 from tracer.value import Tensor
@@ -16,6 +17,11 @@ Split = tuple[ir.Function, ir.Function, int]
 
 # Both halves of split programs, so that the second call of an un-jitted `vjp` transforms nothing.
 _SPLITS: Cache[Split] = Cache(256)
+
+
+def rolled(function: ir.Function) -> ir.Function:
+    """The program with its loops found again, as the compilation that traces it wants."""
+    return (state.roll or roll)(function)
 
 
 def apply(
@@ -37,8 +43,8 @@ def apply(
     trace = state.trace
     if trace is None:
         operands = [x.outside() if type(x) is Tensor else x for x in operands]
-        return run(key, function, lambda f: transform(simplify_inner(f)), optimize, operands, weak)
-    program = simplify_inner(transform(function))
+        return run(key, function, lambda f: transform(simplify_inner(rolled(f))), optimize, operands, weak)
+    program = simplify_inner(transform(rolled(function)))
     lifted = [trace.lift(x).value for x in operands]
     results = inline(program, lifted)
     flags = [*weak, *[False] * (len(results) - len(weak))]
@@ -47,7 +53,7 @@ def apply(
 
 def split(key: tuple[Hashable, ...], function: ir.Function, make: Callable[[ir.Function], Split]) -> Split:
     """`make(function)`, simplified first; kept by structure. `key` names what `make` does."""
-    return _SPLITS.get((key, function), lambda: make(simplify_inner(function)))
+    return _SPLITS.get((key, state.roll, function), lambda: make(simplify_inner(rolled(function))))
 
 
 __all__ = ["apply", "split"]

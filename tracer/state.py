@@ -1,4 +1,4 @@
-"""The innermost active trace of each thread. Imports nothing of the project."""
+"""The innermost active trace of each thread. Imports nothing of the project when it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ir.core import Function
     from tracer.bridge import Bridge
     from tracer.trace import Trace
 
@@ -16,11 +19,13 @@ class State(threading.local):
     Attributes:
       trace: the trace that operations are recorded in, `None` outside any.
       autograph: functions that are handed to tracer have their control flow converted.
+      roll: how programs have their loops found again before they are differentiated; `None` for the default.
       bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
     """
 
     trace: Trace | None = None
     autograph: bool = False
+    roll: Callable[[Function], Function] | None = None
     bridge: Bridge | None = None
 
 

@@ -10,6 +10,7 @@ from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
+from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 
 Pass = Callable[[Function], Function]
@@ -32,6 +33,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         return (inline_calls,)
     return (
         inline_calls,
+        roll_exact if exact else roll,
         dce,
         cse,
         fold_exact if exact else fold,

@@ -13,6 +13,7 @@ import jax
 import ir
 from ir.errors import ArgumentError, ArgumentTypeError, TracerError
 from ir.passes.pipeline import Pass, pipeline
+from ir.passes.rolling import roll, roll_exact
 from ir.source import capture
 from lowering.boundary import emit_differentiable
 from lowering.emit import with_weak_types
@@ -74,6 +75,8 @@ def jit(
     f = requested(f, autograph)
     chosen = tuple(passes) if passes is not None else pipeline(opt, exact=exact, fast_math=fast_math)
     static = _Static.of(f, static_argnums, static_argnames)
+    # Functions that are differentiated inside have their loops found again before, or not at all.
+    rolling = next((each for each in chosen if each in (roll, roll_exact)), _as_it_is)
 
     @functools.wraps(f)
     def program(*args: Any, **kwargs: Any) -> Any:
@@ -87,13 +90,18 @@ def jit(
 
     def record(args: Any, kwargs: Any) -> tuple[Traced, list[Any]]:
         flat, whole = static.flatten(f, args, kwargs)
-        traced = trace_flat(
-            lambda *leaves: call(f, *whole(leaves)),
-            flat.types,
-            flat.weak,
-            name=function_name(f),
-            names=flat.names,
-        )
+        outer = state.roll
+        state.roll = rolling
+        try:
+            traced = trace_flat(
+                lambda *leaves: call(f, *whole(leaves)),
+                flat.types,
+                flat.weak,
+                name=function_name(f),
+                names=flat.names,
+            )
+        finally:
+            state.roll = outer
         return traced, flat.leaves
 
     options = {
@@ -211,6 +219,10 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
         )
 
     return traced_ir
+
+
+def _as_it_is(function: ir.Function) -> ir.Function:
+    return function
 
 
 def _optimized(function: ir.Function, passes: Sequence[Pass]) -> ir.Function:

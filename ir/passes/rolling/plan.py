@@ -1,0 +1,255 @@
+"""What becomes of the equations of a loop's body: computed once, for all iterations together, or in turn.
+
+    fixed    the same in every iteration: computed once, before
+    folds    a carry that terms are only added to (or multiplied, ...): one reduction of all terms
+    scanned  what a carry goes through: iterations in turn
+    early    what these need: all iterations together, before them
+    late     what needs them: all iterations together, after them
+
+Iterations depend on each other through cycles of the graph whose edges lead from an equation to those that
+use it, in the same iteration or a later one (Allen and Kennedy 2001, chapter 5: loop distribution).
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ir.contents import has_open_loops
+from ir.core import Value
+from ir.op import Op
+from ir.ops.cond import cond
+from ir.ops.elementwise import add, and_, max, min, mul, or_, sub
+from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
+from ir.ops.shape import broadcast_in_dim, concatenate, reshape, rev, slice, transpose
+from ir.passes.rolling.iterations import Before, Each, Inside, Loop
+
+# Bodies that work on arrays of so many elements gain little from computing all iterations together,
+_LARGE = 1 << 10
+# and not where all iterations together are larger than this, in elements.
+_TOGETHER = 1 << 22
+# Fewer equations than these, unrolled, are not worth a loop.
+_FEWEST_IN_TURN = 256
+_FEWEST_TOGETHER = 24
+
+_REDUCTIONS: dict[Op, Op] = {
+    add: reduce_sum, sub: reduce_sum, mul: reduce_prod, max: reduce_max, min: reduce_min,
+    and_: reduce_and, or_: reduce_or,
+}  # fmt: skip
+_MOVES = frozenset({slice, reshape, transpose, broadcast_in_dim, rev, concatenate})
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A carry that terms are combined with.
+
+    Attributes:
+      nodes: in the order in which they do.
+      carried: the operand position of the running value in each of them.
+      reduction: of all terms.
+    """
+
+    nodes: tuple[int, ...]
+    carried: tuple[int, ...]
+    first: Value
+    reduction: Op
+
+
+@dataclass(slots=True)
+class Plan:
+    """Attributes:
+    outside: for each result of each node that is used after the loop, the iterations whose are.
+    """
+
+    loop: Loop
+    outside: dict[tuple[int, int], list[int]]
+    fixed: set[int] = field(default_factory=set)
+    folds: list[Fold] = field(default_factory=list)
+    scanned: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+
+    @property
+    def folded(self) -> set[int]:
+        return {node for fold in self.folds for node in fold.nodes}
+
+
+def planned(
+    loop: Loop, last_use: Callable[[Value], int], collected: Callable[[Value], bool], *, exact: bool
+) -> Plan | None:
+    """The plan of a loop, if it pays.
+
+    Args:
+      last_use: the position of the last equation that uses a value.
+      collected: whether a value is used to put it beside others only.
+      exact: reductions keep the order of their terms.
+    """
+    outside: dict[tuple[int, int], list[int]] = {}
+    for j, node in enumerate(loop.nodes):
+        for k in range(len(node.eqn.results)):
+            rows = [i for i, eqn in enumerate(node.eqns) if last_use(eqn.results[k]) >= loop.stop]
+            if rows:
+                outside[j, k] = rows
+    plan = Plan(loop, outside)
+    plan.fixed = _fixed(loop)
+    users = _users(loop)
+    plan.scanned = {j for j in range(len(loop.nodes)) if j not in plan.fixed and _one_by_one(loop, j)}
+    groups = [g for g in _cycles(users) if len(g) > 1 or g[0] in users[g[0]]]
+    for group in groups:
+        fold = _fold(loop, group, users, outside, exact=exact)
+        if fold is None:
+            plan.scanned.update(group)
+        else:
+            plan.folds.append(fold)
+    moving = set(range(len(loop.nodes))) - plan.fixed
+    if _too_large(loop, moving):
+        plan.folds, plan.scanned = [], moving
+    elif plan.scanned:
+        after = _reachable(users, plan.scanned)
+        before = _reachable(_turned(users), plan.scanned)
+        plan.scanned |= (after & before) - plan.folded
+        plan.late = after - plan.scanned - plan.folded
+    return plan if _pays(plan, collected) else None
+
+
+def _one_by_one(loop: Loop, j: int) -> bool:
+    """Whether an equation does more for all iterations together than for each: both branches, the longest loop."""
+    eqn = loop.nodes[j].eqn
+    return eqn.op is cond or has_open_loops(eqn)
+
+
+def _fixed(loop: Loop) -> set[int]:
+    found: set[int] = set()
+    for j, node in enumerate(loop.nodes):
+        if node.starts is None and not any(
+            isinstance(o, (Before, Each)) or (isinstance(o, Inside) and o.node not in found)
+            for o in node.origins
+        ):
+            found.add(j)
+    return found
+
+
+def _users(loop: Loop) -> list[set[int]]:
+    users: list[set[int]] = [set() for _ in loop.nodes]
+    for j, node in enumerate(loop.nodes):
+        for origin in node.origins:
+            if isinstance(origin, (Inside, Before)):
+                users[origin.node].add(j)
+    return users
+
+
+def _turned(users: Sequence[set[int]]) -> list[set[int]]:
+    out: list[set[int]] = [set() for _ in users]
+    for j, each in enumerate(users):
+        for k in each:
+            out[k].add(j)
+    return out
+
+
+def _reachable(users: Sequence[set[int]], begin: set[int]) -> set[int]:
+    found = set(begin)
+    stack = list(begin)
+    while stack:
+        for k in users[stack.pop()] - found:
+            found.add(k)
+            stack.append(k)
+    return found
+
+
+def _cycles(users: Sequence[set[int]]) -> list[list[int]]:
+    """Strongly connected components (Tarjan 1972), without recursion."""
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    held: list[int] = []
+    is_held: set[int] = set()
+    out: list[list[int]] = []
+    for root in range(len(users)):
+        if root in index:
+            continue
+        work = [(root, iter(sorted(users[root])))]
+        index[root] = low[root] = len(index)
+        held.append(root)
+        is_held.add(root)
+        while work:
+            at, rest = work[-1]
+            follower = next(rest, None)
+            if follower is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = builtins.min(low[work[-1][0]], low[at])
+                if low[at] == index[at]:
+                    group = []
+                    while True:
+                        member = held.pop()
+                        is_held.discard(member)
+                        group.append(member)
+                        if member == at:
+                            break
+                    out.append(sorted(group))
+            elif follower not in index:
+                index[follower] = low[follower] = len(index)
+                held.append(follower)
+                is_held.add(follower)
+                work.append((follower, iter(sorted(users[follower]))))
+            elif follower in is_held:
+                low[at] = builtins.min(low[at], index[follower])
+    return out
+
+
+def _fold(
+    loop: Loop, group: Sequence[int], users: Sequence[set[int]], outside: dict[tuple[int, int], list[int]],
+    *, exact: bool,
+) -> Fold | None:  # fmt: skip
+    members = set(group)
+    ops = {loop.nodes[j].eqn.op for j in group}
+    first_op = loop.nodes[group[0]].eqn.op
+    if first_op not in _REDUCTIONS or len({_REDUCTIONS.get(op) for op in ops}) > 1:
+        return None
+    # Where several terms are the largest, the derivatives of a reduction are not those of its steps.
+    rounds = loop.nodes[group[0]].eqn.results[0].type.dtype.is_inexact
+    if rounds and (exact or first_op in (max, min)):
+        return None
+    carried, begins = [], []
+    for j in group:
+        node = loop.nodes[j]
+        inner = [
+            k for k, o in enumerate(node.origins) if isinstance(o, (Inside, Before)) and o.node in members
+        ]
+        if len(inner) != 1 or not users[j] <= members or (node.eqn.op is sub and inner[0] != 0):
+            return None
+        carried.append(inner[0])
+        origin = node.origins[inner[0]]
+        if isinstance(origin, Before):
+            begins.append(origin)
+    if len(begins) != 1 or begins[0].trips != 1:
+        return None
+    last = begins[0].node
+    for j in group:
+        if (rows := outside.get((j, 0))) and (j != last or rows != [loop.trips - 1]):
+            return None
+    return Fold(tuple(group), tuple(carried), begins[0].first[0], _REDUCTIONS[first_op])
+
+
+def _too_large(loop: Loop, moving: set[int]) -> bool:
+    sizes = [math.prod(r.type.shape) for j in moving for r in loop.nodes[j].eqn.results]
+    largest = builtins.max(sizes, default=0)
+    return largest >= _LARGE and largest * loop.trips > _TOGETHER
+
+
+def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
+    loop = plan.loop
+    moving = [j for j in range(len(loop.nodes)) if j not in plan.fixed]
+    if moving and all(loop.nodes[j].eqn.op in _MOVES for j in moving):
+        return False
+    total = loop.trips * len(loop.nodes)
+    if total < (_FEWEST_IN_TURN if plan.scanned else _FEWEST_TOGETHER):
+        return False
+    # Elements that are used one by one have to be taken apart again.
+    apart = sum(
+        not collected(loop.nodes[j].eqns[i].results[k])
+        for (j, k), rows in plan.outside.items()
+        if j not in plan.fixed
+        for i in rows
+    )
+    return 2 * apart + len(loop.nodes) < total

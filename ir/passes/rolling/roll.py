@@ -1,0 +1,262 @@
+"""Re-rolling: the loops that tracing has unrolled are found again.
+
+    t0 = x[0] * x[0]                        xs = x[0:1000]
+    s0 = 0.0 + t0                           s  = 0.0 + reduce_sum(xs * xs)
+    t1 = x[1] * x[1]            becomes
+    s1 = s0 + t1
+    ...
+
+Equations that repeat are found by their tokens (`sequence`), read as the iterations of a loop
+(`iterations`), planned (`plan`) and written (`write`): what no iteration takes from another is computed for all
+of them at once, what a carry goes through becomes a scan. The innermost loops come first; what they become is
+what the next round finds repeated.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+
+from ir.core import Eqn, Function, Value
+from ir.op import Builder, building
+from ir.ops.shape import concatenate, constant, reshape
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.passes.rolling.collecting import MANY, collected
+from ir.passes.rolling.iterations import loops
+from ir.passes.rolling.plan import Plan, planned
+from ir.passes.rolling.sequence import Stretch, periods, stretches, tokens
+from ir.passes.rolling.stacking import Stacker
+from ir.passes.rolling.write import Unprofitable, Writer
+
+# Loops nested deeper than this are not all found.
+_ROUNDS = 8
+# Fewer iterations than these are no loop.
+_FEWEST = 4
+# Programs of fewer equations stay as they are.
+_SMALL = 24
+
+
+@deep
+def roll(function: Function) -> Function:
+    """Roll up what is repeated, where that pays."""
+    return _rolled(function, exact=False)
+
+
+@deep
+def roll_exact(function: Function) -> Function:
+    """As `roll`; sums keep the order of their terms."""
+    return _rolled(function, exact=True)
+
+
+def _rolled(function: Function, *, exact: bool) -> Function:
+    for _ in range(_ROUNDS):
+        if len(function.eqns) < _SMALL:
+            break
+        new = _Round(function, exact=exact).function()
+        if new is function:
+            break
+        function = dce(new)
+    return function
+
+
+class _Choice:
+    """Loops that do not overlap, short bodies offered first.
+
+    A loop that another one holds, its inner loop, comes before it. Of loops that overlap otherwise, the one of
+    more equations stays.
+
+    Attributes:
+      plans: in order.
+    """
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self._starts: list[int] = []
+
+    def _touching(self, start: int, stop: int) -> tuple[int, int]:
+        """Positions of those that overlap the range: (first, last + 1)."""
+        first = bisect.bisect_right(self._starts, start)
+        if first and self.plans[first - 1].loop.stop > start:
+            first -= 1
+        return first, bisect.bisect_left(self._starts, stop)
+
+    def holds(self, start: int, stop: int) -> bool:
+        """Whether one of them spans the range."""
+        return any(p.loop.start <= start and stop <= p.loop.stop for p in self._among(start, stop))
+
+    def _among(self, start: int, stop: int) -> list[Plan]:
+        first, last = self._touching(start, stop)
+        return self.plans[first:last]
+
+    def takes(self, start: int, stop: int) -> bool:
+        """Whether a loop there would be taken."""
+        others = self._among(start, stop)
+        inner = any(start <= p.loop.start and p.loop.stop <= stop for p in others)
+        return not inner and sum(p.loop.stop - p.loop.start for p in others) < stop - start
+
+    def add(self, plan: Plan) -> None:
+        first, last = self._touching(plan.loop.start, plan.loop.stop)
+        self.plans[first:last] = [plan]
+        self._starts[first:last] = [plan.loop.start]
+
+
+class _Round:
+    """One pass over a function.
+
+    Attributes:
+      eqns: those that are no constants, with constants of equal value made one.
+      where: (position, which result) of the values that they make.
+      users: positions of the equations that use a value.
+    """
+
+    def __init__(self, function: Function, *, exact: bool) -> None:
+        self.whole, self.exact = function, exact
+        self.same: dict[Value, Value] = {}
+        self.constants: list[Eqn] = []
+        self.eqns: list[Eqn] = []
+        seen: dict[object, Value] = {}
+        for eqn in function.eqns:
+            if eqn.op is constant:
+                key = (eqn.attrs["value"], eqn.attrs["shape"])
+                kept = seen.setdefault(key, eqn.results[0])
+                if kept is eqn.results[0]:
+                    self.constants.append(eqn)
+                else:
+                    self.same[eqn.results[0]] = kept
+            else:
+                self.eqns.append(self._canonical(eqn))
+        self.where = {v: (i, k) for i, eqn in enumerate(self.eqns) for k, v in enumerate(eqn.results)}
+        self.users: dict[Value, list[int]] = {}
+        for i, eqn in enumerate(self.eqns):
+            for v in eqn.operands:
+                self.users.setdefault(v, []).append(i)
+        for v in function.results:
+            self.users.setdefault(v, []).append(len(self.eqns))
+
+    def _canonical(self, eqn: Eqn) -> Eqn:
+        if self.same.keys().isdisjoint(eqn.operands):
+            return eqn
+        operands = tuple([self.same.get(v, v) for v in eqn.operands])
+        return Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
+
+    def function(self) -> Function:
+        plans = self._plans()
+        gathered = any(e.op is concatenate and len(e.operands) >= MANY for e in self.eqns)
+        if not plans and not gathered:
+            return self.whole
+        return self._written(plans)
+
+    # Finding -------------------------------------------------------------------------------------------
+
+    def _plans(self) -> list[Plan]:
+        """Loops that pay and do not overlap, in order."""
+        sequence = tokens(self.eqns)
+        chosen = _Choice()
+        for period in periods(sequence):
+            work = stretches(sequence, period, _FEWEST)
+            while work:
+                stretch = work.pop()
+                if chosen.holds(stretch.start, stretch.stop):
+                    continue
+                found, anew = loops(self.eqns, self.where, stretch, _FEWEST)
+                pays = False
+                for loop in found:
+                    if chosen.takes(loop.start, loop.stop):
+                        plan = planned(loop, self._last_use, self._collected, exact=self.exact)
+                        if plan is not None:
+                            chosen.add(plan)
+                            pays = True
+                if not pays and anew and anew * stretch.period * _FEWEST <= stretch.length:
+                    # Too little for loops of their own: bodies of several such iterations.
+                    work.append(Stretch(anew * stretch.period, stretch.start, stretch.length))
+        return chosen.plans
+
+    def _last_use(self, value: Value) -> int:
+        return max(self.users.get(value, (-1,)))
+
+    def _collected(self, value: Value) -> bool:
+        """Whether it is only put beside others, reshaped or not."""
+        for at in self.users.get(value, ()):
+            if at == len(self.eqns):
+                return False
+            eqn = self.eqns[at]
+            if eqn.op is reshape:
+                if not all(
+                    i < len(self.eqns) and self.eqns[i].op is concatenate
+                    for i in self.users.get(eqn.results[0], ())
+                ):
+                    return False
+            elif eqn.op is not concatenate or len(eqn.operands) < MANY:
+                return False
+        return True
+
+    # Writing -------------------------------------------------------------------------------------------
+
+    def _written(self, plans: Sequence[Plan]) -> Function:
+        builder = Builder()
+        made_by: dict[Value, Eqn] = {}
+        stacker = Stacker(made_by)
+        env: dict[Value, Value] = {}
+        changed = False
+        for eqn in self.constants:
+            builder.append(eqn)
+        position = 0
+        rest = iter(plans)
+        plan = next(rest, None)
+        indexed = 0
+
+        def index() -> None:
+            nonlocal indexed
+            for eqn in builder.eqns[indexed:]:
+                for v in eqn.results:
+                    made_by[v] = eqn
+            indexed = len(builder.eqns)
+
+        index()
+        with building(builder):
+            while position < len(self.eqns):
+                if plan is not None and position == plan.loop.start:
+                    mark = len(builder.eqns)
+                    loop = plan.loop
+                    try:
+                        Writer(plan, env, stacker, builder).write()
+                        position = loop.stop
+                        changed = True
+                    except Unprofitable:
+                        del builder.eqns[mark:]
+                        builder.source = None
+                        for eqn in self.eqns[loop.start : loop.stop]:
+                            self._copy(builder, eqn, env)
+                        position = loop.stop
+                    plan = next(rest, None)
+                else:
+                    eqn = self.eqns[position]
+                    whole = None
+                    if eqn.op is concatenate and len(eqn.operands) >= MANY:
+                        builder.source = eqn.source
+                        parts = [env.get(v, v) for v in eqn.operands]
+                        whole = collected(parts, eqn.attrs["axis"], stacker)
+                        builder.source = None
+                    if whole is None:
+                        self._copy(builder, eqn, env)
+                    else:
+                        env[eqn.results[0]] = whole
+                        changed = True
+                    position += 1
+                index()
+        if not changed:
+            return self.whole
+        results = tuple([env.get(self.same.get(v, v), self.same.get(v, v)) for v in self.whole.results])
+        return self.whole.replace(eqns=tuple(builder.eqns), results=results)
+
+    @staticmethod
+    def _copy(builder: Builder, eqn: Eqn, env: dict[Value, Value]) -> None:
+        if env.keys().isdisjoint(eqn.operands):
+            builder.append(eqn)
+        else:
+            operands = tuple([env.get(v, v) for v in eqn.operands])
+            env.update(zip(eqn.results, builder.copy(eqn, operands), strict=True))
+
+
+__all__ = ["roll", "roll_exact"]

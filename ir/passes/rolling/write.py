@@ -1,0 +1,327 @@
+"""Writing a planned loop: reductions, batched equations and a scan in the place of its iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ir.core import Eqn, Function, Value
+from ir.op import Builder, building
+from ir.ops.carries import results_of
+from ir.ops.elementwise import add, sub
+from ir.ops.families import materialize
+from ir.ops.indexing import dynamic_slice
+from ir.ops.loops import scan
+from ir.ops.reduce import reduce_sum
+from ir.ops.shape import (
+    concatenate,
+    constant,
+    expand_dims,
+    full,
+    reshape_to,
+    slice_axis,
+    zeros,
+)
+from ir.ops.shape import slice as slice_op
+from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
+from ir.passes.rolling.plan import Fold, Plan
+from ir.passes.rolling.stacking import Stacker, index_table, slices
+from ir.transforms.batch import apply_rule
+from ir.types import TensorType, i32
+
+Operand = tuple[Value, bool]  # and whether it has the iterations as its leading axis
+
+
+class Unprofitable(Exception):
+    """Something would have to be copied that is better left where it is."""
+
+
+class Writer:
+    """Writes one loop into `builder`.
+
+    Attributes:
+      known: results of nodes outside the scan, with whether they have the iterations as leading axis.
+    """
+
+    def __init__(self, plan: Plan, env: dict[Value, Value], stacker: Stacker, builder: Builder) -> None:
+        self.plan, self.loop, self.env = plan, plan.loop, env
+        self.stacker, self.builder = stacker, builder
+        self.known: dict[tuple[int, int], Operand] = {}
+        self.shifted: dict[Before, Value] = {}
+        self.tables: dict[tuple[Value, ...], Value] = {}
+        self.finals: dict[tuple[int, int], Value] = {}
+
+    def write(self) -> None:
+        """Write it, and give `env` what is used of it afterwards."""
+        plan = self.plan
+        skipped = plan.scanned | plan.folded
+        for j in range(len(self.loop.nodes)):
+            if j not in skipped and j not in plan.late:
+                self._together(j)
+        if plan.scanned:
+            self._scan()
+        for j in sorted(plan.late):
+            self._together(j)
+        for fold in plan.folds:
+            self._fold(fold)
+        for (j, k), rows in plan.outside.items():
+            for row in rows:
+                self.env[self.loop.nodes[j].eqns[row].results[k]] = self._element(j, k, row)
+
+    def _element(self, j: int, k: int, row: int) -> Value:
+        if (j, k) in self.finals and row == self.loop.trips - 1:
+            return self.finals[j, k]
+        value, batched = self.known[j, k]
+        if not batched:
+            return value
+        return reshape_to(slice_axis(value, 0, row, row + 1), value.type.shape[1:])
+
+    # All iterations together ---------------------------------------------------------------------------
+
+    def _outer(self, value: Value) -> Value:
+        return self.env.get(value, value)
+
+    def _table(self, values: tuple[Value, ...]) -> Value:
+        found = self.tables.get(values)
+        if found is None:
+            made = self.stacker.stacked([self._outer(v) for v in values])
+            if made is None:
+                raise Unprofitable
+            found = self.tables[values] = made
+        return found
+
+    def _operand(self, origin: Origin) -> Operand:
+        if isinstance(origin, Inside):
+            return self.known[origin.node, origin.result]
+        if isinstance(origin, Fixed):
+            return self._outer(origin.value), False
+        if isinstance(origin, Each):
+            return self._table(origin.values), True
+        found = self.shifted.get(origin)
+        if found is None:
+            value, batched = self.known[origin.node, origin.result]
+            whole = materialize(value, batched, self.loop.trips)
+            first = [expand_dims(self._outer(v), (0,)) for v in origin.first]
+            rest = slice_axis(whole, 0, 0, self.loop.trips - origin.trips)
+            found = self.shifted[origin] = concatenate(*first, rest, axis=0)
+        return found, True
+
+    def _together(self, j: int) -> None:
+        node = self.loop.nodes[j]
+        self.builder.source = node.eqn.source
+        if node.starts is not None:
+            x, batched = self._operand(node.origins[0])
+            self.known[j, 0] = self._slices(node, x, batched), True
+        else:
+            operands = [self._operand(o) for o in node.origins]
+            ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
+            if any(flags):
+                outs, out_flags = apply_rule(node.eqn, ins, flags, self.loop.trips)
+            else:
+                outs = self.builder.copy(node.eqn, ins)
+                out_flags = (False,) * len(outs)
+            for k, (out, flag) in enumerate(zip(outs, out_flags, strict=True)):
+                self.known[j, k] = out, flag
+        self.builder.source = None
+
+    def _slices(self, node: Node, x: Value, batched: bool) -> Value:
+        assert node.starts is not None
+        sizes, strides = node.eqn.results[0].type.shape, node.eqn.attrs["strides"]
+        if not batched:
+            return slices(x, node.starts, sizes, strides)
+        index = [index_table(node.starts[:, axis]) for axis in range(len(sizes))]
+        plain = [Value(TensorType((), i32)) for _ in index]
+        of = Value(node.eqn.operands[0].type)
+        eqn = _dynamic(node, of, plain)
+        (out,), _ = apply_rule(eqn, (x, *index), (True,) * (1 + len(index)), self.loop.trips)
+        return _strided(out, (1, *strides))
+
+    # Reductions -----------------------------------------------------------------------------------------
+
+    def _fold(self, fold: Fold) -> None:
+        nodes = [self.loop.nodes[j] for j in fold.nodes]
+        last = next(j for j in fold.nodes if self._closes(fold, j))
+        self.builder.source = self.loop.nodes[last].eqn.source
+        combine = nodes[0].eqn.op if nodes[0].eqn.op is not sub else add
+        total: Value | None = None
+        minus: Value | None = None
+        for node, carried in zip(nodes, fold.carried, strict=True):
+            (term,) = [o for k, o in enumerate(node.origins) if k != carried]
+            whole = materialize(*self._operand(term), self.loop.trips)
+            if node.eqn.op is sub:
+                minus = whole if minus is None else add(minus, whole)
+            else:
+                total = whole if total is None else combine(total, whole)
+        axes = (0,)
+        start = self._outer(fold.first)
+        if total is not None and minus is not None:
+            out = add(start, reduce_sum(sub(total, minus), axes=axes))
+        elif minus is not None:
+            out = sub(start, reduce_sum(minus, axes=axes))
+        else:
+            assert total is not None
+            out = combine(start, fold.reduction(total, axes=axes))
+        self.finals[last, 0] = out
+        self.builder.source = None
+
+    def _closes(self, fold: Fold, j: int) -> bool:
+        return any(
+            isinstance(o, Before) and o.node == j and o.trips == 1
+            for i, k in zip(fold.nodes, fold.carried, strict=True)
+            for o in (self.loop.nodes[i].origins[k],)
+        )
+
+    # Iterations in turn ----------------------------------------------------------------------------------
+
+    def _scan(self) -> None:
+        _Scan(self).write()
+
+
+class _Scan:
+    """The scan of a loop.
+
+    Attributes:
+      consts, xs: operands of the scan, by the params of its body that stand for them.
+      states: params that hold a result of earlier iterations, the latest first.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer, self.plan, self.loop = writer, writer.plan, writer.loop
+        self.body = Builder()
+        self.consts: dict[Value, Value] = {}
+        self.xs: dict[Value, Value] = {}
+        self.states: dict[Before, list[Value]] = {}
+        self.inside: dict[tuple[int, int], Value] = {}
+        self.indices: dict[bytes, Value] = {}
+
+    def write(self) -> None:
+        scanned = sorted(self.plan.scanned)
+        for j in scanned:
+            self._node(j)
+        wanted = self._wanted()
+        lasts = {key: self.inside[key] for key, only_last in wanted.items() if only_last}
+        stacked = [key for key, only_last in wanted.items() if not only_last]
+        carried = [(b, params) for b, params in self.states.items()]
+        held = {(b.node, b.result): i for i, (b, _) in enumerate(carried)}
+        extra = [key for key in lasts if key not in held]
+        params: list[Value] = []
+        starts: list[Value] = []
+        news: list[Value] = []
+        for before, states in carried:
+            params += states
+            starts += [self.writer._outer(v) for v in reversed(before.first)]
+            news += [self.inside[before.node, before.result], *states[:-1]]
+        for key in extra:
+            params.append(Value(self.inside[key].type))
+            starts.append(zeros(self.inside[key].type))
+            news.append(self.inside[key])
+        function = Function(
+            (*self.consts.values(), *params, *self.xs.values()),
+            tuple(self.body.eqns),
+            (*news, *[self.inside[key] for key in stacked]),
+            "body",
+        )
+        self.writer.builder.source = self.loop.nodes[scanned[0]].eqn.source
+        outs = results_of(
+            scan(
+                *self.consts, *starts, *self.xs,
+                function=function, num_consts=len(self.consts), num_carry=len(params), length=self.loop.trips,
+            )
+        )  # fmt: skip
+        self.writer.builder.source = None
+        position = 0
+        for before, states in carried:
+            self.writer.finals.setdefault((before.node, before.result), outs[position])
+            position += len(states)
+        for key in extra:
+            self.writer.finals[key] = outs[position]
+            position += 1
+        for key, out in zip(stacked, outs[position:], strict=True):
+            self.writer.known[key] = out, True
+
+    def _wanted(self) -> dict[tuple[int, int], bool]:
+        """What is used of the scan, and whether in the last iteration only."""
+        wanted: dict[tuple[int, int], bool] = {}
+        last = [self.loop.trips - 1]
+        for (j, k), rows in self.plan.outside.items():
+            if j in self.plan.scanned:
+                only = rows == last and self.inside[j, k].type.dtype.kind != "key"
+                wanted[j, k] = only or (
+                    rows == last and any((b.node, b.result) == (j, k) for b in self.states)
+                )
+        for j in (*self.plan.late, *self.plan.folded):
+            for origin in self.loop.nodes[j].origins:
+                if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
+                    wanted[origin.node, origin.result] = False
+        return wanted
+
+    def _const(self, value: Value) -> Value:
+        maker = self.writer.stacker.made_by.get(value)
+        if maker is not None and maker.op is constant and maker.attrs["value"].shape == ():
+            return self.body.copy(maker, ())[0]
+        return self.consts.setdefault(value, Value(value.type, value.name))
+
+    def _x(self, stacked: Value) -> Value:
+        return self.xs.setdefault(stacked, Value(stacked.type.with_shape(stacked.type.shape[1:])))
+
+    def _operand(self, origin: Origin) -> Value:
+        if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
+            if isinstance(origin, Inside):
+                return self.inside[origin.node, origin.result]
+            if origin not in self.states:
+                type_ = origin.first[0].type
+                self.states[origin] = [Value(type_) for _ in range(origin.trips)]
+            return self.states[origin][-1]
+        value, batched = self.writer._operand(origin)
+        return self._x(value) if batched else self._const(value)
+
+    def _node(self, j: int) -> None:
+        node = self.loop.nodes[j]
+        if node.starts is None:
+            ins = tuple([self._operand(o) for o in node.origins])
+            outs = self.body.copy(node.eqn, ins)
+        else:
+            outs = (self._slice(node),)
+        for k, out in enumerate(outs):
+            self.inside[j, k] = out
+
+    def _slice(self, node: Node) -> Value:
+        assert node.starts is not None
+        (origin,) = node.origins
+        depends = isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned
+        if not depends:
+            value, batched = self.writer._operand(origin)
+            return self._x(self.writer._slices(node, value, batched))
+        x = self._operand(origin)
+        index = []
+        for axis in range(node.starts.shape[1]):
+            column = node.starts[:, axis]
+            if (column == column[0]).all():
+                with building(self.body):
+                    index.append(full((), int(column[0]), i32))
+            else:
+                key = column.tobytes()
+                if key not in self.indices:
+                    self.indices[key] = index_table(column)
+                index.append(self._x(self.indices[key]))
+        eqn = _dynamic(node, x, index)
+        self.body.append(eqn)
+        with building(self.body):
+            return _strided(eqn.results[0], node.eqn.attrs["strides"])
+
+
+def _dynamic(node: Node, x: Value, index: Sequence[Value]) -> Eqn:
+    """The slice with starts that are values."""
+    sizes, strides = node.eqn.results[0].type.shape, node.eqn.attrs["strides"]
+    whole = tuple([(n - 1) * s + 1 if n else 0 for n, s in zip(sizes, strides, strict=True)])
+    return Eqn(
+        dynamic_slice, (x, *index), {"sizes": whole}, (Value(x.type.with_shape(whole)),), node.eqn.source
+    )
+
+
+def _strided(x: Value, strides: tuple[int, ...]) -> Value:
+    if all(s == 1 for s in strides):
+        return x
+    return slice_op(x, starts=(0,) * x.type.rank, limits=x.type.shape, strides=strides)  # type: ignore[no-any-return]
+
+
+__all__ = ["Unprofitable", "Writer"]

@@ -1,0 +1,320 @@
+"""Re-rolling: loops are found, whatever their operands are, and mean what they meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir.passes.pipeline import optimize
+from ir.passes.rolling import roll, roll_exact
+from tests.tracer.helpers import assert_close, x64
+
+Program = Callable[[Any, Any], Any]
+
+
+def rng(seed: int = 0) -> Any:
+    return np.random.default_rng(seed)
+
+
+def vector(n: int) -> Any:
+    return rng(n).uniform(0.3, 1.2, n)
+
+
+def matrix(n: int, m: int) -> Any:
+    return rng(n + m).uniform(-1, 1, (n, m))
+
+
+# Programs as they are first written, with an argument of size n. ---------------------------------------
+
+
+def accumulated(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0] - 1):
+        total = total + 100.0 * (x[i + 1] - x[i] ** 2) ** 2 + (1.0 - x[i]) ** 2
+    return total
+
+
+def subtracted(xp: Any, x: Any) -> Any:
+    total = x[0]
+    for i in range(1, x.shape[0]):
+        total = total - xp.sin(x[i]) + x[i] * x[i]
+    return total
+
+
+def multiplied(xp: Any, x: Any) -> Any:
+    product = 1.0
+    for i in range(x.shape[0]):
+        product = product * xp.cos(x[i])
+    return product
+
+
+def largest(xp: Any, x: Any) -> Any:
+    best = x[0]
+    for i in range(1, x.shape[0]):
+        best = xp.maximum(best, xp.sin(3 * x[i]))
+    return best
+
+
+def strided(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0] // 2):
+        total = total + x[2 * i] * xp.sin(x[2 * i + 1])
+    return total
+
+
+def backwards(xp: Any, x: Any) -> Any:
+    n = x.shape[0]
+    total = 0.0
+    for i in range(n):
+        total = total + x[n - 1 - i] * xp.tanh(x[i])
+    return total
+
+
+def windows(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0] - 3):
+        total = total + xp.sum(xp.sin(x[i : i + 3]) * x[i + 1])
+    return total
+
+
+def constants(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total = total + x[i] * (i * i + 1) / (i + 2.5)
+    return total
+
+
+def collected(xp: Any, x: Any) -> Any:
+    out, m = [], 0.0
+    for t in range(x.shape[0]):
+        m = 0.9 * m + 0.1 * x[t]
+        out.append(xp.tanh(m))
+    return xp.sum(xp.stack(out) ** 2)
+
+
+def listed(xp: Any, x: Any) -> Any:
+    terms = [xp.exp(-x[i]) * x[i] for i in range(x.shape[0])]
+    return sum(terms)
+
+
+def two_back(xp: Any, x: Any) -> Any:
+    a, b = x[0], x[1]
+    for _ in range(x.shape[0]):
+        a, b = b, xp.sin(a) + 0.5 * b
+    return a * b
+
+
+def stepped(xp: Any, x: Any) -> Any:
+    q = x[:4]
+    for _ in range(x.shape[0]):
+        acc = -9.81 * xp.sin(q[0]) - 0.1 * q[2] * xp.cos(q[1])
+        q = xp.stack([q[0] + 0.01 * q[2], q[1] + 0.01 * q[3], q[2] + 0.01 * acc, q[3] - 0.01 * q[1] * q[0]])
+    return xp.sum(q**2)
+
+
+def two_sums(xp: Any, x: Any) -> Any:
+    a, b = 0.0, 1.0
+    for i in range(x.shape[0]):
+        y = xp.sin(x[i])
+        a = a + y
+        b = b * (1 + 0.01 * y)
+    return a * b
+
+
+def prefix(xp: Any, x: Any) -> Any:
+    total, out = 0.0, 0.0
+    for i in range(x.shape[0]):
+        total = total + x[i]
+        out = out + xp.sin(total) * total
+    return out
+
+
+def previous_term(xp: Any, x: Any) -> Any:
+    out, before = 0.0, x[0]
+    for i in range(1, x.shape[0]):
+        now = xp.sin(x[i])
+        out = out + now * before
+        before = now
+    return out
+
+
+def rows(xp: Any, m: Any) -> Any:
+    total = 0.0
+    for i in range(m.shape[0]):
+        total = total + xp.sum(m[i] * xp.roll(m[i], 1)) ** 2
+    return total
+
+
+def pairs(xp: Any, m: Any) -> Any:
+    energy = 0.0
+    for i in range(m.shape[0]):
+        for j in range(i):
+            r2 = xp.sum((m[i] - m[j]) ** 2) + 0.1
+            energy = energy + 1.0 / r2**3 - 1.0 / r2
+    return energy
+
+
+def product(xp: Any, m: Any) -> Any:
+    out = []
+    for i in range(m.shape[0]):
+        row = []
+        for j in range(m.shape[0]):
+            total = 0.0
+            for k in range(m.shape[1]):
+                total = total + m[i, k] * m[j, k]
+            row.append(total)
+        out.append(xp.stack(row))
+    return xp.sum(xp.sin(xp.stack(out)))
+
+
+def grid(xp: Any, m: Any) -> Any:
+    energy = 0.0
+    for i in range(m.shape[0] - 1):
+        for j in range(m.shape[1] - 1):
+            energy = energy + m[i, j] * (m[i + 1, j] + m[i, j + 1])
+    return energy
+
+
+def horner(xp: Any, x: Any) -> Any:
+    y = xp.linspace(-1.0, 1.0, 7)
+    out = xp.zeros(7)
+    for i in range(x.shape[0]):
+        out = out * y + x[i]
+    return xp.sum(out**2)
+
+
+def forward_filter(xp: Any, m: Any) -> Any:
+    """The forward pass of a hidden Markov model."""
+    n = m.shape[1]
+    step = 0.5 * xp.eye(n) + 0.5 / n
+    alpha, log_likelihood = xp.ones(n) / n, 0.0
+    for t in range(m.shape[0]):
+        alpha = (alpha @ step) * xp.exp(m[t])
+        scale = xp.sum(alpha)
+        alpha = alpha / scale
+        log_likelihood = log_likelihood + xp.log(scale)
+    return log_likelihood
+
+
+VECTORS: list[Program] = [
+    accumulated, subtracted, multiplied, largest, strided, backwards, windows, constants, collected, listed,
+    two_back, stepped, two_sums, prefix, previous_term, horner,
+]  # fmt: skip
+MATRICES: list[Program] = [rows, pairs, product, grid, forward_filter]
+
+
+# (program, argument of size n, two sizes)
+CASES = [
+    *[(f, vector, (90, 180)) for f in VECTORS],
+    *[(f, lambda n: matrix(n, 9), (30, 60)) for f in (rows, grid, forward_filter)],
+    *[(f, lambda n: matrix(n, 9), (8, 16)) for f in (pairs, product)],
+]
+
+
+def traced(f: Program, x: Any) -> ir.Function:
+    return tr.trace(lambda x: f(tnp, x))(x)
+
+
+@pytest.mark.parametrize(("f", "argument", "sizes"), CASES, ids=[f.__name__ for f, *_ in CASES])
+def test_found_and_equal(f: Program, argument: Callable[[int], Any], sizes: tuple[int, int]) -> None:
+    """The rolled program has one size, however long the loop, and the same value and gradient."""
+    with x64():
+        lengths = []
+        for n in sizes:
+            x = argument(n)
+            function = traced(f, x)
+            for rolled in (roll(function), roll_exact(function)):
+                ir.verify(rolled)
+                (want,), (got,) = ir.evaluate(function, x), ir.evaluate(rolled, x)
+                assert_close(got, want, 1e-12)
+            lengths.append(len(optimize(function).eqns))
+        assert lengths[0] == lengths[1] < 60, lengths
+        x = argument(sizes[0])
+        both = ir.transforms.value_and_grad(traced(f, x), [True])  # as it was written
+        got = tr.jit(tr.value_and_grad(lambda x: f(tnp, x)))(jnp.asarray(x))
+        for a, b in zip(got, ir.evaluate(both, x), strict=True):
+            assert_close(a, b, 1e-11)
+
+
+# Planted loops -------------------------------------------------------------------------------------------
+
+# Statements of a body: they read and write the variables of a loop. `v` are carried values, `x` an array that is
+# indexed, `c` values from outside, `out` a list, `i` the iteration, `n` how many there are.
+STATEMENTS: dict[str, Callable[..., None]] = {
+    "carry": lambda v, x, c, out, i, n: v.__setitem__(0, tnp.sin(v[0]) * 0.9 + v[1] * c[0]),
+    "swap": lambda v, x, c, out, i, n: v.__setitem__(slice(None), [v[1], v[0] * 0.5 + c[1], *v[2:]]),
+    "add": lambda v, x, c, out, i, n: v.__setitem__(2, v[2] + x[i] * x[i + 1] - tnp.cos(x[i])),
+    "add carried": lambda v, x, c, out, i, n: v.__setitem__(3, v[3] + v[0] * x[2 * i]),
+    "multiply": lambda v, x, c, out, i, n: v.__setitem__(4, v[4] * (1 + 0.1 * tnp.sin(x[n - i]))),
+    "literal": lambda v, x, c, out, i, n: v.__setitem__(2, v[2] + (0.3 * i - 1) * tnp.tanh(x[i])),
+    "irregular": lambda v, x, c, out, i, n: v.__setitem__(2, v[2] - x[(7 * i * i + 3) % n] * c[0]),
+    "collect": lambda v, x, c, out, i, n: out.append(tnp.exp(-x[i]) * c[1] + v[1]),
+    "collect alone": lambda v, x, c, out, i, n: out.append(x[i] / (1 + x[i + 1] ** 2)),
+    "window": lambda v, x, c, out, i, n: v.__setitem__(2, v[2] + tnp.sum(x[i : i + 3] ** 2)),
+    "branch": lambda v, x, c, out, i, n: v.__setitem__(2, v[2] + (x[i] if i % 2 else 2 * x[i] * c[0])),
+    "first": lambda v, x, c, out, i, n: v.__setitem__(3, x[0] * c[0] if i == 0 else v[3] + tnp.sin(v[3])),
+}
+LOOP_FREE = {
+    "squares": lambda v, x, c: v.__setitem__(1, v[1] + x[3] * x[3]),
+    "waves": lambda v, x, c: v.__setitem__(0, tnp.sin(v[0]) + tnp.cos(x[1]) * v[1]),
+    "whole": lambda v, x, c: v.__setitem__(2, v[2] + tnp.sum(x * c[0])),
+}
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[list[Any], bool]:
+    """Loops, nested loops, and what stands between them; whether there is nothing but what must be found."""
+    names = st.lists(st.sampled_from(sorted(STATEMENTS)), min_size=1, max_size=4)
+    blocks: list[Any] = []
+    for _ in range(draw(st.integers(1, 2))):
+        between = draw(st.lists(st.sampled_from(sorted(LOOP_FREE)), max_size=2))
+        inner = draw(st.none() | names)
+        blocks.append((between, draw(names), inner, draw(st.integers(5, 9))))
+    return blocks, draw(st.booleans())
+
+
+def run_planted(blocks: list[Any], x: Any, trips: int) -> Any:
+    c = [0.7 * x[0], 0.2 + x[1]]
+    v = [x[0], x[1], 0.0, 0.0, 1.0]
+    out: list[Any] = []
+    for between, names, inner, inner_trips in blocks:
+        for name in between:
+            LOOP_FREE[name](v, x, c)
+        outer = trips if inner else 8 * trips
+        for i in range(outer):
+            for name in names:
+                STATEMENTS[name](v, x, c, out, i, outer)
+            for j in range(inner_trips if inner else 0):
+                for name in inner:
+                    STATEMENTS[name](v, x, c, out, j, inner_trips)
+    return sum(v) + (tnp.sum(tnp.stack(out) ** 2) if out else 0.0)
+
+
+@given(planted())
+def test_planted_loops(program: tuple[list[Any], bool]) -> None:
+    """Value and gradient stay; the program is as long for twice the trips."""
+    blocks, exact = program
+    with x64():
+        x = rng(1).uniform(0.2, 1.0, 2 * 8 * 2 * 16 + 3)
+        lengths = []
+        for trips in (16, 32):
+            function = traced(lambda xp, x, trips=trips: run_planted(blocks, x, trips), x)
+            rolled = (roll_exact if exact else roll)(function)
+            ir.verify(rolled)
+            lengths.append((len(function.eqns), len(rolled.eqns)))
+            if trips == 16:
+                want = ir.evaluate(ir.transforms.value_and_grad(function, [True]), x)
+                got = ir.evaluate(ir.transforms.value_and_grad(rolled, [True]), x)
+                for a, b in zip(got, want, strict=True):
+                    assert_close(a, b, 1e-11)
+        (_, short), (unrolled, long) = lengths
+        assert long <= short + 8 or long < 0.2 * unrolled, (lengths, blocks)
