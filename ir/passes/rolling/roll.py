@@ -15,6 +15,7 @@ what the next round finds repeated.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Sequence
 
 from ir.core import Eqn, Function, Value
@@ -106,8 +107,7 @@ class _Round:
 
     Attributes:
       eqns: those that are no constants, with constants of equal value made one.
-      where: (position, which result) of the values that they make.
-      users: positions of the equations that use a value.
+      same: the constant that stands for an equal one.
     """
 
     def __init__(self, function: Function, *, exact: bool) -> None:
@@ -126,13 +126,29 @@ class _Round:
                     self.same[eqn.results[0]] = kept
             else:
                 self.eqns.append(self._canonical(eqn))
-        self.where = {v: (i, k) for i, eqn in enumerate(self.eqns) for k, v in enumerate(eqn.results)}
-        self.users: dict[Value, list[int]] = {}
+
+    @functools.cached_property
+    def where(self) -> dict[Value, tuple[int, int]]:
+        """(position, which result) of the values that the equations make."""
+        return {v: (i, k) for i, eqn in enumerate(self.eqns) for k, v in enumerate(eqn.results)}
+
+    @functools.cached_property
+    def last(self) -> dict[Value, int]:
+        """Positions of the last equations that use values; results of the function are used after all."""
+        found = {v: i for i, eqn in enumerate(self.eqns) for v in eqn.operands}
+        found.update(dict.fromkeys([self.same.get(v, v) for v in self.whole.results], len(self.eqns)))
+        return found
+
+    @functools.cached_property
+    def users(self) -> dict[Value, list[int]]:
+        """Positions of the equations that use values."""
+        found: dict[Value, list[int]] = {}
         for i, eqn in enumerate(self.eqns):
             for v in eqn.operands:
-                self.users.setdefault(v, []).append(i)
-        for v in function.results:
-            self.users.setdefault(v, []).append(len(self.eqns))
+                found.setdefault(v, []).append(i)
+        for v in self.whole.results:
+            found.setdefault(v, []).append(len(self.eqns))
+        return found
 
     def _canonical(self, eqn: Eqn) -> Eqn:
         if self.same.keys().isdisjoint(eqn.operands):
@@ -173,7 +189,7 @@ class _Round:
         return chosen.plans
 
     def _last_use(self, value: Value) -> int:
-        return max(self.users.get(value, (-1,)))
+        return self.last.get(value, -1)
 
     def _collected(self, value: Value) -> bool:
         """Whether it is only put beside others, reshaped or not."""
