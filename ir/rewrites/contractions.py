@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from ir.ops.contraction import dot_general, swapped
-from ir.ops.elementwise import neg
-from ir.ops.shape import transpose
+from ir.ops.elementwise import mul, neg
+from ir.ops.reduce import reduce_sum
+from ir.ops.shape import broadcast_in_dim, permute, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
 from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
 
@@ -132,6 +133,59 @@ def _exchanged(x, y, *, p, lc, rc, lb, rb, precision, preferred):
 
 
 TRANSPOSES = tuple(each for kinds in _KINDS for each in _of_transpose(*kinds))
+
+
+# Sums of products ---------------------------------------------------------------------------------
+
+
+def _outer(x, y, *, shape, p, q, axes, out):
+    """The product over axes that both operands have, if each is repeated along axes of its own."""
+    own_x, own_y = [d for d in p if d not in q], [d for d in q if d not in p]
+    if (
+        not own_x
+        or not own_y
+        or not set(axes) <= set(p) & set(q)
+        or set(p) | set(q) != set(range(len(shape)))
+    ):
+        return None
+    if any(v.type.shape[k] != shape[d] for v, dims in ((x, p), (y, q)) for k, d in enumerate(dims)):
+        return None  # an axis of size 1 was stretched
+    shared = [d for d in p if d in q and d not in axes]
+    dims = (
+        tuple([p.index(d) for d in axes]), tuple([q.index(d) for d in axes]),
+        tuple([p.index(d) for d in shared]), tuple([q.index(d) for d in shared]), "highest", None,
+    )  # fmt: skip
+    made = [*shared, *own_x, *own_y]
+    return permute(_dot(x, y, dims), tuple([made.index(d) for d in range(len(shape)) if d not in axes]))
+
+
+def _sum_of_products(on, changes, suffix):
+    @rule(
+        changes=changes,
+        on=on,
+        name=f"sum_of_products{suffix}",
+        single_use=True,
+        examples=[
+            at((4, 3), (5, 3), shape=(4, 5, 3), p=(0, 2), q=(1, 2), axes=(2,)),
+            at((3, 4), (5, 3), shape=(4, 3, 5), p=(1, 0), q=(2, 1), axes=(1,)),
+            at((2, 4, 3), (2, 3, 5), shape=(4, 2, 5, 3), p=(1, 0, 3), q=(1, 3, 2), axes=(3,)),
+            at((4, 2, 3), (2, 3, 5), shape=(4, 2, 3, 5), p=(0, 1, 2), q=(1, 2, 3), axes=(1, 2)),
+        ],
+        counterexamples=[
+            at((4, 3), (3,), shape=(4, 3), p=(0, 1), q=(1,), axes=(1,)),
+            at((4, 1), (5, 3), shape=(4, 5, 3), p=(0, 2), q=(1, 2), axes=(2,)),
+            at((4, 3), (5, 3), shape=(4, 5, 3), p=(0, 2), q=(1, 2), axes=(1,)),
+        ],
+    )
+    def of_products(x, y, *, shape, p, q, axes):
+        """sum_k x_ik y_jk is a product of matrices, which never holds all x_ik y_jk."""
+        left, right = broadcast_in_dim(x, shape=shape, dims=p), broadcast_in_dim(y, shape=shape, dims=q)
+        return reduce_sum(mul(left, right), axes=axes), _outer
+
+    return of_products
+
+
+SUMS = tuple(_sum_of_products(*kinds) for kinds in _KINDS)
 
 
 # Signs --------------------------------------------------------------------------------------------
