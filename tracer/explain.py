@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ir
 from ir import cost
+from ir.remarks import Remark, remarks
 from tracer.api.jit import jit
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ class Report:
       name: the function's name.
       stages: the traced program and what each pass left of it.
       seconds: time to trace and optimise.
+      remarks: what passes say about places of the program: loops that were found, and what became of them.
     """
 
     name: str
     stages: tuple[Stage, ...]
     seconds: float
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def function(self) -> ir.Function:
@@ -72,6 +75,8 @@ class Report:
 
         out = console or Console()
         out.print(self.table())
+        for each in self.remarks:
+            out.print(str(each), markup=False, highlight=False)
         out.print(str(self.function), markup=False, highlight=False)
 
     def __str__(self) -> str:
@@ -90,7 +95,8 @@ def explain(f: Callable[..., Any]) -> Callable[..., Report]:
     def report(*args: Any, **kwargs: Any) -> Report:
         stages_of = f.stages if hasattr(f, "stages") else jit(f).stages
         begin = time.perf_counter()
-        stages = stages_of(*args, **kwargs)
+        with remarks() as found:
+            stages = stages_of(*args, **kwargs)
         seconds = time.perf_counter() - begin
         return Report(
             getattr(f, "__name__", "function"),
@@ -107,6 +113,7 @@ def explain(f: Callable[..., Any]) -> Callable[..., Report]:
                 ]
             ),
             seconds,
+            tuple(dict.fromkeys(found)),
         )
 
     return report

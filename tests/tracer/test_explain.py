@@ -63,3 +63,28 @@ def test_passes_given_to_jit_are_those_explained() -> None:
 
     report = tr.explain(tr.jit(loss, passes=[nothing]))(V)
     assert [s.name for s in report.stages] == ["trace", "nothing"]
+
+
+def test_remarks_say_what_became_of_loops() -> None:
+    def total(x: Any) -> Any:
+        out = 0.0
+        for i in range(x.shape[0]):
+            out = out + tnp.sin(x[i])
+        return out
+
+    report = tr.explain(tr.jit(tr.grad(total)))(array(40))
+    (remark,) = report.remarks
+    assert "40 iterations of 4 equations became reduce_sum, 3 for all iterations at once" in remark.text
+    assert remark.source.file == __file__
+    assert remark.text in str(report)
+    assert not tr.explain(tr.jit(tr.grad(total), opt=0))(array(40)).remarks
+
+    def layers(weights: Any, x: Any) -> Any:
+        for w in weights:
+            x = tnp.tanh(x @ w)
+        return x.sum()
+
+    weights = [array(40, 40)] * 150
+    found = tr.explain(tr.jit(tr.grad(layers)))(weights, array(40)).remarks
+    assert found
+    assert all("stay as they are: each has its own f32[40,40]" in remark.text for remark in found)

@@ -90,6 +90,11 @@ class Loop:
     trips: int
     nodes: tuple[Node, ...]
 
+    @property
+    def size(self) -> str:
+        """How large it is, in words."""
+        return f"{self.trips} iterations of {len(self.nodes)} equations"
+
 
 def loops(
     eqns: Sequence[Eqn], where: dict[Value, tuple[int, int]], stretch: Stretch, least: int

@@ -25,6 +25,7 @@ from ir.ops.elementwise import add, and_, max, min, mul, or_, sub
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, reshape, rev, slice, transpose
 from ir.passes.rolling.iterations import Before, Each, Inside, Loop
+from ir.source import Source
 
 # Bodies that work on arrays of so many elements gain little from computing all iterations together,
 _LARGE = 1 << 10
@@ -69,6 +70,23 @@ class Plan:
     folds: list[Fold] = field(default_factory=list)
     scanned: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
+
+    @property
+    def source(self) -> Source:
+        """Where the user's loop is."""
+        return self.loop.nodes[0].eqn.source
+
+    @property
+    def summary(self) -> str:
+        """What it becomes, in words."""
+        parts = [fold.reduction.name for fold in self.folds]
+        if self.scanned:
+            parts.append(f"a scan of {len(self.scanned)}")
+        if together := len(self.loop.nodes) - len(self.fixed) - len(self.folded) - len(self.scanned):
+            parts.append(f"{together} for all iterations at once")
+        if self.fixed:
+            parts.append(f"{len(self.fixed)} before the loop")
+        return ", ".join(parts)
 
     @property
     def folded(self) -> set[int]:

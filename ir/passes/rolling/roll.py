@@ -29,6 +29,7 @@ from ir.passes.rolling.plan import Plan, planned
 from ir.passes.rolling.sequence import Stretch, periods, stretches, tokens
 from ir.passes.rolling.stacking import Stacker
 from ir.passes.rolling.write import Unprofitable, Writer
+from ir.remarks import remark
 
 # Loops nested deeper than this are not all found.
 _ROUNDS = 8
@@ -239,7 +240,9 @@ class _Round:
                         Writer(plan, env, stacker, builder).write()
                         position = loop.stop
                         changed = True
-                    except Unprofitable:
+                        remark("roll", plan.source, f"{plan.loop.size} became {plan.summary}")
+                    except Unprofitable as reason:
+                        remark("roll", plan.source, f"{plan.loop.size} stay as they are: {reason}")
                         del builder.eqns[mark:]
                         builder.source = None
                         for eqn in self.eqns[loop.start : loop.stop]:

@@ -85,7 +85,7 @@ class Writer:
         if found is None:
             made = self.stacker.stacked([self._outer(v) for v in values])
             if made is None:
-                raise Unprofitable
+                raise Unprofitable(f"each has its own {values[0].type}, and all would have to be copied")
             found = self.tables[values] = made
         return found
 
