@@ -30,8 +30,9 @@ from ir.types import i32
 
 # Overlapping slices that are so long are gathered; shorter ones are put together from their elements.
 _SHORT = 16
-# Larger arrays than these, in elements, are not copied to stand side by side.
+# Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them.
 _COPIED = 1 << 10
+_FEWEST_COPIED = 16
 
 
 class Stacker:
@@ -54,7 +55,8 @@ class Stacker:
             found = self._alike(values, eqns)
             if found is not None:
                 return found
-        if first.type.dtype.kind == "key" or math.prod(first.type.shape) > _COPIED:
+        few = len(values) < _FEWEST_COPIED and first.type.rank > 0
+        if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > _COPIED:
             return None
         return concatenate(*[expand_dims(v, (0,)) for v in values], axis=0)  # type: ignore[no-any-return]
 
