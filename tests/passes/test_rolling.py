@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 import ir
 import tracer as tr
 import tracer.numpy as tnp
+from ir.op import build
+from ir.ops import elementwise as ops
+from ir.ops import shape
 from ir.passes.pipeline import optimize
 from ir.passes.rolling import roll, roll_exact
+from ir.types import TensorType, f64
 from tests.tracer.helpers import assert_close, x64
 
 Program = Callable[[Any, Any], Any]
@@ -318,3 +322,62 @@ def test_planted_loops(program: tuple[list[Any], bool]) -> None:
                     assert_close(a, b, 1e-11)
         (_, short), (unrolled, long) = lengths
         assert long <= short + 8 or long < 0.2 * unrolled, (lengths, blocks)
+
+
+# Equations that repeat, with whatever operands -----------------------------------------------------------
+
+
+def repeated(seed: int) -> ir.Function:
+    """Blocks of equations that repeat; most operands follow a pattern, some do not."""
+    g = np.random.default_rng(seed)
+    unary, binary = (ops.sin, ops.cos, ops.tanh, ops.neg), (ops.add, ops.sub, ops.mul, ops.max)
+    scalar = TensorType((), f64)
+    noise = g.choice([0.0, 0.0, 0.003, 0.03])
+
+    def program(x: Any, a: Any, b: Any) -> Any:
+        values = [a, b]
+
+        def element(start: int) -> Any:
+            return shape.reshape(shape.slice(x, starts=(start,), limits=(start + 1,), strides=(1,)), shape=())
+
+        for _ in range(int(g.integers(1, 4))):
+            block = []
+            for _ in range(int(g.integers(1, 6))):
+                kind = g.choice(["unary", "binary", "binary", "element"])
+                back = [int(n) for n in g.integers(1, 9, 2)]
+                fixed = [bool(n) for n in g.random(2) < 0.2]
+                block.append(
+                    (kind, g.integers(4), back, fixed, int(g.integers(0, 5)), int(g.integers(-2, 4)))
+                )
+            held = list(values)
+            for trip in range(int(g.integers(3, 40))):
+                for kind, which, back, fixed, start, step in block:
+                    chosen = [
+                        held[n % len(held)] if is_fixed else values[max(-n, -len(values))]
+                        for n, is_fixed in zip(back, fixed, strict=True)
+                    ]
+                    if g.random() < noise:
+                        chosen[0] = values[int(g.integers(len(values)))]
+                    if kind == "unary":
+                        values.append(unary[which](chosen[0]))
+                    elif kind == "binary":
+                        values.append(binary[which](*chosen))
+                    else:
+                        values.append(element((start + step * trip) % 60 if step < 3 else (trip * trip) % 60))
+                    if len(values) % 3 == 0 and kind != "element":  # keeps numbers small
+                        values[-1] = ops.tanh(values[-1])
+        return [values[int(i)] for i in g.integers(0, len(values), 3)] + values[-2:]
+
+    return build([TensorType((60,), f64), scalar, scalar], program)
+
+
+@given(st.integers(0, 10**9))
+def test_whatever_repeats_keeps_its_meaning(seed: int) -> None:
+    function = repeated(seed)
+    x = rng(seed % 97).uniform(-1, 1, 60)
+    want = ir.evaluate(function, x, 0.3, -0.7)
+    for each in (roll, roll_exact):
+        rolled = each(function)
+        ir.verify(rolled)
+        for a, b in zip(ir.evaluate(rolled, x, 0.3, -0.7), want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * max(1.0, float(np.max(np.abs(b)))))

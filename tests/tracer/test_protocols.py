@@ -39,7 +39,8 @@ CALLS: dict[str, Any] = {
     "reshape": lambda x: (np.reshape(x, (3, 2)), np.transpose(x), np.ravel(x), np.expand_dims(x, 0)),
     "likes": lambda x: (np.zeros_like(x, subok=False), np.full_like(x, 2.0, order="K"), np.ones_like(x)),
     "broadcast": lambda x: (np.broadcast_to(x, (4, 2, 3)), np.broadcast_arrays(x, V)),
-    "split": lambda x: (np.split(x, 3, axis=1), np.array_split(x, 2), np.unstack(x)),
+    "split": lambda x: (np.split(x, 3, axis=1), np.array_split(x, 2)),
+    **({"unstack": np.unstack} if hasattr(np, "unstack") else {}),  # new in NumPy 2.1
     "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
     "products": lambda x: (
         np.dot(x, x.T),

@@ -205,7 +205,13 @@ unravel_index = borrowed(jnp.unravel_index)
 
 # What asks for shapes and types: static, inside a trace, too ---------------------------------------------
 
-can_cast = answered(jnp.can_cast)
+
+@answered
+def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
+    """Whether an array, or an array of a dtype, can be converted to a dtype; as `numpy.can_cast`."""
+    return bool(jnp.can_cast(from_, to, casting))  # type: ignore[arg-type]
+
+
 einsum_path = answered(jnp.einsum_path)
 iscomplexobj = answered(jnp.iscomplexobj)
 isrealobj = answered(jnp.isrealobj)

@@ -62,10 +62,12 @@ class Fold:
 class Plan:
     """Attributes:
     outside: for each result of each node that is used after the loop, the iterations whose are.
+    order: of the nodes, what is used before those that use it, in the same iteration or a later one.
     """
 
     loop: Loop
     outside: dict[tuple[int, int], list[int]]
+    order: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     folds: list[Fold] = field(default_factory=list)
     scanned: set[int] = field(default_factory=set)
@@ -113,8 +115,11 @@ def planned(
     plan.fixed = _fixed(loop)
     users = _users(loop)
     plan.scanned = {j for j in range(len(loop.nodes)) if j not in plan.fixed and _one_by_one(loop, j)}
-    groups = [g for g in _cycles(users) if len(g) > 1 or g[0] in users[g[0]]]
-    for group in groups:
+    components = _cycles(users)
+    plan.order = [j for group in reversed(components) for j in group]
+    for group in components:
+        if len(group) == 1 and group[0] not in users[group[0]]:
+            continue
         fold = _fold(loop, group, users, outside, exact=exact)
         if fold is None:
             plan.scanned.update(group)
@@ -176,7 +181,7 @@ def _reachable(users: Sequence[set[int]], begin: set[int]) -> set[int]:
 
 
 def _cycles(users: Sequence[set[int]]) -> list[list[int]]:
-    """Strongly connected components (Tarjan 1972), without recursion."""
+    """Strongly connected components (Tarjan 1972), users before what they use, without recursion."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}
     held: list[int] = []

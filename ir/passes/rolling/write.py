@@ -54,13 +54,14 @@ class Writer:
         """Write it, and give `env` what is used of it afterwards."""
         plan = self.plan
         skipped = plan.scanned | plan.folded
-        for j in range(len(self.loop.nodes)):
+        for j in plan.order:
             if j not in skipped and j not in plan.late:
                 self._together(j)
         if plan.scanned:
             self._scan()
-        for j in sorted(plan.late):
-            self._together(j)
+        for j in plan.order:
+            if j in plan.late:
+                self._together(j)
         for fold in plan.folds:
             self._fold(fold)
         for (j, k), rows in plan.outside.items():
