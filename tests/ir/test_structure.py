@@ -16,7 +16,8 @@ import ir
 from ir import cost, structure
 from ir.ops.calls import call, checkpoint
 from ir.ops.elementwise import add, sin
-from ir.passes.pipeline import optimize, simplify_inner
+from ir.passes.pipeline import DEFAULT, optimize, simplify_inner
+from ir.passes.rolling import roll
 from lowering.emit import emit
 
 SCALAR = ir.TensorType((), ir.dtype_named("f32"))
@@ -142,7 +143,8 @@ def test_nothing_recurses_over_nested_functions(op: str) -> None:
     assert cost.flops(deep) >= DEPTH
     assert cost.summary(deep).equations == 2 * DEPTH + 1
     assert simplify_inner(deep) == deep
-    passed = optimize(deep)
+    assert len(optimize(deep).eqns) < DEPTH or op == "checkpoint"  # the sum is a loop
+    passed = optimize(deep, [each for each in DEFAULT if each is not roll])
     ir.verify(passed)
     if op == "call":
         assert [eqn.op for eqn in passed.eqns] == [sin, *[add] * DEPTH]

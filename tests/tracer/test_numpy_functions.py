@@ -68,10 +68,16 @@ def compare_types(name: str, operands: Any) -> list[str]:
         ):
             continue  # the IR orders real numbers only
         got, want = described(ours, *args), described(theirs, *args)
+        if name in STRONG and "error" not in (got, want):
+            got, want = [[each[:2] for each in side] for side in (got, want)]
         if got != want:
             shown = ", ".join(f"{getattr(a, 'dtype', type(a).__name__)}" for a in args)
             wrong.append(f"{name}({shown}): got {got}, expected {want}")
     return wrong
+
+
+# Their results are weakly typed as those of other operators since JAX 0.10.1.
+STRONG = () if jnp.floor_divide(jnp.ones(2, bool), 1.0).weak_type else ("floor_divide", "divmod")
 
 
 def struct(dtype: str) -> jax.ShapeDtypeStruct:
