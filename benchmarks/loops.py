@@ -35,6 +35,8 @@ SCALES = (1, 2, 4)
 CLOSE = 1.15
 # Where the first call took longer than this, in seconds, larger sizes are left out.
 _PATIENCE = 5.0
+# Columns of the terminal that the table needs to be read.
+_WIDTH = 170
 
 
 class Disagreement(Exception):
@@ -114,9 +116,7 @@ class Report:
                 line = f"First call at {_times(scale)} against n: {statistics.geometric_mean(growth.values()):.2f}"
                 yield f"{line} times as long (geometric mean of {len(growth)}), at most {growth[worst]:.1f} ({worst})."
         grown = [n for n in PROGRAMS if (s := self.sizes(n)) and s[-1].equations > s[0].equations]
-        yield f"Programs whose equations grow with n: {len(grown)}" + (
-            f" ({', '.join(grown)})." if grown else "."
-        )
+        yield f"Programs whose equations grow with n: {', '.join(grown) or 'none'}."
         most = max((len(self.sizes(name)) for name in PROGRAMS), default=0)
         if short := [name for name in PROGRAMS if 0 < len(self.sizes(name)) < most]:
             yield f"Larger sizes left out after {_PATIENCE:.0f} s for a first call: {', '.join(short)}."
@@ -249,14 +249,15 @@ def _micro(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1e6:,.0f} us"
 
 
-def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: Sequence[str]) -> str:
+def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: Sequence[str], torch: Any) -> str:
+    versions = f"JAX {jax.__version__}" + (f", PyTorch {torch.__version__}" if torch else "")
     lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows]
     return "\n".join([
         "# Plain Python loops",
         "",
         "Value and gradient in float32 by tracer, beside an expert's JAX, by `python -m benchmarks loops`.",
         "Operations are those of the loop as it is traced, equations those of the whole after the passes.",
-        f"JAX {jax.__version__}, {jax.devices()[0].device_kind}.",
+        f"{versions}, {jax.devices()[0].device_kind}.",
         "",
         *[f"- {line}" for line in summary],
         "",
@@ -280,12 +281,12 @@ def main(*, quick: bool = False, jax_cap: float | None = None) -> None:
         table.add_column(head, justify="left" if head == "program" else "right")
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = Console(width=max(Console().width, _WIDTH))
     console.print(table)
     for line in report.summary():
         console.print(line, highlight=False)
     if not quick:
-        RESULTS.write_text(_markdown([*shown], rows, report.summary()))
+        RESULTS.write_text(_markdown([*shown], rows, report.summary(), torch))
     if report.errors:
         raise SystemExit(1)
 

@@ -32,7 +32,7 @@ _LARGE = 1 << 10
 # and not where all iterations together are larger than this, in elements.
 _TOGETHER = 1 << 22
 # Fewer equations than these, unrolled, are not worth a loop.
-_FEWEST_IN_TURN = 256
+_FEWEST_IN_TURN = 64
 _FEWEST_TOGETHER = 24
 
 _REDUCTIONS: dict[Op, Op] = {

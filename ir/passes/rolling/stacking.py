@@ -55,6 +55,8 @@ class Stacker:
             found = self._alike(values, eqns)
             if found is not None:
                 return found
+        if None in makers:
+            return None  # arrays of the caller's own, each of which would have its own slice of the gradient
         few = len(values) < _FEWEST_COPIED and first.type.rank > 0
         if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > _COPIED:
             return None

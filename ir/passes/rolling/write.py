@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ir.core import Eqn, Function, Value
+from ir.core import Eqn, Function, Value, attr_key
 from ir.op import Builder, building
+from ir.ops.calls import optimization_barrier
 from ir.ops.carries import results_of
 from ir.ops.elementwise import add, sub
 from ir.ops.families import materialize
@@ -49,6 +50,7 @@ class Writer:
         self.shifted: dict[Before, Value] = {}
         self.tables: dict[tuple[Value, ...], Value] = {}
         self.finals: dict[tuple[int, int], Value] = {}
+        self.made: dict[object, tuple[tuple[Value, ...], tuple[bool, ...]]] = {}
 
     def write(self) -> None:
         """Write it, and give `env` what is used of it afterwards."""
@@ -69,7 +71,8 @@ class Writer:
                 self.env[self.loop.nodes[j].eqns[row].results[k]] = self._element(j, k, row)
 
     def _element(self, j: int, k: int, row: int) -> Value:
-        if (j, k) in self.finals and row == self.loop.trips - 1:
+        # Elements of one array are put together again more easily than the last one beside the others.
+        if (j, k) not in self.known and row == self.loop.trips - 1:
             return self.finals[j, k]
         value, batched = self.known[j, k]
         if not batched:
@@ -115,11 +118,17 @@ class Writer:
         else:
             operands = [self._operand(o) for o in node.origins]
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
-            if any(flags):
+            # What a body computes twice is one operand of a scan.
+            key = (node.eqn.op, ins, tuple([attr_key(a) for a in node.eqn.attrs.values()]))
+            if key in self.made:
+                outs, out_flags = self.made[key]
+            elif any(flags):
                 outs, out_flags = apply_rule(node.eqn, ins, flags, self.loop.trips)
             else:
                 outs = self.builder.copy(node.eqn, ins)
                 out_flags = (False,) * len(outs)
+            if node.eqn.op is not optimization_barrier:
+                self.made[key] = outs, out_flags
             for k, (out, flag) in enumerate(zip(outs, out_flags, strict=True)):
                 self.known[j, k] = out, flag
         self.builder.source = None
@@ -183,6 +192,7 @@ class _Scan:
     Attributes:
       consts, xs: operands of the scan, by the params of its body that stand for them.
       states: params that hold a result of earlier iterations, the latest first.
+      held: which of `states` have an operand that was made before.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -191,11 +201,13 @@ class _Scan:
         self.consts: dict[Value, Value] = {}
         self.xs: dict[Value, Value] = {}
         self.states: dict[Before, list[Value]] = {}
+        self.held: dict[Before, Before] = {}
         self.inside: dict[tuple[int, int], Value] = {}
         self.indices: dict[bytes, Value] = {}
 
     def write(self) -> None:
         scanned = sorted(self.plan.scanned)
+        self._hold(scanned)
         for j in scanned:
             self._node(j)
         wanted = self._wanted()
@@ -239,6 +251,25 @@ class _Scan:
         for key, out in zip(stacked, outs[position:], strict=True):
             self.writer.known[key] = out, True
 
+    def _hold(self, scanned: Sequence[int]) -> None:
+        """Find what has to be carried: of results that are used several times later, as far back as any use is."""
+        befores = {
+            o: None
+            for j in scanned
+            for o in self.loop.nodes[j].origins
+            if isinstance(o, Before) and o.node in self.plan.scanned
+        }
+        for origin in sorted(befores, key=lambda o: -o.trips):
+            for other in self.states:
+                same = (other.node, other.result) == (origin.node, origin.result)
+                if same and other.first[-origin.trips :] == origin.first:
+                    self.held[origin] = other
+                    break
+            else:
+                type_ = origin.first[0].type
+                self.states[origin] = [Value(type_) for _ in range(origin.trips)]
+                self.held[origin] = origin
+
     def _wanted(self) -> dict[tuple[int, int], bool]:
         """What is used of the scan, and whether in the last iteration only."""
         wanted: dict[tuple[int, int], bool] = {}
@@ -268,10 +299,7 @@ class _Scan:
         if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
             if isinstance(origin, Inside):
                 return self.inside[origin.node, origin.result]
-            if origin not in self.states:
-                type_ = origin.first[0].type
-                self.states[origin] = [Value(type_) for _ in range(origin.trips)]
-            return self.states[origin][-1]
+            return self.states[self.held[origin]][origin.trips - 1]
         value, batched = self.writer._operand(origin)
         return self._x(value) if batched else self._const(value)
 
