@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer as tr
@@ -23,6 +23,8 @@ import tracer.numpy as tnp
 from tests.tracer.helpers import assert_close, x64
 
 SIZE = 3
+# Each example compiles programs of its own.
+few = settings(max_examples=settings.default.max_examples // 3)
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def loss(world: Structured, program: tuple[Node, ...]) -> Callable[[Any, Any], A
     return lambda v, c: world.xp.sum(world.run(program, v, c) ** 2)
 
 
+@few
 @given(nests(3), vectors, vectors)
 def test_first_derivatives(program: tuple[Node, ...], v: Any, c: Any) -> None:
     with x64():
@@ -179,6 +182,7 @@ def test_first_derivatives(program: tuple[Node, ...], v: Any, c: Any) -> None:
         assert_close(push, jnp.vdot(want[1][0], c) + jnp.vdot(want[1][1], v), 1e-9)
 
 
+@few
 @given(nests(2), vectors, vectors)
 def test_second_derivatives_and_examples_of_a_batch(program: tuple[Node, ...], v: Any, c: Any) -> None:
     with x64():
