@@ -37,7 +37,7 @@ class Before:
     """Made some iterations earlier.
 
     Attributes:
-    first: the operand in the first `trips` iterations.
+      first: the operand in the first `trips` iterations.
     """
 
     node: int

@@ -49,20 +49,24 @@ class Fold:
     Attributes:
       nodes: in the order in which they do.
       carried: the operand position of the running value in each of them.
+      last: the one whose result the next iteration takes.
       reduction: of all terms.
     """
 
     nodes: tuple[int, ...]
     carried: tuple[int, ...]
+    last: int
     first: Value
     reduction: Op
 
 
 @dataclass(slots=True)
 class Plan:
-    """Attributes:
-    outside: for each result of each node that is used after the loop, the iterations whose are.
-    order: of the nodes, what is used before those that use it, in the same iteration or a later one.
+    """Which equations of a body become what.
+
+    Attributes:
+      outside: for each result of each node that is used after the loop, the iterations whose are.
+      order: of the nodes, what is used before those that use it, in the same iteration or a later one.
     """
 
     loop: Loop
@@ -251,7 +255,7 @@ def _fold(
     for j in group:
         if (rows := outside.get((j, 0))) and (j != last or rows != [loop.trips - 1]):
             return None
-    return Fold(tuple(group), tuple(carried), begins[0].first[0], _REDUCTIONS[first_op])
+    return Fold(tuple(group), tuple(carried), last, begins[0].first[0], _REDUCTIONS[first_op])
 
 
 def _too_large(loop: Loop, moving: set[int]) -> bool:

@@ -45,7 +45,7 @@ def tokens(eqns: Sequence[Eqn]) -> Tokens:
     return out
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """`length` tokens from `start`, each equal to the one a period before: `repeats` whole periods, and a rest."""
 

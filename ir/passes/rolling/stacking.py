@@ -36,8 +36,10 @@ _FEWEST_COPIED = 16
 
 
 class Stacker:
-    """Attributes:
-    made_by: equations of the program so far, by their results.
+    """Puts values side by side.
+
+    Attributes:
+      made_by: equations of the program so far, by their results.
     """
 
     def __init__(self, made_by: Mapping[Value, Eqn]) -> None:
@@ -96,7 +98,7 @@ def slices(
     x: Value, starts: npt.NDArray[np.int64], sizes: tuple[int, ...], strides: tuple[int, ...]
 ) -> Value:
     """`x[start : start + size*stride : stride]` for every start, along a new leading axis."""
-    moving = [axis for axis in range(starts.shape[1]) if np.any(starts[:, axis] != starts[0, axis])]
+    moving = tuple([axis for axis in range(starts.shape[1]) if np.any(starts[:, axis] != starts[0, axis])])
     steps = np.diff(starts, axis=0)
     if len(moving) == 1 and np.all(steps == steps[0]):
         axis = moving[0]
@@ -108,7 +110,7 @@ def slices(
             ]
             whole = rows[0] if size == 1 else concatenate(*rows, axis=axis + 1)
             return whole
-    return _gathered(x, starts, sizes, strides)
+    return _gathered(x, starts, sizes, strides, moving)
 
 
 def _counted(
@@ -134,12 +136,12 @@ def _counted(
 
 
 def _gathered(
-    x: Value, starts: npt.NDArray[np.int64], sizes: tuple[int, ...], strides: tuple[int, ...]
-) -> Value:
+    x: Value, starts: npt.NDArray[np.int64], sizes: tuple[int, ...], strides: tuple[int, ...],
+    moving: tuple[int, ...],
+) -> Value:  # fmt: skip
     """By an index for each slice, along the axes where they differ."""
     rank = len(sizes)
-    moving = tuple([axis for axis in range(rank) if np.any(starts[:, axis] != starts[0, axis])])
-    length = [(n - 1) * s + 1 if n else 0 for n, s in zip(sizes, strides, strict=True)]
+    length = spans(sizes, strides)
     begin = [0 if axis in moving else int(starts[0, axis]) for axis in range(rank)]
     end = [x.type.shape[d] if d in moving else begin[d] + length[d] for d in range(rank)]
     if (begin, end) != ([0] * rank, list(x.type.shape)):
@@ -149,24 +151,33 @@ def _gathered(
     order = [tuple(row) for row in rows.tolist()]
     out = gather(
         x,
-        constant(value=Dense(rows.astype(np.int32), i32), shape=rows.shape),
+        index_table(rows),
         offset_dims=tuple(range(1, 1 + rank - len(single))),
         collapsed_slice_dims=single,
         start_index_map=moving,
-        slice_sizes=tuple(length),
+        slice_sizes=length,
         mode="promise_in_bounds",
         indices_are_sorted=order == sorted(order),
         unique_indices=len(set(order)) == len(order),
     )
-    out = expand_dims(out, [1 + axis for axis in single])
-    if any(s > 1 for s in strides):
-        out = slice_op(out, starts=(0,) * (rank + 1), limits=out.type.shape, strides=(1, *strides))
-    return out  # type: ignore[no-any-return]
+    return strided(expand_dims(out, [1 + axis for axis in single]), (1, *strides))
 
 
-def index_table(column: npt.NDArray[np.int64]) -> Value:
+def spans(sizes: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """From the first to the last element of a slice, along each axis."""
+    return tuple([(n - 1) * s + 1 if n else 0 for n, s in zip(sizes, strides, strict=True)])
+
+
+def strided(x: Value, strides: tuple[int, ...]) -> Value:
+    """Every n-th element along each axis; `x` where that is every one."""
+    if all(s == 1 for s in strides):
+        return x
+    return slice_op(x, starts=(0,) * x.type.rank, limits=x.type.shape, strides=strides)  # type: ignore[no-any-return]
+
+
+def index_table(indices: npt.NDArray[np.int64]) -> Value:
     """Indices as a constant."""
-    return constant(value=Dense(column.astype(np.int32), i32), shape=column.shape)  # type: ignore[no-any-return]
+    return constant(value=Dense(indices.astype(np.int32), i32), shape=indices.shape)  # type: ignore[no-any-return]
 
 
-__all__ = ["Stacker", "index_table", "slices"]
+__all__ = ["Stacker", "index_table", "slices", "spans", "strided"]

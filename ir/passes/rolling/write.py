@@ -22,10 +22,9 @@ from ir.ops.shape import (
     slice_axis,
     zeros,
 )
-from ir.ops.shape import slice as slice_op
 from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
 from ir.passes.rolling.plan import Fold, Plan
-from ir.passes.rolling.stacking import Stacker, index_table, slices
+from ir.passes.rolling.stacking import Stacker, index_table, slices, spans, strided
 from ir.transforms.batch import apply_rule
 from ir.types import TensorType, i32
 
@@ -60,7 +59,7 @@ class Writer:
             if j not in skipped and j not in plan.late:
                 self._together(j)
         if plan.scanned:
-            self._scan()
+            _Scan(self).write()
         for j in plan.order:
             if j in plan.late:
                 self._together(j)
@@ -143,14 +142,13 @@ class Writer:
         of = Value(node.eqn.operands[0].type)
         eqn = _dynamic(node, of, plain)
         (out,), _ = apply_rule(eqn, (x, *index), (True,) * (1 + len(index)), self.loop.trips)
-        return _strided(out, (1, *strides))
+        return strided(out, (1, *strides))
 
     # Reductions -----------------------------------------------------------------------------------------
 
     def _fold(self, fold: Fold) -> None:
         nodes = [self.loop.nodes[j] for j in fold.nodes]
-        last = next(j for j in fold.nodes if self._closes(fold, j))
-        self.builder.source = self.loop.nodes[last].eqn.source
+        self.builder.source = self.loop.nodes[fold.last].eqn.source
         combine = nodes[0].eqn.op if nodes[0].eqn.op is not sub else add
         total: Value | None = None
         minus: Value | None = None
@@ -170,20 +168,8 @@ class Writer:
         else:
             assert total is not None
             out = combine(start, fold.reduction(total, axes=axes))
-        self.finals[last, 0] = out
+        self.finals[fold.last, 0] = out
         self.builder.source = None
-
-    def _closes(self, fold: Fold, j: int) -> bool:
-        return any(
-            isinstance(o, Before) and o.node == j and o.trips == 1
-            for i, k in zip(fold.nodes, fold.carried, strict=True)
-            for o in (self.loop.nodes[i].origins[k],)
-        )
-
-    # Iterations in turn ----------------------------------------------------------------------------------
-
-    def _scan(self) -> None:
-        _Scan(self).write()
 
 
 class _Scan:
@@ -211,15 +197,13 @@ class _Scan:
         for j in scanned:
             self._node(j)
         wanted = self._wanted()
-        lasts = {key: self.inside[key] for key, only_last in wanted.items() if only_last}
         stacked = [key for key, only_last in wanted.items() if not only_last]
-        carried = [(b, params) for b, params in self.states.items()]
-        held = {(b.node, b.result): i for i, (b, _) in enumerate(carried)}
-        extra = [key for key in lasts if key not in held]
+        carried = self.carried
+        extra = [key for key, only_last in wanted.items() if only_last and key not in carried]
         params: list[Value] = []
         starts: list[Value] = []
         news: list[Value] = []
-        for before, states in carried:
+        for before, states in self.states.items():
             params += states
             starts += [self.writer._outer(v) for v in reversed(before.first)]
             news += [self.inside[before.node, before.result], *states[:-1]]
@@ -242,7 +226,7 @@ class _Scan:
         )  # fmt: skip
         self.writer.builder.source = None
         position = 0
-        for before, states in carried:
+        for before, states in self.states.items():
             self.writer.finals.setdefault((before.node, before.result), outs[position])
             position += len(states)
         for key in extra:
@@ -270,16 +254,20 @@ class _Scan:
                 self.states[origin] = [Value(type_) for _ in range(origin.trips)]
                 self.held[origin] = origin
 
+    @property
+    def carried(self) -> set[tuple[int, int]]:
+        """Results that the next iteration takes."""
+        return {(b.node, b.result) for b in self.states}
+
     def _wanted(self) -> dict[tuple[int, int], bool]:
         """What is used of the scan, and whether in the last iteration only."""
         wanted: dict[tuple[int, int], bool] = {}
-        last = [self.loop.trips - 1]
+        last, carried = [self.loop.trips - 1], self.carried
         for (j, k), rows in self.plan.outside.items():
             if j in self.plan.scanned:
-                only = rows == last and self.inside[j, k].type.dtype.kind != "key"
-                wanted[j, k] = only or (
-                    rows == last and any((b.node, b.result) == (j, k) for b in self.states)
-                )
+                # A carry of its own begins with zeros, which keys have not.
+                carries = (j, k) in carried or self.inside[j, k].type.dtype.kind != "key"
+                wanted[j, k] = rows == last and carries
         for j in (*self.plan.late, *self.plan.folded):
             for origin in self.loop.nodes[j].origins:
                 if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
@@ -335,22 +323,16 @@ class _Scan:
         eqn = _dynamic(node, x, index)
         self.body.append(eqn)
         with building(self.body):
-            return _strided(eqn.results[0], node.eqn.attrs["strides"])
+            return strided(eqn.results[0], node.eqn.attrs["strides"])
 
 
 def _dynamic(node: Node, x: Value, index: Sequence[Value]) -> Eqn:
     """The slice with starts that are values."""
     sizes, strides = node.eqn.results[0].type.shape, node.eqn.attrs["strides"]
-    whole = tuple([(n - 1) * s + 1 if n else 0 for n, s in zip(sizes, strides, strict=True)])
+    whole = spans(sizes, strides)
     return Eqn(
         dynamic_slice, (x, *index), {"sizes": whole}, (Value(x.type.with_shape(whole)),), node.eqn.source
     )
-
-
-def _strided(x: Value, strides: tuple[int, ...]) -> Value:
-    if all(s == 1 for s in strides):
-        return x
-    return slice_op(x, starts=(0,) * x.type.rank, limits=x.type.shape, strides=strides)  # type: ignore[no-any-return]
 
 
 __all__ = ["Unprofitable", "Writer"]
