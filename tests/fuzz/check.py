@@ -15,7 +15,7 @@ import ir
 import tracer
 from tests.fuzz.program import Program
 from tests.fuzz.rounding import moved
-from tests.fuzz.spaces import JAX, TRACER, Space
+from tests.fuzz.spaces import JAX, JAX_BY_EXAMPLES, TRACER, Space
 
 CHECKS = ("value", "grad", "jvp", "hvp", "vmap_grad")
 
@@ -211,14 +211,14 @@ def agree(
 
 
 def by_single_ops(harness: Harness) -> list[tuple[str, Any]] | None:
-    """What JAX computes one op at a time; `None` where that is not finite.
+    """What JAX computes one op and one example at a time; `None` where that is not finite.
 
     In one program XLA may compute a value twice with roundings that differ, so that an element of an
     array is not found where it is compared with their maximum: JAX's gradient is zero then, and wrong.
     A derivative that exists only after rounding is none to compare with.
     """
     with jax.disable_jit():
-        out = leaves(harness.everything(JAX)(*map(jax.numpy.asarray, harness.given)))
+        out = leaves(harness.everything(JAX_BY_EXAMPLES)(*map(jax.numpy.asarray, harness.given)))
     return out if all(np.isfinite(x).all() for _, x in out) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +46,25 @@ JAX = Space(
     jnp,
     jax.nn,
 )
+
+
+def _vmap_by_examples(f: Any, in_axes: Any, out_axes: int = 0) -> Any:
+    """`jax.vmap` by its definition: the function of each example, and their results stacked."""
+
+    def mapped(*xs: Any) -> Any:
+        pairs = list(zip(xs, in_axes, strict=True))
+        count = next(x.shape[axis] for x, axis in pairs if axis is not None)
+        examples = [
+            f(*[x if axis is None else jnp.take(x, k, axis) for x, axis in pairs]) for k in range(count)
+        ]
+        return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves, out_axes), *examples)
+
+    return mapped
+
+
+# `jax.vmap` of a `custom_vjp` whose result does not depend on the mapped arguments sums the cotangents
+# of the examples before the rule sees them, which is wrong for arguments that are mapped.
+JAX_BY_EXAMPLES = replace(JAX, tr=SimpleNamespace(**{**vars(JAX.tr), "vmap": _vmap_by_examples}))
 TRACER = Space("tracer", tracer, tnp, getattr(tracer, "nn", None))
 
 

@@ -66,7 +66,7 @@ def blocks(draw: Any, depth: int, in_loop: bool) -> list[str]:
                 lines += indented(draw(blocks(depth - 1, in_loop)))
         elif kind == "while":
             fuel = f"n{next(_numbers)}"
-            lines += [f"{fuel} = 0", f"while {fuel} < 3 and {draw(conditions)}:", f"    {fuel} += 1"]
+            lines += [f"{fuel} = 0", f"while {fuel} < 3 and ({draw(conditions)}):", f"    {fuel} += 1"]
             lines += indented(draw(blocks(depth - 1, True)))
         else:
             over, item = ("items" if kind == "array" else "range(3)"), f"i{next(_numbers)}"

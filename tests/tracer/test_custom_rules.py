@@ -197,6 +197,32 @@ def test_defjvps() -> None:
     both(program)
 
 
+def test_a_batch_of_examples_has_the_derivatives_of_each() -> None:
+    """Also where the result is the same for all of them: the rule sees the cotangent of one example.
+
+    (`jax.vmap` sums the cotangents first and gives every example the sum.)
+    """
+
+    @tr.custom_vjp
+    def f(shared: Any, own: Any) -> Any:
+        return shared
+
+    f.defvjp(lambda *xs: (xs[0], xs), lambda xs, ct: (ct * tnp.cos(xs[0]), tnp.sum(ct) * tnp.sin(xs[1])))
+    shared, own, weights = array(3), array(4, 2), array(4, 3)
+
+    def batched(shared: Any, own: Any) -> Any:
+        return tnp.sum(weights * tr.vmap(f, in_axes=(None, 0))(shared, own))
+
+    def one_by_one(shared: Any, own: Any) -> Any:
+        return sum(tnp.sum(weights[i] * f(shared, own[i])) for i in range(4))
+
+    want = weights.sum(0) * np.cos(shared), weights.sum(1, keepdims=True) * np.sin(own)
+    for function in (batched, one_by_one):
+        for got in (tr.grad(function, (0, 1))(shared, own), tr.jit(tr.grad(function, (0, 1)))(shared, own)):
+            assert_close(got[0], want[0])
+            assert_close(got[1], want[1])
+
+
 def test_rules_that_are_all_zero() -> None:
     f = tr.custom_jvp(lambda x: {"y": x * 2, "n": 1})
     f.defjvps(None)
