@@ -16,7 +16,7 @@ import pytest
 import ir
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops
+from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops, raises
 
 V = array(4)
 A = array(3, 4, seed=1)
@@ -465,3 +465,27 @@ def test_python_values_in_the_body() -> None:
     both(lambda xp, t: t.jit(lambda x: sum(x[i] * i for i in range(4)))(V))
     both(lambda xp, t: t.jit(lambda x: [r.sum() for r in x])(A))
     both(lambda xp, t: t.jit(lambda x: (lambda a, b, c: a * b - c)(*x))(A))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_arguments_by_position_and_by_name(count: int) -> None:
+    """Names that the wrapper uses itself are names like others."""
+    names = ["compiled", "active", "error", "nothing"][:count]
+    space: dict[str, Any] = {}
+    exec(f"def f({', '.join(names)}): return {' - 2 * '.join(names)}", space)
+    f, xs = space["f"], [np.float32(3 * k + 1) for k in range(count)]
+    run = tr.jit(f)
+    want = f(*xs)
+    for given in range(count + 1):
+        named = dict(zip(names[given:], xs[given:], strict=True))
+        assert run(*xs[:given], **dict(reversed(named.items()))) == want
+        inside = tr.jit(lambda given=given, **ks: run(*xs[:given], **ks))
+        assert inside(**named) == want
+    assert inspect.signature(run) == inspect.signature(f)
+    with raises(tr.errors.ArgumentTypeError, "f:", "missing", names[-1]):
+        run(*xs[:-1])
+    with pytest.raises(TypeError, match=r"f\(\) takes|too many"):
+        run(*xs, 1.0)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'other'"):
+        run(*xs, other=1.0)
+    assert run(*xs) == want

@@ -27,12 +27,10 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import requested
+from tracer.api.entry import entry
 from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
-
-# Stands for an argument that was not given.
-_NOTHING: Any = object()
 
 
 def jit(
@@ -110,7 +108,7 @@ def jit(
         "out_shardings": out_shardings,
     }
     try:
-        compiled = jax.jit(
+        compiled: Any = jax.jit(
             program,
             static_argnums=static.nums,
             static_argnames=static.names,
@@ -119,22 +117,8 @@ def jit(
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"jit of {function_name(f)}: {error}") from error
 
-    active, nothing = ACTIVE, _NOTHING  # in reach at once
-
-    @functools.wraps(f)
-    def jitted(first: Any = nothing, second: Any = nothing, /, *rest: Any, **kwargs: Any) -> Any:
-        # The wrapper costs about as much as five per cent of a small compiled call: one argument, the most
-        # usual case, comes first, and whatever it does not need lives elsewhere.
-        if second is nothing and not kwargs and not active and first is not nothing:
-            try:
-                return compiled(first)
-            except (TypeError, ValueError) as error:
-                explained(error, (first,), {})
-                raise
-        return general(tuple([x for x in (first, second, *rest) if x is not nothing]), kwargs)
-
     def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if active and (trace := state.trace) is not None:
+        if ACTIVE and (trace := state.trace) is not None:
             # Recorded where it is used: its closures may hold traced values.
             flat, whole = static.flatten(f, args, kwargs)
             return call(f, *whole([trace.lift(x) for x in flat.leaves]))
@@ -159,12 +143,15 @@ def jit(
             out.append((getattr(each, "__name__", type(each).__name__), function))
         return out
 
-    jitted.compiled = compiled  # type: ignore[attr-defined]
-    jitted.lower = compiled.lower  # type: ignore[attr-defined]
-    jitted.eval_shape = compiled.eval_shape  # type: ignore[attr-defined]
-    jitted.clear_cache = compiled.clear_cache  # type: ignore[attr-defined]
-    jitted.ir = as_function  # type: ignore[attr-defined]
-    jitted.stages = stages  # type: ignore[attr-defined]
+    # Without static arguments it is all the same whether one is given by position or by keyword.
+    direct = not (static.nums or static.names)
+    jitted = entry(f, compiled, general, explained, direct=direct)
+    jitted.compiled = compiled
+    jitted.lower = compiled.lower
+    jitted.eval_shape = compiled.eval_shape
+    jitted.clear_cache = compiled.clear_cache
+    jitted.ir = as_function
+    jitted.stages = stages
     return jitted
 
 

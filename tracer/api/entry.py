@@ -1,0 +1,128 @@
+"""What a call of a jitted function goes through before JAX's C++ path: as little Python as there can be.
+
+A wrapper costs about as much as five per cent of a small compiled call. Most of that is the packing of arguments
+into a tuple and a dictionary, so functions of few parameters, all of them required, get a wrapper with just these.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from tracer.state import ACTIVE
+
+# Stands for an argument that was not given.
+_NOTHING: Any = object()
+
+Compiled = Callable[..., Any]
+General = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+Explained = Callable[[Exception, tuple[Any, ...], dict[str, Any]], None]
+
+
+def entry(
+    f: Callable[..., Any], compiled: Compiled, general: General, explained: Explained, *, direct: bool
+) -> Any:
+    """A function with the name and the signature of `f` that calls `compiled` where no trace is active.
+
+    Args:
+      compiled: where no trace is active.
+      general: takes positional arguments and keywords, anywhere.
+      explained: raises a better error for one that `compiled` raised, if it knows any.
+      direct: `compiled` may get by position what was given by keyword.
+    """
+    names = _required(f) if direct else []
+    make = _BY_COUNT.get(len(names))
+    if make is None:
+        return functools.wraps(f)(_of_any(compiled, general, explained))
+    found = make(compiled, general, explained)
+    code = found.__code__
+    # Its parameters have the names of those of `f`, so that keywords work.
+    found.__code__ = code.replace(co_varnames=(*names, *code.co_varnames[len(names) :]))
+    return functools.wraps(f)(found)
+
+
+def _required(f: Callable[..., Any]) -> list[str]:
+    """The names of the parameters if all are required and may be given by position, else none."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
+    if all(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters):
+        return [p.name for p in parameters]
+    return []
+
+
+def _given(*args: Any) -> tuple[Any, ...]:
+    return tuple([x for x in args if x is not _NOTHING])
+
+
+def _of_any(compiled: Compiled, general: General, explained: Explained) -> Any:
+    active = ACTIVE
+
+    def jitted(*args: Any, **kwargs: Any) -> Any:
+        if active:
+            return general(args, kwargs)
+        try:
+            return compiled(*args, **kwargs) if kwargs else compiled(*args)
+        except (TypeError, ValueError) as error:
+            explained(error, args, kwargs)
+            raise
+
+    return jitted
+
+
+# A parameter that is not given has a default, so that the error is ours.
+
+
+def _of_one(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+    active, nothing = ACTIVE, _NOTHING
+
+    def jitted(a: Any = nothing) -> Any:
+        if active:
+            return general(_given(a), {})
+        try:
+            return compiled(a)
+        except (TypeError, ValueError) as error:
+            explained(error, _given(a), {})
+            raise
+
+    return jitted  # type: ignore[return-value]
+
+
+def _of_two(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+    active, nothing = ACTIVE, _NOTHING
+
+    def jitted(a: Any = nothing, b: Any = nothing) -> Any:
+        if active:
+            return general(_given(a, b), {})
+        try:
+            return compiled(a, b)
+        except (TypeError, ValueError) as error:
+            explained(error, _given(a, b), {})
+            raise
+
+    return jitted  # type: ignore[return-value]
+
+
+def _of_three(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+    active, nothing = ACTIVE, _NOTHING
+
+    def jitted(a: Any = nothing, b: Any = nothing, c: Any = nothing) -> Any:
+        if active:
+            return general(_given(a, b, c), {})
+        try:
+            return compiled(a, b, c)
+        except (TypeError, ValueError) as error:
+            explained(error, _given(a, b, c), {})
+            raise
+
+    return jitted  # type: ignore[return-value]
+
+
+_BY_COUNT = {1: _of_one, 2: _of_two, 3: _of_three}
+
+__all__ = ["entry"]
