@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -209,18 +210,62 @@ def forward_filter(xp: Any, m: Any) -> Any:
     return log_likelihood
 
 
+def polynomial(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total = total + xp.cos(1.0 * i) * x[0] ** i
+    return total
+
+
+def discounted(xp: Any, x: Any) -> Any:
+    total = 0.0
+    for i in range(x.shape[0]):
+        total = total + x[i] * (1 + x[1]) ** -i
+    return total
+
+
+def ring(xp: Any, x: Any) -> Any:
+    """Diffusion, the cells in a list: a step takes from the one before all around."""
+    u = [x[i] for i in range(12)]
+    for _ in range(x.shape[0] // 10):
+        u = [u[i] + 0.1 * (u[i - 1] - 2 * u[i] + u[(i + 1) % len(u)]) for i in range(len(u))]
+    return xp.sum(xp.sin(xp.stack(u)))
+
+
+def sweeps(xp: Any, x: Any) -> Any:
+    """Relaxation by Gauss and Seidel: a cell takes what its neighbour has just become."""
+    u = [x[i] for i in range(6)]
+    for _ in range(x.shape[0] // 10):
+        for i in range(1, len(u) - 1):
+            u[i] = 0.5 * (u[i - 1] + u[i + 1]) + 0.01 * x[i]
+    return xp.sum(xp.stack(u) ** 2)
+
+
+def others(xp: Any, m: Any) -> Any:
+    """Every body but itself."""
+    out = []
+    for i in range(m.shape[0]):
+        force = xp.zeros(m.shape[1])
+        for j in range(m.shape[0]):
+            if i != j:
+                d = m[j] - m[i]
+                force = force + d / (xp.sum(d**2) + 0.1) ** 1.5
+        out.append(force)
+    return xp.sum(xp.stack(out) ** 2)
+
+
 VECTORS: list[Program] = [
     accumulated, subtracted, multiplied, largest, strided, backwards, windows, constants, collected, listed,
-    two_back, stepped, two_sums, prefix, previous_term, horner,
+    two_back, stepped, two_sums, prefix, previous_term, horner, ring, sweeps,
 ]  # fmt: skip
-MATRICES: list[Program] = [rows, pairs, product, grid, forward_filter]
 
 
 # (program, argument of size n, two sizes)
 CASES = [
     *[(f, vector, (90, 180)) for f in VECTORS],
+    *[(f, vector, (70, 120)) for f in (polynomial, discounted)],  # exponents of seven digits
     *[(f, lambda n: matrix(n, 9), (30, 60)) for f in (rows, grid, forward_filter)],
-    *[(f, lambda n: matrix(n, 9), (8, 16)) for f in (pairs, product)],
+    *[(f, lambda n: matrix(n, 9), (8, 16)) for f in (pairs, product, others)],
 ]
 
 
@@ -247,6 +292,37 @@ def test_found_and_equal(f: Program, argument: Callable[[int], Any], sizes: tupl
         got = tr.jit(tr.value_and_grad(lambda x: f(tnp, x)))(jnp.asarray(x))
         for a, b in zip(got, ir.evaluate(both, x), strict=True):
             assert_close(a, b, 1e-11)
+
+
+def test_powers_that_nothing_asks_for_have_no_derivative() -> None:
+    """Whatever overflows on the way to other exponents leaves the gradient alone; so does zero."""
+    for sign in (1, -1):
+        with x64():
+            x = np.full(40, 1.1)
+            x[1] = 1e300  # to the power of one
+            if sign > 0:
+                x[[0, 2, 3]] = 0.0
+
+            def f(x: Any, sign: int = sign) -> Any:
+                return sum(x[i] ** (sign * i) * (1 + i) for i in range(40))
+
+            function = tr.trace(f)(x)
+            for each in (roll, roll_exact):
+                rolled = each(function)
+                ir.verify(rolled)
+                assert (len(rolled.eqns) < 90) == (each is roll or sign > 0)
+                both = ir.evaluate(ir.transforms.value_and_grad(rolled, [True]), x)
+                want = jax.value_and_grad(f)(x)
+                for a, b in zip(both, want, strict=True):
+                    assert_close(a, b, 1e-12)
+
+
+def test_what_is_cheap_and_large_is_computed_in_the_scan() -> None:
+    with x64():
+        function = optimize(traced(horner, vector(90)))
+        (loop,) = [eqn for eqn in function.eqns if eqn.op.name == "scan"]
+        stacked = loop.operands[loop.attrs["num_consts"] + loop.attrs["num_carry"] :]
+        assert [v.type.shape for v in stacked] == [(90,)]
 
 
 # Planted loops -------------------------------------------------------------------------------------------

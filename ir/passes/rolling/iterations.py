@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ir.core import Eqn, Value
+from ir.ops.elementwise import integer_pow
 from ir.ops.shape import slice
-from ir.passes.rolling.sequence import Stretch
+from ir.passes.rolling.sequence import Stretch, periods
+
+_Positions = npt.NDArray[np.int64]
 
 # An operand made further back than this, counted in iterations, is taken to come from outside.
 _FARTHEST = 8
+# How many times fewer iterations differ from those a level before than from the last, if there are levels.
+_RARER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +75,24 @@ class Node:
     Attributes:
       eqns: it, in every iteration.
       starts: of a slice that starts elsewhere each time, `[iterations, rank]`.
+      exponents: of a power that has another one each time, `[iterations]`.
+      scattered: the slice starts at no regular places, here or in the same loop elsewhere.
     """
 
     eqns: tuple[Eqn, ...]
     origins: tuple[Origin, ...]
-    starts: npt.NDArray[np.int64] | None
+    starts: npt.NDArray[np.int64] | None = None
+    exponents: npt.NDArray[np.int64] | None = None
+    scattered: bool = False
 
     @property
     def eqn(self) -> Eqn:
         return self.eqns[0]
+
+    @property
+    def counts(self) -> bool:
+        """Whether a number in it depends on the iteration."""
+        return self.starts is not None or self.exponents is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +113,50 @@ class Loop:
 def loops(
     eqns: Sequence[Eqn], where: dict[Value, tuple[int, int]], stretch: Stretch, least: int
 ) -> tuple[list[Loop], int]:
-    """The loops of at least so many iterations in a stretch, and after how many iterations slices count anew.
+    """The loops of at least so many iterations in a stretch, and after how many iterations it begins anew.
 
     Args:
       where: (position in `eqns`, which result) of every value that they make.
     """
     stretch = _aligned(eqns, where, stretch, least)
-    codes = _codes(eqns, where, stretch)
+    exact = _codes(eqns, where, stretch)
+    # Where a table is filled level by level, a level is a loop of its own that takes from the one before.
+    level = _return(exact)
+    farthest = min(_FARTHEST, level // 2) if level else _FARTHEST
+    codes = np.where(_trips_back(exact, stretch.period) <= farthest, exact, 0)
     found = []
     anew = 0
-    for first, last in _alike(codes, stretch.period, least):
+    for first, last in _independent(eqns, where, stretch, codes, _alike(codes, stretch.period, least), least):
         turn = _turn(eqns, stretch, first, last)
         anew = anew or turn
         step = turn if turn >= least else last - first
         for lo in range(first, last, step):
             if (loop := _loop(eqns, where, stretch, codes, lo, lo + step)) is not None:
                 found.append(loop)
-    return found, anew
+    return _alike_where_slices_are_not(found), anew or level
+
+
+def _alike_where_slices_are_not(found: Sequence[Loop]) -> list[Loop]:
+    """Slices that are irregular in some of the loops are taken for irregular in all, so that these stay alike."""
+    irregular: dict[int, set[int]] = {}
+    for loop in found:
+        for j, node in enumerate(loop.nodes):
+            if node.starts is not None and np.any(np.diff(node.starts, n=2, axis=0)):
+                irregular.setdefault(loop.trips, set()).add(j)
+    return [
+        replace(
+            loop,
+            nodes=tuple(
+                [
+                    replace(node, scattered=node.starts is not None and j in irregular[loop.trips])
+                    for j, node in enumerate(loop.nodes)
+                ]
+            ),
+        )
+        if loop.trips in irregular
+        else loop
+        for loop in found
+    ]
 
 
 # An operand as a number: 0 from outside, else 1 + result + _RESULTS * (node + period * trips before).
@@ -127,19 +168,32 @@ def _aligned(
 ) -> Stretch:
     """The stretch, begun where the fewest values pass from one iteration to the next."""
     period, middle = stretch.period, stretch.start + stretch.repeats // 2 * stretch.period
-    last = [0] * period  # how far ahead each value of an iteration is used
+    last = np.zeros(period, np.int64)  # how far ahead each value of an iteration is used
+    made_at, used_at = [], []
     for at in range(middle, min(stretch.stop, middle + 3 * period)):
         for v in eqns[at].operands:
             made, _ = where.get(v, (-1, 0))
             if middle <= made < middle + period:
                 last[made - middle] = max(last[made - middle], at - made)
-    crossing = [0] * period  # values that are alive where an iteration begins with that equation
-    for made, ahead in enumerate(last):
-        for begin in range(made + 1, made + 1 + min(ahead, period)):
-            crossing[begin % period] += 1
+                made_at.append(made - middle)
+                used_at.append(at - middle)
+    # Of as many values, the fewest uses: a sum then takes what the same iteration has made. But what comes
+    # before the first iteration is written once more, beside the loop.
+    values = _crossing(np.arange(period), last, period)
+    made_there = np.asarray(made_at, np.int64)
+    uses = _crossing(made_there, np.asarray(used_at, np.int64) - made_there, period)
     spare = stretch.length - least * period
-    best = min(range(min(period, spare + 1)), key=lambda begin: (crossing[begin], begin))
+    best = min(range(min(period, spare + 1)), key=lambda begin: (values[begin], 2 * uses[begin] + begin))
     return Stretch(period, stretch.start + best, stretch.length - best)
+
+
+def _crossing(made: _Positions, ahead: _Positions, period: int) -> _Positions:
+    """How many values are made before each equation of an iteration and used from there on."""
+    out = np.zeros(2 * period + 1, np.int64)
+    np.add.at(out, made + 1, 1)
+    np.add.at(out, made + 1 + np.minimum(ahead, period), -1)
+    out = np.cumsum(out)
+    return out[:period] + out[period : 2 * period]
 
 
 def _codes(
@@ -161,7 +215,7 @@ def _codes(
                 continue
             back = trip - (at - start) // period
             node = (at - start) % period
-            row.append(1 + result + _RESULTS * (node + period * back) if back <= _FARTHEST else 0)
+            row.append(1 + result + _RESULTS * (node + period * back))
         out.append(row)
         before = [*operands]
     return np.asarray(out, np.int64).reshape(stretch.repeats, -1)
@@ -200,6 +254,40 @@ def _alike(codes: npt.NDArray[np.int64], period: int, least: int) -> list[tuple[
             out.append((begin, hi))
             free = hi
     return out
+
+
+def _independent(
+    eqns: Sequence[Eqn], where: dict[Value, tuple[int, int]], stretch: Stretch,
+    codes: npt.NDArray[np.int64], ranges: Sequence[tuple[int, int]], least: int,
+) -> list[tuple[int, int]]:  # fmt: skip
+    """The ranges, cut where they take what is made in them, but too far back to be carried: levels of a table."""
+    out = []
+    for first, last in ranges:
+        begin = first
+        for trip in range(first, last):
+            at = stretch.start + trip * stretch.period
+            operands = [v for eqn in eqns[at : at + stretch.period] for v in eqn.operands]
+            outer = [v for v, code in zip(operands, codes[trip].tolist(), strict=True) if code == 0]
+            latest = max([where.get(v, (-1, 0))[0] for v in outer], default=-1)
+            if latest >= stretch.start + begin * stretch.period:
+                out.append((begin, trip))
+                begin = trip
+        out.append((begin, last))
+    return [(first, last) for first, last in out if last - first >= least]
+
+
+def _return(codes: npt.NDArray[np.int64]) -> int:
+    """After how many iterations operands come from the same places again; 0 if they always or never do."""
+    weights = np.random.default_rng(0).integers(1, 1 << 62, codes.shape[1])
+    rows = (codes * weights).sum(axis=1)
+    for distance in periods(rows):
+        later = rows[distance:]  # the first level takes what is outside
+        if distance == 1 or len(later) <= distance:
+            continue
+        changes = np.count_nonzero(later[1:] != later[:-1])
+        if changes and np.count_nonzero(later[distance:] != later[:-distance]) * _RARER <= changes:
+            return distance
+    return 0
 
 
 def _older(rows: npt.NDArray[np.int64], age: npt.NDArray[np.int64], period: int) -> npt.NDArray[np.bool_]:
@@ -259,10 +347,15 @@ def _loop(
                 if any(where.get(v, (-1, 0))[0] >= begin for v in (values[:1] if one else values)):
                     return None
                 origins.append(Fixed(values[0]) if one else Each(tuple(values)))
-        starts = None
+        numbers: npt.NDArray[np.int64] | None = None
         if each[0].op is slice:
-            at = _starts(eqns, stretch, j, first, last)
-            if np.any(at != at[0]):
-                starts = at
-        nodes.append(Node(each, tuple(origins), starts))
+            numbers = _starts(eqns, stretch, j, first, last)
+        elif each[0].op is integer_pow:
+            numbers = np.asarray([e.attrs["y"] for e in each], np.int64)
+        if numbers is None or np.all(numbers == numbers[0]):
+            nodes.append(Node(each, tuple(origins)))
+        elif each[0].op is slice:
+            nodes.append(Node(each, tuple(origins), starts=numbers))
+        else:
+            nodes.append(Node(each, tuple(origins), exponents=numbers))
     return Loop(begin, begin + trips * period, trips, tuple(nodes))

@@ -21,7 +21,9 @@ from ir.contents import has_open_loops
 from ir.core import Value
 from ir.op import Op
 from ir.ops.cond import cond
-from ir.ops.elementwise import add, and_, max, min, mul, or_, sub
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, and_, max, min, mul, neg, or_, sub
+from ir.ops.logic import select
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, reshape, rev, slice, transpose
 from ir.passes.rolling.iterations import Before, Each, Inside, Loop
@@ -39,6 +41,7 @@ _REDUCTIONS: dict[Op, Op] = {
     add: reduce_sum, sub: reduce_sum, mul: reduce_prod, max: reduce_max, min: reduce_min,
     and_: reduce_and, or_: reduce_or,
 }  # fmt: skip
+_CHEAP = frozenset({add, broadcast_in_dim, convert, mul, neg, reshape, select, sub})
 _MOVES = frozenset({slice, reshape, transpose, broadcast_in_dim, rev, concatenate})
 
 
@@ -137,6 +140,7 @@ def planned(
         before = _reachable(_turned(users), plan.scanned)
         plan.scanned |= (after & before) - plan.folded
         plan.late = after - plan.scanned - plan.folded
+        plan.scanned |= _enlarging(plan, users)
     return plan if _pays(plan, collected) else None
 
 
@@ -149,7 +153,7 @@ def _one_by_one(loop: Loop, j: int) -> bool:
 def _fixed(loop: Loop) -> set[int]:
     found: set[int] = set()
     for j, node in enumerate(loop.nodes):
-        if node.starts is None and not any(
+        if not node.counts and not any(
             isinstance(o, (Before, Each)) or (isinstance(o, Inside) and o.node not in found)
             for o in node.origins
         ):
@@ -256,6 +260,34 @@ def _fold(
         if (rows := outside.get((j, 0))) and (j != last or rows != [loop.trips - 1]):
             return None
     return Fold(tuple(group), tuple(carried), last, begins[0].first[0], _REDUCTIONS[first_op])
+
+
+def _enlarging(plan: Plan, users: Sequence[set[int]]) -> set[int]:
+    """What a scan takes in though it needs no turn: cheap to compute there from less than it would read."""
+    loop = plan.loop
+    size = [math.prod(node.eqn.results[0].type.shape) for node in loop.nodes]
+    moving: dict[int, int] = {}  # elements that differ from iteration to iteration and determine the node
+    for j in plan.order:
+        node = loop.nodes[j]
+        if j in plan.fixed:
+            moving[j] = 0
+        elif node.counts or any(isinstance(o, Before) for o in node.origins):
+            moving[j] = size[j]
+        else:
+            parts = [
+                moving[o.node] if isinstance(o, Inside) else math.prod(o.values[0].type.shape)
+                for o in node.origins
+                if isinstance(o, (Inside, Each))
+            ]
+            moving[j] = builtins.min(size[j], sum(parts))
+    found: set[int] = set()
+    for j in reversed(plan.order):
+        apart = j in plan.fixed or j in plan.scanned or j in plan.late or j in plan.folded
+        if apart or loop.nodes[j].eqn.op not in _CHEAP or moving[j] >= size[j]:
+            continue
+        if users[j] <= plan.scanned | found and (j, 0) not in plan.outside:
+            found.add(j)
+    return found
 
 
 def _too_large(loop: Loop, moving: set[int]) -> bool:

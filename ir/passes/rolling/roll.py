@@ -168,7 +168,7 @@ class _Round:
 
     def _plans(self) -> list[Plan]:
         """Loops that pay and do not overlap, in order."""
-        sequence = tokens(self.eqns)
+        sequence = tokens(self.eqns, exact=self.exact)
         chosen = _Choice()
         for period in periods(sequence):
             work = stretches(sequence, period, _FEWEST)

@@ -1,8 +1,8 @@
 """Where a sequence repeats itself: equations as tokens, periods, and stretches that have them.
 
-Equal tokens stand for equations of one op, with equal attributes and types; the numbers in attributes
-that a loop may count, such as where a slice starts, do not count. A stretch of period p is a range in which every
-token equals the one p places before.
+Equal tokens stand for equations of one op, with equal attributes and types; the numbers in attributes that a
+loop may count, where a slice starts and the exponent of a power, do not count. A stretch of period p is a range
+in which every token equals the one p places before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ir.contents import has_effects
 from ir.core import Eqn, attr_key
+from ir.ops.elementwise import integer_pow
 from ir.ops.shape import slice
 
 Tokens = npt.NDArray[np.int64]
@@ -25,8 +26,12 @@ _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _DISTANCES = 4
 
 
-def tokens(eqns: Sequence[Eqn]) -> Tokens:
-    """A number for each equation; one with an effect is like no other."""
+def tokens(eqns: Sequence[Eqn], *, exact: bool = False) -> Tokens:
+    """A number for each equation; one with an effect is like no other.
+
+    Args:
+      exact: negative exponents count, as powers with a table of them are rounded otherwise.
+    """
     known: dict[object, int] = {}
     out = np.empty(len(eqns), np.int64)
     for i, eqn in enumerate(eqns):
@@ -34,6 +39,9 @@ def tokens(eqns: Sequence[Eqn]) -> Tokens:
         if eqn.attrs:
             if eqn.op is slice:
                 attrs = eqn.attrs["strides"]
+            elif eqn.op is integer_pow:
+                y = eqn.attrs["y"]
+                attrs = 1 if y >= 0 else y if exact else -1
             elif has_effects(eqn):
                 attrs = ("effect", i)
             else:

@@ -95,12 +95,17 @@ def _table(values: Sequence[Value], eqns: Sequence[Eqn]) -> Value | None:
 
 
 def slices(
-    x: Value, starts: npt.NDArray[np.int64], sizes: tuple[int, ...], strides: tuple[int, ...]
-) -> Value:
-    """`x[start : start + size*stride : stride]` for every start, along a new leading axis."""
+    x: Value, starts: npt.NDArray[np.int64], sizes: tuple[int, ...], strides: tuple[int, ...],
+    *, scattered: bool = False,
+) -> Value:  # fmt: skip
+    """`x[start : start + size*stride : stride]` for every start, along a new leading axis.
+
+    Args:
+      scattered: as if the starts were irregular.
+    """
     moving = tuple([axis for axis in range(starts.shape[1]) if np.any(starts[:, axis] != starts[0, axis])])
     steps = np.diff(starts, axis=0)
-    if len(moving) == 1 and np.all(steps == steps[0]):
+    if len(moving) == 1 and np.all(steps == steps[0]) and not scattered:
         axis = moving[0]
         step, size = int(steps[0, axis]), sizes[axis]
         if size <= _SHORT:

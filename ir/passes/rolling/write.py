@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from ir.core import Eqn, Function, Value, attr_key
 from ir.op import Builder, building
 from ir.ops.calls import optimization_barrier
@@ -24,6 +27,7 @@ from ir.ops.shape import (
 )
 from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
 from ir.passes.rolling.plan import Fold, Plan
+from ir.passes.rolling.powers import digits, power
 from ir.passes.rolling.stacking import Stacker, index_table, slices, spans, strided
 from ir.transforms.batch import apply_rule
 from ir.types import TensorType, i32
@@ -114,6 +118,9 @@ class Writer:
         if node.starts is not None:
             x, batched = self._operand(node.origins[0])
             self.known[j, 0] = self._slices(node, x, batched), True
+        elif node.exponents is not None:
+            x, batched = self._operand(node.origins[0])
+            self.known[j, 0] = self._powers(node.exponents, x, batched), True
         else:
             operands = [self._operand(o) for o in node.origins]
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
@@ -132,11 +139,15 @@ class Writer:
                 self.known[j, k] = out, flag
         self.builder.source = None
 
+    def _powers(self, exponents: npt.NDArray[np.int64], x: Value, batched: bool) -> Value:
+        whole = materialize(x, batched, self.loop.trips)
+        return power(whole, digits(exponents), inverse=bool(exponents[0] < 0))
+
     def _slices(self, node: Node, x: Value, batched: bool) -> Value:
         assert node.starts is not None
         sizes, strides = node.eqn.results[0].type.shape, node.eqn.attrs["strides"]
         if not batched:
-            return slices(x, node.starts, sizes, strides)
+            return slices(x, node.starts, sizes, strides, scattered=node.scattered)
         index = [index_table(node.starts[:, axis]) for axis in range(len(sizes))]
         plain = [Value(TensorType((), i32)) for _ in index]
         of = Value(node.eqn.operands[0].type)
@@ -293,13 +304,20 @@ class _Scan:
 
     def _node(self, j: int) -> None:
         node = self.loop.nodes[j]
-        if node.starts is None:
-            ins = tuple([self._operand(o) for o in node.origins])
-            outs = self.body.copy(node.eqn, ins)
+        if node.starts is not None:
+            outs: tuple[Value, ...] = (self._slice(node),)
+        elif node.exponents is not None:
+            outs = (self._power(node, node.exponents),)
         else:
-            outs = (self._slice(node),)
+            outs = self.body.copy(node.eqn, tuple([self._operand(o) for o in node.origins]))
         for k, out in enumerate(outs):
             self.inside[j, k] = out
+
+    def _power(self, node: Node, exponents: npt.NDArray[np.int64]) -> Value:
+        x = self._operand(node.origins[0])
+        places = [(self._x(digit), self._x(more)) for digit, more in digits(exponents)]
+        with building(self.body):
+            return power(x, places, inverse=bool(exponents[0] < 0))
 
     def _slice(self, node: Node) -> Value:
         assert node.starts is not None
