@@ -12,6 +12,7 @@ from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
+from ir.passes.sinking import sink_constants
 
 Pass = Callable[[Function], Function]
 
@@ -36,6 +37,8 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         roll_exact if exact else roll,
         dce,
         cse,
+        fold_exact if exact else fold,
+        sink_constants,
         fold_exact if exact else fold,
         simplify_exact if exact else simplify_fast if fast_math else simplify,
         cse,

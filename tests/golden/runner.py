@@ -21,6 +21,7 @@ from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.pipeline import optimize
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
+from ir.passes.sinking import sink_constants
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL
 from tests.passes import theorems
 
@@ -39,6 +40,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "simplify": (simplify, ROUNDING),
     "simplify_exact": (simplify_exact, NOTHING),
     "simplify_fast": (simplify_fast, SPECIAL),
+    "sink_constants": (sink_constants, NOTHING),
     "tidy": (tidy, NOTHING),
 }
 _DRAWS = {
