@@ -17,11 +17,23 @@ from ir.rewrites import (
     logic,
     pads,
     reductions,
+    scatters,
     shapes,
     slices,
 )
 
-FAMILIES = (arithmetic, logic, conversions, shapes, slices, pads, indexing, reductions, contractions)
+FAMILIES = (
+    arithmetic,
+    logic,
+    conversions,
+    shapes,
+    slices,
+    pads,
+    indexing,
+    scatters,
+    reductions,
+    contractions,
+)
 RULES: tuple[Rule, ...] = tuple(each for family in FAMILIES for each in family.RULES)
 
 # Exact, cheap, and always fewer equations: what serves a program that is to be transformed further.

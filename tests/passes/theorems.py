@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -275,13 +276,21 @@ _READ_WHAT_THEY_GIVE = frozenset({"slice", "dynamic_slice", "gather", "broadcast
 
 
 def traffic(function: Function) -> int:
-    """Bytes read and written, where constants of one number and reshapes cost nothing."""
+    """Bytes read and written, where constants of one number and reshapes cost nothing.
+
+    What is gathered to be added or summed only is so as it is read: XLA fuses the two.
+    """
+    users = Counter(v for e in function.eqns for v in e.operands) + Counter(function.results)
+    sums = {v for e in function.eqns if e.op.name in ("add", "reduce_sum") for v in e.operands}
+    made_by = {e.results[0]: e.op.name for e in function.eqns}
+    passing = {v for v in sums if users[v] == 1 and made_by.get(v) == "gather"}
     numbers = {e.results[0] for e in function.eqns if e.op is constant and e.attrs["value"].shape == ()}
     total = 0
     for eqn in function.eqns:
         if eqn.op.name not in _FREE:
-            written = sum(v.type.nbytes for v in eqn.results)
+            size = sum(v.type.nbytes for v in eqn.results)
             operands = eqn.operands[:1] if eqn.op.name in _READ_WHAT_THEY_GIVE else eqn.operands
-            read = sum(v.type.nbytes for v in dict.fromkeys(operands) if v not in numbers)
-            total += written + (min(read, written) if eqn.op.name in _READ_WHAT_THEY_GIVE else read)
+            read = sum(v.type.nbytes for v in dict.fromkeys(operands) if v not in numbers | passing)
+            written = 0 if eqn.results[0] in passing else size
+            total += written + (min(read, size) if eqn.op.name in _READ_WHAT_THEY_GIVE else read)
     return total
