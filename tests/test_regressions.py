@@ -181,3 +181,13 @@ def test_ties_of_an_extremum_share_its_derivative() -> None:
         assert_same(lambda t, n: t.jit(t.grad(lambda x: n.min(-x, axis=0).sum())), x)
     x = jnp.array([1.0, np.nan, 3.0])
     assert_same(lambda t, n: lambda x: t.jvp(lambda x: n.max(x), (x,), (x,)), x)
+
+
+def test_acosh_left_of_the_imaginary_axis() -> None:
+    """The root of x**2 - 1 has the other sign there than the product of the roots of x - 1 and x + 1."""
+    z = np.array([-1.5 + 0.5j, -0.3 - 2j, 2 + 1j, 0.5 - 0.5j, -3 + 1e-3j])
+    h = 1e-6
+    want = (np.arccosh(z + h) - np.arccosh(z - h)) / (2 * h)
+    with jax.enable_x64(True):
+        _, got = tracer.jvp(tnp.arccosh, (jnp.asarray(z),), (jnp.ones(len(z), complex),))
+    np.testing.assert_allclose(got, want, rtol=1e-8)

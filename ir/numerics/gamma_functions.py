@@ -195,13 +195,15 @@ def _digamma_negative(x: Float64) -> Float64:
 
 def digamma_kernel(x: Float64) -> Float64:
     """The kernel of `digamma`, for float64 arrays of one dimension."""
-    result = evaluate_where(x > 0, _digamma_positive, x, otherwise=np.nan)
+    result = evaluate_where(x > 0, _digamma_positive, x, otherwise=np.where(x == 0, -np.inf, np.nan))
     return evaluate_where((x < 0) & ~_is_integer(x), _digamma_negative, x, otherwise=result)
 
 
 @computed_in_float64
 def digamma(x: Float64) -> Float64:
-    """The derivative of lgamma; nan at 0, -1, -2, ... and at minus infinity, as in jax.lax.
+    """The derivative of lgamma; minus infinity at either zero, nan at -1, -2, ... and at minus infinity.
+
+    So it is in jax.lax since JAX 0.12; before, it was nan at zero.
 
     Taylor series at the positive zero, so that the values next to it keep their relative precision.
     """
@@ -212,8 +214,8 @@ def digamma(x: Float64) -> Float64:
 def polygamma(m: Float64, x: Float64) -> Float64:
     """The m-th derivative of digamma: (-1)**(m + 1) m! zeta(m + 1, x) (DLMF 5.15.1, 25.11.12).
 
-    nan unless m is an integer >= 0. As in jax.lax, m! is infinite from 171 on, and at a pole of x
-    the value is infinite for odd m, nan for even m.
+    nan unless m is an integer >= 0; for m = 0, digamma. As in jax.lax, m! is infinite from 171 on, and
+    at a pole of x the value is infinite for odd m, nan for even m > 0.
     """
     order = m + 1
     valid = (m >= 0) & _is_integer(m)

@@ -191,12 +191,12 @@ def _derivative(a: Float64, x: Float64) -> tuple[Float64, Float64]:
 def igamma(a: Float64, x: Float64) -> Float64:
     """The regularised lower incomplete gamma function P(a, x) (DLMF 8.2.4).
 
-    nan where a < 0, x < 0 or both are 0; 0 at x = 0, 1 at x = inf. At a = 0 and at a = inf, where
-    the series has no value, the results are those of jax.lax: 1 and nan for x >= 1, nan and 0 below.
+    nan where a < 0, x < 0, or both are 0 or both infinite; else 0 at x = 0 and at a = inf, 1 at x = inf. At
+    a = 0, where the series has no value, the results are those of jax.lax: 1 for x >= 1, nan below.
     """
-    limit = np.where(x >= 1, np.where(a == 0, 1.0, np.nan), np.where(a == 0, np.nan, 0.0))
+    limit = np.where(a == 0, np.where(x >= 1, 1.0, np.nan), 0.0)
     limit = np.where(x == 0, 0.0, np.where(x == np.inf, 1.0, limit))
-    invalid = ~((a >= 0) & (x >= 0)) | ((a == 0) & (x == 0))
+    invalid = ~((a >= 0) & (x >= 0)) | ((a == x) & ((x == 0) | (x == np.inf)))
     ordinary = ~invalid & (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
     return evaluate_where(ordinary, _lower, a, x, otherwise=np.where(invalid, np.nan, limit))
 
@@ -205,11 +205,11 @@ def igamma(a: Float64, x: Float64) -> Float64:
 def igammac(a: Float64, x: Float64) -> Float64:
     """The regularised upper incomplete gamma function Q(a, x) = 1 - P(a, x) (DLMF 8.2.4).
 
-    nan where a < 0, x < 0 or both are 0; 1 at x = 0, 0 at x = inf and at a = 0; at a = inf, as in
-    jax.lax, 1 for x < 1 and nan for finite x above.
+    nan where a < 0, x < 0, or both are 0 or both infinite; else 1 at x = 0 and at a = inf, 0 at x = inf and
+    at a = 0.
     """
-    limit = np.where((x == np.inf) | (a == 0), 0.0, np.where(x < 1, 1.0, np.nan))
-    invalid = ~((a >= 0) & (x >= 0)) | ((a == 0) & (x == 0))
+    limit = np.where((x == np.inf) | (a == 0), 0.0, 1.0)
+    invalid = ~((a >= 0) & (x >= 0)) | ((a == x) & ((x == 0) | (x == np.inf)))
     ordinary = ~invalid & (a > 0) & (x > 0) & np.isfinite(a) & np.isfinite(x)
     return evaluate_where(ordinary, _upper, a, x, otherwise=np.where(invalid, np.nan, limit))
 

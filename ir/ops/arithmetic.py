@@ -76,6 +76,14 @@ square = unary(
     eval=widened(np.square),
     jvp=lambda dx, x, y: mul(dx, mul(full_like(x, 2), x)),
 )
+# 1 - x**2 without cancellation near 1; of the derivative there is none near 0.
+one_minus_square = unary(
+    "one_minus_square",
+    on=NUMBER,
+    eval=widened(lambda x: (1 - x) * (1 + x)),
+    jvp=lambda dx, x, y: mul(dx, mul(full_like(x, -2), x)),
+    weight=3,
+)
 
 # Quotients ----------------------------------------------------------------------------------------
 

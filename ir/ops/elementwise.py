@@ -21,6 +21,7 @@ from ir.ops.arithmetic import (
     mul,
     neg,
     nextafter,
+    one_minus_square,
     real,
     rem,
     round,
@@ -75,7 +76,7 @@ __all__ = [
     "abs", "acos", "acosh", "add", "and_", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp",
     "clz", "complex", "conj", "cos", "cosh", "div", "eq", "exp", "exp2", "expm1", "floor", "ge", "gt", "imag",
     "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg",
-    "nextafter", "not_", "or_", "population_count", "pow", "real", "rem", "round", "rsqrt", "select",
-    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square",
-    "sub", "tan", "tanh", "xor_",
+    "nextafter", "not_", "one_minus_square", "or_", "population_count", "pow", "real", "rem", "round",
+    "rsqrt", "select", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt",
+    "square", "sub", "tan", "tanh", "xor_",
 ]  # fmt: skip

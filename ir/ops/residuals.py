@@ -10,8 +10,8 @@ from ir.core import Eqn, Value
 # No dearer to compute than to write and read again.
 _CHEAP: Final = frozenset({
     "abs", "add", "and", "broadcast_in_dim", "clamp", "constant", "convert", "eq", "ge", "gt", "le", "lt",
-    "max", "min", "mul", "ne", "neg", "not", "or", "reshape", "rev", "select", "sign", "slice", "square",
-    "stop_gradient", "sub", "xor",
+    "max", "min", "mul", "ne", "neg", "not", "one_minus_square", "or", "reshape", "rev", "select", "sign",
+    "slice", "square", "stop_gradient", "sub", "xor",
 })  # fmt: skip
 
 

@@ -192,11 +192,12 @@ asinh = unary(
     jvp=lambda dx, x, y: mul(dx, rsqrt(add(square(x), _one(x)))),
     weight=10,
 )
+# Two roots: that of x**2 - 1 has the other sign left of the imaginary axis, and less precision near 1.
 acosh = unary(
     "acosh",
     on=INEXACT,
     eval=widened(np.arccosh),
-    jvp=lambda dx, x, y: mul(dx, rsqrt(sub(square(x), _one(x)))),
+    jvp=lambda dx, x, y: mul(dx, mul(rsqrt(sub(x, _one(x))), rsqrt(add(x, _one(x))))),
     weight=10,
     tame=2.0,
 )

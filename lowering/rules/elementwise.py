@@ -24,6 +24,12 @@ lowers("xor")(lax.bitwise_xor)
 lowers("not")(lax.bitwise_not)
 
 
+@lowers("one_minus_square")
+def _one_minus_square(x: Any) -> Any:
+    one = lax.full_like(x, 1)
+    return lax.mul(lax.sub(one, x), lax.add(one, x))
+
+
 @lowers("integer_pow")
 def _integer_pow(x: Any, *, y: int) -> Any:
     return lax.integer_pow(x, y)

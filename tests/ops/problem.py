@@ -99,6 +99,11 @@ class Problem:
         count = len(self.function.results)
         return verified(transforms.vjp(self.function, mask(subset, len(self.xs)), mask(seeded, count)), "vjp")
 
+    def kept(self, cts: Sequence[Any]) -> list[Any]:
+        """What cotangents of the operands say of directions that keep their structure: the rest is a convention."""
+        project = self.case.sample.tangent
+        return [*cts] if project is None else [project(np.asarray(ct)) for ct in cts]
+
     def pulled(self, subset: tuple[int, ...], seeded: tuple[int, ...]) -> Arrays:
         """Cotangents of the operands of a subset by the VJP program."""
         cts = [ct for i, ct in zip(self.outs, self.cts, strict=True) if i in seeded]

@@ -116,6 +116,35 @@ def test_sinc_near_zero() -> None:
     np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-8)
 
 
+def test_sinc_of_integers_and_of_infinity() -> None:
+    x = np.array([0, 1, -1, 2, 7, -1024, 2**23 + 1, np.inf, -np.inf], np.float32)
+    for got in (tr.jit(tnp.sinc)(x), tr.jit(tnp.sinc)(x[:-2].astype(np.int32))):
+        np.testing.assert_array_equal(got, np.where(x[: len(got)] == 0, 1, 0))
+    slope = tr.vmap(tr.grad(tnp.sinc))(x)
+    np.testing.assert_allclose(slope, [0, -1, 1, 1 / 2, -1 / 7, -1 / 1024, -1 / (2**23 + 1), 0, 0], rtol=1e-6)
+    assert np.isnan(tr.jit(tnp.sinc)(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize("scale", [1, 1e20, 3e37, 1e-20, 1e-38, -1e30])
+def test_hypot_of_large_and_small_numbers(scale: float) -> None:
+    """Values, gradients and second derivatives, with nothing that overflows on the way."""
+    a, b = np.float32(3 * scale), np.float32(4 * scale)
+    value, gradient = tr.value_and_grad(tnp.hypot, (0, 1))(a, b)
+    np.testing.assert_allclose(value, 5 * abs(scale), rtol=1e-6)
+    np.testing.assert_allclose(gradient, np.sign(scale) * np.array([0.6, 0.8]), rtol=1e-6)
+    if abs(scale) > 1e30:
+        return  # the second derivative is no normal number
+    (second, mixed), _ = tr.hessian(tnp.hypot, (0, 1))(a, b)
+    np.testing.assert_allclose(np.float64([second, mixed]) * abs(scale), [0.128, -0.096], rtol=1e-5)
+
+
+def test_hypot_at_the_origin_has_the_subgradient_zero() -> None:
+    assert tr.grad(tnp.hypot, (0, 1))(0.0, 0.0) == (0, 0)
+    assert tr.grad(lambda x: tnp.hypot(x, x))(0.0) == 0
+    assert tr.grad(tr.grad(lambda x: tnp.hypot(x, 0.0)))(0.0) == 0
+    assert tr.grad(tnp.hypot)(0.0, 2.0) == 0
+
+
 def test_logaddexp_derivatives_where_operands_are_equal() -> None:
     def nth(transforms: Any, fn: Any, n: int) -> Any:
         for _ in range(n):

@@ -105,7 +105,7 @@ def divmod(x: Any, y: Any, /) -> Any:
 
 def _static_exponent(y: Any) -> int | None:
     """An exponent that is known now and an integer."""
-    if isinstance(y, (Tensor, jax.core.Tracer, float, complex)) or np.ndim(y):
+    if isinstance(y, (Tensor, jax.core.Tracer, float, complex, np.bool_)) or np.ndim(y):
         return None
     try:
         return operator.index(y)
@@ -176,17 +176,47 @@ def reciprocal(x: Any, /) -> Any:
 
 @native(jnp.hypot)
 def hypot(x: Any, y: Any, /) -> Any:
-    """sqrt(x**2 + y**2) without overflow."""
+    """sqrt(x**2 + y**2), which neither overflows nor underflows on the way. Its derivative at the origin is 0."""
     (a, b), _ = promoted(x, y, to_float=True)
     if a.value.type.dtype.is_complex:
         raise ArgumentTypeError(f"hypot: expected real operands, got {a.value.type}; take abs(x) first")
-    a, b = el.abs(a), el.abs(b)
-    infinite = el.logical_or(el.equal(a, float("inf")), el.equal(b, float("inf")))
-    large, small = el.maximum(a, b), el.minimum(a, b)
-    zero = el.equal(large, 0)
-    ratio = el.divide(small, el.where(zero, 1, large))
-    out = el.where(zero, large, el.multiply(large, el.sqrt(el.add(1, el.square(ratio)))))
-    return convert(el.where(infinite, float("inf"), out), a.value.type.dtype)
+    return _hypot()(a, b)[0]
+
+
+@functools.cache
+def _hypot() -> Any:
+    """(a, b) -> (r, a / r, b / r), differentiated by what it gives, so that the scale has no part in it."""
+    from tracer.api.custom import builtin_jvp
+
+    @builtin_jvp
+    def hypot(a: Tensor, b: Tensor) -> Any:
+        info = jnp.finfo(a.value.type.dtype.np)
+        # 2**k brings the square of the smallest number into range, and twice that of 2**high is in it.
+        k, high = (info.nmant - info.minexp + 1) // 2, (info.maxexp - 1) // 2
+        size = el.maximum(el.abs(a), el.abs(b))
+        large, small = el.greater_equal(size, 2.0**high), el.less_equal(size, 2.0 ** (high - k))
+
+        def scaled(t: Any, power: int) -> Any:
+            return el.where(
+                large, el.multiply(t, 2.0**-power), el.where(small, el.multiply(t, 2.0**power), t)
+            )
+
+        p, q = scaled(a, k), scaled(b, k)
+        root = el.sqrt(el.add(el.square(p), el.square(q)))
+        r = el.where(el.equal(size, float("inf")), float("inf"), scaled(root, -k))
+        whole = el.where(el.equal(root, 0), 1, root)
+        return tuple([convert(t, a.value.type.dtype) for t in (r, el.divide(p, whole), el.divide(q, whole))])
+
+    @hypot.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        da, db = tangents
+        r, u, v = hypot(*primals)
+        dr = el.add(el.multiply(u, da), el.multiply(v, db))
+        whole = el.where(el.equal(r, 0), float("inf"), r)
+        across = [el.divide(el.subtract(t, el.multiply(w, dr)), whole) for t, w in ((da, u), (db, v))]
+        return (r, u, v), (dr, *across)
+
+    return hypot
 
 
 @native(jnp.logaddexp)
@@ -235,17 +265,28 @@ def _finite(x: Tensor) -> Any:
 
 @native(jnp.sinc)
 def sinc(x: Any, /) -> Any:
-    """sin(pi x) / (pi x), 1 at zero with derivative 0."""
+    """sin(pi x) / (pi x), 1 at zero with derivative 0; 0 at other integers, and at infinity."""
     t = el.as_float(x)
     scaled = el.multiply(t, np.pi)
     # Near zero the Taylor polynomial carries the derivatives; it is exact to 1e-16 there.
     near = el.less(el.abs(scaled), 0.1)
-    safe = el.where(near, 1, scaled)
     squared = el.square(el.where(near, scaled, 0))
     series: Any = 1 / 362880  # sum over k of (-1)^k x^(2k) / (2k + 1)!, by Horner's rule
     for coefficient in (-1 / 5040, 1 / 120, -1 / 6, 1.0):
         series = el.add(el.multiply(squared, series), coefficient)
-    return el.where(near, series, el.divide(el.sin(safe), safe))
+    safe = el.where(near, 1, scaled)
+    return el.where(near, series, el.divide(_sine(el.where(near, 0.5, t)), safe))
+
+
+def _sine(x: Tensor) -> Any:
+    """sin(pi x): that of the distance from the nearest integer, turned if that is odd."""
+    if x.value.type.dtype.is_complex:
+        return el.sin(el.multiply(x, np.pi))
+    nearest = el.rint(x)
+    half = el.multiply(nearest, 0.5)
+    rest = el.where(el.isinf(x), 0, el.subtract(x, nearest))
+    sine = el.sin(el.multiply(rest, np.pi))
+    return el.where(el.equal(half, el.floor(half)), sine, el.negative(sine))
 
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -221,11 +222,17 @@ def _over(t: Tensor, divisor: float) -> Tensor:
     return divide(t, t.owner.scalar(divisor, t.value.type.dtype, ()))  # type: ignore[no-any-return]
 
 
+# Since jax 0.11.2, where it keeps weak types as other primitives do.
+_LOG2_IS_PRIMITIVE = hasattr(jax.lax, "log2")
+
+
 def log2(x: Any, /) -> Any:
     """Logarithm to base 2."""
     if state.trace is None:
         return run_eager(jnp.log2, (x,), {})
-    return _over(log(x), float(np.log(2)))
+    t = log(x)
+    out = _over(t, float(np.log(2)))
+    return Tensor(out.owner, out.value, t.weak) if _LOG2_IS_PRIMITIVE else out
 
 
 def log10(x: Any, /) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import itertools
 import math
 from collections.abc import Iterable
@@ -30,6 +31,9 @@ from tracer.numpy.dispatch import (
 )
 from tracer.types import promote_dtypes
 from tracer.value import Tensor
+
+# What a function gives that has several results: a list before jax 0.12, a tuple since.
+_SEVERAL = tuple if "tuple" in str(inspect.signature(jnp.broadcast_arrays).return_annotation) else list
 
 
 @native(jnp.reshape)
@@ -150,7 +154,7 @@ def broadcast_arrays(*args: Any) -> Any:
     """All arguments in their common shape."""
     ts = [lift(a) for a in args]
     shape = broadcast_shapes(*[t.shape for t in ts])
-    return [_broadcast_to(t, shape) for t in ts]
+    return _SEVERAL(_broadcast_to(t, shape) for t in ts)
 
 
 def same_dtype(arrays: Iterable[Any], name: str) -> list[Tensor]:
@@ -218,7 +222,7 @@ def _at_least(name: str, rank: int) -> Any:
             while t.ndim < rank:
                 t = expand_dims(t, 0)
             out.append(t)
-        return out[0] if len(out) == 1 else out
+        return out[0] if len(out) == 1 else _SEVERAL(out)
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Arguments with at least {rank} axes."
@@ -378,7 +382,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     out = [expand_dims(t, tuple(i for i in range(rank) if i != k)) for k, t in enumerate(ts)]
     if not sparse:
         out = broadcast_arrays(*out)
-    return [swapaxes(t, 0, 1) for t in out] if indexing == "xy" and rank > 1 else out
+    return _SEVERAL(swapaxes(t, 0, 1) for t in out) if indexing == "xy" and rank > 1 else _SEVERAL(out)
 
 
 __all__ = [name for name in list(globals()) if not name.startswith("_") and name in dir(jnp)]

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ir.errors import ArgumentError, ArgumentTypeError
@@ -116,14 +117,21 @@ def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) 
     return fn(*[_array(x) if i in lists else x for i, x in enumerate(args)], **kwargs)
 
 
+# Versions of the array API standard that the later ones extend.
+_EARLIER = ("2021.12", "2022.12", "2023.12")
+
+
 def array_namespace(self: Tensor, /, *, api_version: str | None = None) -> ModuleType:
-    """`tracer.numpy`, for code written for the array API."""
+    """`tracer.numpy`, for code written for the array API.
+
+    Raises:
+      ArgumentError: for a version of the standard that is neither ours nor that of `jax.numpy`, nor earlier.
+    """
     import tracer.numpy as tnp
 
-    if api_version is not None and api_version != tnp.__array_api_version__:
-        raise ArgumentError(
-            f"expected api_version {tnp.__array_api_version__!r} or None, got {api_version!r}"
-        )
+    known = [*_EARLIER, *dict.fromkeys((tnp.__array_api_version__, jnp.__array_api_version__))]
+    if api_version is not None and api_version not in known:
+        raise ArgumentError(f"expected None or an api_version of {known}, got {api_version!r}")
     return tnp
 
 

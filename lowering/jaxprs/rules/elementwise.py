@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jax.extend.core import Literal
@@ -11,20 +12,28 @@ from ir.op import op_named
 from ir.ops import elementwise as ew
 from ir.ops.shape import full_like, zeros_like
 from lowering.jaxprs.importer import Importer, Unmapped, imports, imports_elementwise
+from lowering.jaxprs.versions import NEWER_DERIVATIVES
 
 # Primitives that are the op of the same name.
 for _name in (
-    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e", "bessel_i1e",
+    "abs", "acos", "add", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e", "bessel_i1e",
     "cbrt", "ceil", "clz", "complex", "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp",
     "exp2", "expm1", "floor", "ge", "gt", "igamma", "igamma_grad_a", "igammac", "imag", "is_finite", "le",
-    "lgamma", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "polygamma",
-    "population_count", "real", "regularized_incomplete_beta", "rem", "rsqrt", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sin", "sinh", "sqrt", "square",
+    "lgamma", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter",
+    "one_minus_square", "polygamma", "population_count", "real", "regularized_incomplete_beta", "rem",
+    "rsqrt", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sin", "sinh", "sqrt", "square",
     "stop_gradient", "sub", "tan", "tanh", "zeta", "random_gamma_grad",
     "and", "or", "xor", "not",
 ):  # fmt: skip
     imports_elementwise(_name, op_named(_name))
 imports_elementwise("add_any", ew.add)
+
+
+@imports("acosh")
+def _acosh(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    if not NEWER_DERIVATIVES:
+        raise Unmapped  # JAX's derivative is that of x**2 - 1, of the other sign where a real part is negative
+    return ew.acosh(operands[0])
 
 
 @imports("integer_pow")
@@ -88,9 +97,24 @@ def _same(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     return operands[0]
 
 
-@imports("one_minus_square")
-def _one_minus_square(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
-    """1 - x^2 without cancellation near 1; a primitive since jax 0.12."""
-    (x,) = operands
-    one = full_like(x, 1)
-    return ew.mul(ew.sub(one, x), ew.add(one, x))
+@imports("log2")
+def _log2(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """The logarithm, complex numbers part by part; a primitive since jax 0.11.2."""
+    out = ew.log(operands[0])
+    if not out.type.dtype.is_complex:
+        return _scaled(out, 1 / math.log(2))
+    return ew.complex(_scaled(ew.real(out), 1 / math.log(2)), _scaled(ew.imag(out), 1 / math.log(2)))
+
+
+def _scaled(x: Value, factor: float) -> Value:
+    return ew.mul(x, full_like(x, factor))  # type: ignore[no-any-return]
+
+
+@imports("polynomial")
+def _polynomial(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    """Coefficients of rising powers, by Horner's rule; a primitive since jax 0.11.2."""
+    x, *coefficients = [importer.broadcast(v, eqn.outvars[0].aval.shape) for v in operands]
+    out = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        out = ew.add(ew.mul(out, x), coefficient)
+    return out

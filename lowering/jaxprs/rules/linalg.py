@@ -20,6 +20,7 @@ from ir.source import UNKNOWN
 from ir.types import TensorType, i32
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.rules.shape import ints
+from lowering.jaxprs.versions import NEWER_DERIVATIVES
 
 
 def _only(eqn: Any, **expected: Any) -> None:
@@ -51,7 +52,13 @@ def _cholesky(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
         raise Unmapped
     (x,) = operands
     rows, columns = (iota(shape=x.type.shape, dtype=i32, axis=x.type.rank - k) for k in (2, 1))
-    return select(ge(rows, columns), la.cholesky(x), stop_gradient(x))
+    below = ge(rows, columns)
+    of = x
+    if NEWER_DERIVATIVES:
+        halved = select(ge(columns, rows), mul(x, full_like(x, 0.5)), x)  # the diagonal
+        lower = select(below, halved, full_like(x, 0))
+        of = add(lower, adjoint(lower))
+    return select(below, la.cholesky(of), stop_gradient(x))
 
 
 @imports("triangular_solve")

@@ -75,6 +75,7 @@ MIXED = ((np.nan, 1), (1, np.nan), (np.inf, -np.inf), (0.0, 0.0), (2.0, 2.0), (-
 ARITHMETIC = [
     unary("neg", jnp.negative, dtypes=NUMBER),
     unary("square", lambda x: x * x, dtypes=NUMBER),
+    unary("one_minus_square", lambda x: (1 - x) * (1 + x), dtypes=NUMBER),
     binary("add", jnp.add, dtypes=(*NUMBER, *F8), special=pairs(*MIXED)),
     Sample("add", lambda d: (d.array(0, 3), d.array(0, 3)), jnp.add, dtypes=("f32", "i32"), label="empty"),
     Sample("add", lambda d: (d.array(1), d.array(1)), jnp.add, label="one"),
