@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 
 from ir.core import EMPTY_ATTRS
@@ -190,7 +191,7 @@ def _hypot() -> Any:
 
     @builtin_jvp
     def hypot(a: Tensor, b: Tensor) -> Any:
-        info = jnp.finfo(a.value.type.dtype.np)
+        info = ml_dtypes.finfo(a.value.type.dtype.np)
         # 2**k brings the square of the smallest number into range, and twice that of 2**high is in it.
         k, high = (info.nmant - info.minexp + 1) // 2, (info.maxexp - 1) // 2
         size = el.maximum(el.abs(a), el.abs(b))
