@@ -191,7 +191,7 @@ def _hypot() -> Any:
 
     @builtin_jvp
     def hypot(a: Tensor, b: Tensor) -> Any:
-        info = ml_dtypes.finfo(a.value.type.dtype.np)
+        info = ml_dtypes.finfo(a.value.type.dtype.np)  # type: ignore[no-untyped-call]
         # 2**k brings the square of the smallest number into range, and twice that of 2**high is in it.
         k, high = (info.nmant - info.minexp + 1) // 2, (info.maxexp - 1) // 2
         size = el.maximum(el.abs(a), el.abs(b))
