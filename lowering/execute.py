@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
+from ir.collector import without_collection
 from ir.core import Dense, Eqn, Function, Value
 from ir.ops.shape import broadcast_in_dim, constant
 from ir.types import TensorType
@@ -143,6 +144,7 @@ def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> 
 
 
 def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
+    @without_collection()
     def run(*operands: Any) -> tuple[Any, ...]:
         outs = emit_differentiable(program, optimize, with_weak_types(operands, ()))
         return with_weak_types(outs, weak)

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 import ir
+from ir.collector import without_collection
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
 from ir.errors import ArgumentError, ArgumentTypeError, ConcretizationError, EscapedValueError, TracerError
 from ir.op import Builder, Op, building
@@ -163,6 +164,7 @@ class Traced:
 _FINAL = "tried_by_jax"
 
 
+@without_collection()
 def trace_flat(
     fn: Callable[..., Any],
     types: Sequence[TensorType],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ir.collector import without_collection
 from ir.core import Function
 from ir.errors import ArgumentError
 from ir.passes.cse import cse
@@ -49,6 +50,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
 DEFAULT: tuple[Pass, ...] = pipeline()
 
 
+@without_collection()
 def optimize(function: Function, passes: Sequence[Pass] | None = None) -> Function:
     """Run passes in order; the default pipeline when none are given."""
     for each in DEFAULT if passes is None else passes:

@@ -8,9 +8,7 @@ Invariant: every result has the type that JAX says it has.
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 import ir
+from ir.collector import without_collection
 from ir.core import Dense, Value
 from ir.errors import JaxprError, TracerError
 from ir.op import Builder, Op, building
@@ -95,7 +94,7 @@ def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()
     """
     import lowering.jaxprs.rules  # noqa: F401 (registers them)
 
-    with _without_collection():
+    with without_collection():
         return Importer({}).convert(closed, name, names)
 
 
@@ -312,20 +311,6 @@ def _check(eqn: Any, aval: Any, type_: TensorType) -> None:
         return
     if type_ is not type_of(aval):
         raise JaxprError(f"{eqn.primitive.name} was imported with a result {type_}, JAX says {aval}")
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """No cyclic garbage collection meanwhile: nothing dies while a program is built, and a collection
-    walks every equation so far, which would cost as much again as the import.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _identifier(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 import ir
+from ir.collector import without_collection
 from ir.errors import ArgumentError, ArgumentTypeError, TracerError
 from ir.passes.pipeline import Pass, pipeline
 from ir.passes.rolling import roll, roll_exact
@@ -77,6 +78,7 @@ def jit(
     rolling = next((each for each in chosen if each in (roll, roll_exact)), _as_it_is)
 
     @functools.wraps(f)
+    @without_collection()
     def program(*args: Any, **kwargs: Any) -> Any:
         traced, leaves = record(args, kwargs)
         outs = emit_differentiable(
