@@ -325,6 +325,38 @@ def test_what_is_cheap_and_large_is_computed_in_the_scan() -> None:
         assert [v.type.shape for v in stacked] == [(90,)]
 
 
+@pytest.mark.parametrize("size", [5, 100])
+def test_arrays_of_the_caller_are_copied_where_one_product_takes_them_all(size: int) -> None:
+    """The inputs of a recurrent network become one matrix product; weights of layers stay where they are."""
+
+    def recurrent(xp: Any, xs: Any, w: Any) -> Any:
+        h = xp.zeros(w.shape[1])
+        for x in xs:
+            h = xp.tanh(x @ w + 0.5 * h)
+        return xp.sum(h**2)
+
+    def layers(xp: Any, ws: Any, x: Any) -> Any:
+        for w in ws:
+            x = xp.tanh(x @ w)
+        return xp.sum(x**2)
+
+    with x64():
+        lengths = {}
+        for f, shapes in ((recurrent, ((size,), (size, 7))), (layers, ((size, size), (3, size)))):
+            for n in (30, 60):
+                many = [rng(k).uniform(-1, 1, shapes[0]) / size for k in range(n)]
+                other = rng(n).uniform(-1, 1, shapes[1])
+                function = tr.trace(lambda many, other, f=f: f(tnp, many, other))(many, other)
+                rolled = roll(function)
+                ir.verify(rolled)
+                assert_close(*(ir.evaluate(each, *many, other)[0] for each in (rolled, function)), 1e-12)
+                lengths[f, n] = len(
+                    [e for e in rolled.eqns if e.op.name not in ("reshape", "broadcast_in_dim")]
+                )
+        assert lengths[recurrent, 30] == lengths[recurrent, 60]
+        assert lengths[layers, 60] > 100
+
+
 # Planted loops -------------------------------------------------------------------------------------------
 
 # Statements of a body: they read and write the variables of a loop. `v` are carried values, `x` an array that is

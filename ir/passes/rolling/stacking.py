@@ -32,6 +32,8 @@ from ir.types import i32
 _SHORT = 16
 # Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them.
 _COPIED = 1 << 10
+# Larger ones are, where all are multiplied at once by one array: that takes longer than the copies.
+_COPIED_TO_CONTRACT = 1 << 14
 _FEWEST_COPIED = 16
 
 
@@ -45,8 +47,12 @@ class Stacker:
     def __init__(self, made_by: Mapping[Value, Eqn]) -> None:
         self.made_by = made_by
 
-    def stacked(self, values: Sequence[Value]) -> Value | None:
-        """The values along a new leading axis, or None where that is not worth its copies."""
+    def stacked(self, values: Sequence[Value], *, contracted: bool = False) -> Value | None:
+        """The values along a new leading axis, or None where that is not worth its copies.
+
+        Args:
+          contracted: they are multiplied by one array, as the inputs of a recurrent network are by its weights.
+        """
         first = values[0]
         if all(v is first for v in values):
             return materialize(first, False, len(values))
@@ -57,10 +63,11 @@ class Stacker:
             found = self._alike(values, eqns)
             if found is not None:
                 return found
-        if None in makers:
+        if None in makers and not contracted:
             return None  # arrays of the caller's own, each of which would have its own slice of the gradient
         few = len(values) < _FEWEST_COPIED and first.type.rank > 0
-        if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > _COPIED:
+        most = _COPIED_TO_CONTRACT if contracted else _COPIED
+        if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > most:
             return None
         return concatenate(*[expand_dims(v, (0,)) for v in values], axis=0)  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ from ir.core import Eqn, Function, Value, attr_key
 from ir.op import Builder, building
 from ir.ops.calls import optimization_barrier
 from ir.ops.carries import results_of
+from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, sub
 from ir.ops.families import materialize
 from ir.ops.indexing import dynamic_slice
@@ -87,10 +88,10 @@ class Writer:
     def _outer(self, value: Value) -> Value:
         return self.env.get(value, value)
 
-    def _table(self, values: tuple[Value, ...]) -> Value:
+    def _table(self, values: tuple[Value, ...], *, contracted: bool = False) -> Value:
         found = self.tables.get(values)
         if found is None:
-            made = self.stacker.stacked([self._outer(v) for v in values])
+            made = self.stacker.stacked([self._outer(v) for v in values], contracted=contracted)
             if made is None:
                 raise Unprofitable(f"each has its own {values[0].type}, and all would have to be copied")
             found = self.tables[values] = made
@@ -112,6 +113,16 @@ class Writer:
             found = self.shifted[origin] = concatenate(*first, rest, axis=0)
         return found, True
 
+    def _operands(self, node: Node) -> list[Operand]:
+        if node.eqn.op is dot_general:
+            for one, other in (node.origins, node.origins[::-1]):
+                fixed = isinstance(other, Fixed) or (
+                    isinstance(other, Inside) and other.node in self.plan.fixed
+                )
+                if isinstance(one, Each) and fixed:
+                    self._table(one.values, contracted=True)
+        return [self._operand(o) for o in node.origins]
+
     def _together(self, j: int) -> None:
         node = self.loop.nodes[j]
         self.builder.source = node.eqn.source
@@ -122,7 +133,7 @@ class Writer:
             x, batched = self._operand(node.origins[0])
             self.known[j, 0] = self._powers(node.exponents, x, batched), True
         else:
-            operands = [self._operand(o) for o in node.origins]
+            operands = self._operands(node)
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
             # What a body computes twice is one operand of a scan.
             key = (node.eqn.op, ins, tuple([attr_key(a) for a in node.eqn.attrs.values()]))
