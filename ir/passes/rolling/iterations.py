@@ -118,7 +118,7 @@ def loops(
     Args:
       where: (position in `eqns`, which result) of every value that they make.
     """
-    stretch = _aligned(eqns, where, stretch, least)
+    stretch = aligned(eqns, where, stretch, least)
     exact = _codes(eqns, where, stretch)
     # Where a table is filled level by level, a level is a loop of its own that takes from the one before.
     level = _return(exact)
@@ -163,7 +163,7 @@ def _alike_where_slices_are_not(found: Sequence[Loop]) -> list[Loop]:
 _RESULTS = 64
 
 
-def _aligned(
+def aligned(
     eqns: Sequence[Eqn], where: dict[Value, tuple[int, int]], stretch: Stretch, least: int
 ) -> Stretch:
     """The stretch, begun where the fewest values pass from one iteration to the next."""

@@ -23,7 +23,7 @@ from ir.op import Op
 from ir.ops.cond import cond
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, and_, max, min, mul, neg, or_, sub
-from ir.ops.logic import select
+from ir.ops.logic import eq, ge, gt, le, lt, ne, select
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, reshape, rev, slice, transpose
 from ir.passes.rolling.iterations import Before, Each, Inside, Loop
@@ -41,7 +41,9 @@ _REDUCTIONS: dict[Op, Op] = {
     add: reduce_sum, sub: reduce_sum, mul: reduce_prod, max: reduce_max, min: reduce_min,
     and_: reduce_and, or_: reduce_or,
 }  # fmt: skip
-_CHEAP = frozenset({add, broadcast_in_dim, convert, mul, neg, reshape, select, sub})
+_CHEAP = frozenset(
+    {add, and_, broadcast_in_dim, convert, eq, ge, gt, le, lt, mul, ne, neg, reshape, select, sub}
+)
 _MOVES = frozenset({slice, reshape, transpose, broadcast_in_dim, rev, concatenate})
 
 

@@ -27,6 +27,7 @@ from ir.passes.rolling.collecting import MANY, collected
 from ir.passes.rolling.iterations import loops
 from ir.passes.rolling.plan import Plan, planned
 from ir.passes.rolling.sequence import Stretch, periods, stretches, tokens
+from ir.passes.rolling.shrinking import grown
 from ir.passes.rolling.stacking import Stacker
 from ir.passes.rolling.write import Unprofitable, Writer
 from ir.remarks import remark
@@ -57,8 +58,19 @@ def _rolled(function: Function, *, exact: bool) -> Function:
             break
         new = _Round(function, exact=exact).function()
         if new is function:
+            new = _with_one_size(function, exact=exact)
+        if new is function:
             break
         function = dce(new)
+    return function
+
+
+def _with_one_size(function: Function, *, exact: bool) -> Function:
+    """A loop over arrays that shrink, rolled, if there is one."""
+    for candidate, repeated in grown(function):
+        new = _Round(candidate, exact=exact).function()
+        if len(new.eqns) + repeated // 4 <= len(function.eqns):
+            return new
     return function
 
 
