@@ -15,7 +15,8 @@ from tests.fuzz.check import Outcome
 
 # In several parts, which test workers share.
 PARTS = 4
-PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "40"))
+# Continuous integration tries many more by `make fuzz`.
+PROGRAMS = int(os.environ.get("FUZZ_PROGRAMS", "12" if os.environ.get("CI") else "40"))
 
 
 @pytest.mark.slow

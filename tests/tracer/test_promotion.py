@@ -93,6 +93,8 @@ def test_operators_with_scalars_on_either_side(name: str) -> None:
     scalars = (
         [np.ones((2, 2), d) for d in (np.int8, np.float32, np.complex64)] if name == "matmul" else SCALARS
     )
+    if name == "pow":  # old versions of NumPy let a bool be an index, and warn
+        scalars = [s for s in scalars if not isinstance(s, np.bool_)]
     wrong = []
     for dtype in ("bool", "int8", "uint32", "int32", "bfloat16", "float32", "complex64"):
         x = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
