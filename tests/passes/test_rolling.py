@@ -264,7 +264,7 @@ def differences(xp: Any, x: Any) -> Any:
 
 
 def divided_differences(xp: Any, x: Any) -> Any:
-    """Newton's: what follows the elements in use would be divided by zero."""
+    """Newton's."""
     n = x.shape[0]
     y = xp.sin(x)
     out = y[0]
@@ -272,6 +272,44 @@ def divided_differences(xp: Any, x: Any) -> Any:
         y = (y[1:] - y[:-1]) / (n * (x[k:] + 0.7 * k - x[:-k]))
         out = out + y[0] * 0.9**k
     return out
+
+
+def poles(xp: Any, x: Any) -> Any:
+    """Where elements are equal, a slope is infinite; none of them are, but what follows them might be."""
+    x = xp.cumsum(x)
+    out = 0.0
+    while x.shape[0] > 20:
+        d = x[1:] - x[:-1]
+        w = 1.0 / d
+        out = out + w[0] + xp.sum((w * xp.log(d))[2:4]) + xp.sqrt(d)[-1]
+        x = x[1:] + 0.01 * w + xp.cbrt(d)
+    return out + xp.sum(x)
+
+
+def directions(xp: Any, m: Any) -> Any:
+    """Another axis is put together by slices that start at 0 along the one that shrinks."""
+    p = xp.cumsum(m + 2.0, axis=0)
+    while p.shape[0] > 12:
+        d = p[1:] - p[:-1]
+        p = p[:-1] + 0.1 * d / xp.sqrt((d * d)[:, 0:1] + (d * d)[:, 1:2])
+    return xp.sum(p)
+
+
+def dropped(xp: Any, x: Any) -> Any:
+    """An element that overflows in the step that drops it."""
+    x = xp.where(xp.arange(x.shape[0]) == 2, 1e200, x)
+    while x.shape[0] > 14:
+        y = (x * x)[1:]
+        x = y * (1.0 - y) + 0.3
+    return xp.sum(x)
+
+
+def integers(xp: Any, x: Any) -> Any:
+    count = xp.where(x > 0.6, 1, 3)
+    while x.shape[0] > 20:
+        count = count[1:] + count[:-1] % 5
+        x = xp.where(count > 4, x[1:], 0.5 * x[:-1])
+    return xp.sum(x * count)
 
 
 def casteljau(xp: Any, m: Any) -> Any:
@@ -297,7 +335,7 @@ def logarithms(xp: Any, x: Any) -> Any:
     return xp.sum(x)
 
 
-SHRINKING: list[Program] = [differences, divided_differences, option, logarithms]
+SHRINKING: list[Program] = [differences, divided_differences, poles, dropped, integers, option, logarithms]
 
 VECTORS: list[Program] = [
     accumulated, subtracted, multiplied, largest, strided, backwards, windows, constants, collected, listed,
@@ -309,7 +347,7 @@ VECTORS: list[Program] = [
 CASES = [
     *[(f, vector, (90, 180)) for f in VECTORS],
     *[(f, vector, (60, 120)) for f in SHRINKING],
-    (casteljau, lambda n: matrix(n, 2), (40, 80)),
+    *[(f, lambda n: matrix(n, 2), (40, 80)) for f in (casteljau, directions)],
     *[(f, vector, (70, 120)) for f in (polynomial, discounted)],  # exponents of seven digits
     *[(f, lambda n: matrix(n, 9), (30, 60)) for f in (rows, grid, forward_filter)],
     *[(f, lambda n: matrix(n, 9), (8, 16)) for f in (pairs, product, others)],
@@ -370,6 +408,24 @@ def test_what_is_cheap_and_large_is_computed_in_the_scan() -> None:
         (loop,) = [eqn for eqn in function.eqns if eqn.op.name == "scan"]
         stacked = loop.operands[loop.attrs["num_consts"] + loop.attrs["num_carry"] :]
         assert [v.type.shape for v in stacked] == [(90,)]
+
+
+@pytest.mark.parametrize("f", SHRINKING, ids=[f.__name__ for f in SHRINKING])
+def test_what_follows_arrays_that_shrink_has_no_derivative(f: Program) -> None:
+    """First and second derivatives of the rolled program are those of the program as it was written."""
+    with x64():
+        x = vector(60)
+        function = traced(f, x)
+        rolled = roll(function)
+        assert len(rolled.eqns) < len(function.eqns) / 2
+        along = rng(3).uniform(-1, 1, x.shape)
+        found = []
+        for each in (rolled, function):
+            gradient = ir.transforms.value_and_grad(each, [True])
+            second, _ = ir.transforms.jvp(gradient, [True])
+            found.append(ir.evaluate(second, x, along))
+        for a, b in zip(*found, strict=True):
+            assert_close(a, b, 1e-8)
 
 
 @pytest.mark.parametrize("size", [5, 100])

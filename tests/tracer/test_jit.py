@@ -489,3 +489,34 @@ def test_arguments_by_position_and_by_name(count: int) -> None:
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'other'"):
         run(*xs, other=1.0)
     assert run(*xs) == want
+
+
+def test_functions_that_say_they_wrap_others() -> None:
+    """A call takes what the function takes, not what it wraps."""
+
+    def inner(key: Any, x: Any) -> Any:
+        return x * key
+
+    @functools.wraps(inner)
+    def partial(x: Any) -> Any:
+        return inner(2.0, x)
+
+    def plain(x: Any) -> Any:
+        return x * 1.0
+
+    @functools.wraps(plain)
+    def scaled(*args: Any, scale: float = 1.0) -> Any:
+        return plain(*args) * scale
+
+    class Model:
+        def __call__(self, x: Any) -> Any:
+            return x + 1
+
+        def method(self, x: Any, y: Any) -> Any:
+            return x - y
+
+    assert tr.jit(partial)(3.0) == 6
+    assert tr.jit(scaled)(3.0, scale=2.0) == 6
+    assert tr.jit(Model())(3.0) == 4
+    assert tr.jit(Model().method)(3.0, y=1.0) == 2
+    assert tr.jit(functools.partial(inner, 2.0))(3.0) == 6

@@ -138,6 +138,12 @@ def test_hypot_of_large_and_small_numbers(scale: float) -> None:
     np.testing.assert_allclose(np.float64([second, mixed]) * abs(scale), [0.128, -0.096], rtol=1e-5)
 
 
+def test_hypot_of_infinity_beside_nan() -> None:
+    for a, b in ((np.inf, np.nan), (np.nan, -np.inf), (np.inf, -np.inf)):
+        assert tr.jit(tnp.hypot)(np.float32(a), np.float32(b)) == np.inf
+    assert np.isnan(tr.jit(tnp.hypot)(np.float32(np.nan), np.float32(1)))
+
+
 def test_hypot_at_the_origin_has_the_subgradient_zero() -> None:
     assert tr.grad(tnp.hypot, (0, 1))(0.0, 0.0) == (0, 0)
     assert tr.grad(lambda x: tnp.hypot(x, x))(0.0) == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from tracer.state import ACTIVE
@@ -45,15 +45,19 @@ def entry(
 
 
 def _required(f: Callable[..., Any]) -> list[str]:
-    """The names of the parameters if all are required and may be given by position, else none."""
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
+    """The names of the parameters if all are required and may be given by position, else none.
+
+    Of the function itself: what it says it wraps may take others.
+    """
+    bound = isinstance(f, MethodType)
+    function = f.__func__ if isinstance(f, MethodType) else f
+    if not isinstance(function, FunctionType) or function.__defaults__:
         return []
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
-    if all(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters):
-        return [p.name for p in parameters]
-    return []
+    code = function.__code__
+    others = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    if others or code.co_kwonlyargcount or code.co_posonlyargcount:
+        return []
+    return list(code.co_varnames[bound : code.co_argcount])
 
 
 def _given(*args: Any) -> tuple[Any, ...]:

@@ -204,7 +204,8 @@ def _hypot() -> Any:
 
         p, q = scaled(a, k), scaled(b, k)
         root = el.sqrt(el.add(el.square(p), el.square(q)))
-        r = el.where(el.equal(size, float("inf")), float("inf"), scaled(root, -k))
+        infinite = el.logical_or(el.isinf(a), el.isinf(b))  # beside a NaN, too
+        r = el.where(infinite, float("inf"), scaled(root, -k))
         whole = el.where(el.equal(root, 0), 1, root)
         return tuple([convert(t, a.value.type.dtype) for t in (r, el.divide(p, whole), el.divide(q, whole))])
 

@@ -36,7 +36,7 @@ def power(x: Value, places: Sequence[tuple[Value, Value]], *, inverse: bool) -> 
       places: what `digits` gives: booleans along the leading axis of `x`, or scalars.
       inverse: the powers are negative.
     """
-    # A square that is not asked for may overflow, and its derivative be no number: nothing may come of it.
+    # A square that is not asked for may overflow, and its derivative be no number: it is not taken.
     factor = div(full_like(x, 1), x) if inverse else x
     out = full_like(x, 1)
     for place, (digit, more) in enumerate(places):

@@ -1,20 +1,20 @@
 """Loops over arrays that shrink: all of them get the size of the largest, and the loop is like any other.
 
-    b: f32[9] = add(a[1:10], a[0:9])                  b: f32[10] = add(rotated(a), a)
-    c: f32[8] = add(b[1:9],  b[0:8])      becomes     c: f32[10] = add(rotated(b'), b')      b' = select(i < 9, b, b[0])
+    b: f32[9] = add(a[1:10], a[0:9])                  b: f32[9] = add(a[1:10], a[0:9])
+    c: f32[8] = add(b[1:9],  b[0:8])      becomes     c: f32[9] = add(first(rotated(b), 8), first(b, 8))
     ...                                               ...
 
-So are trees of prices, divided differences and de Casteljau's scheme written. The elements of an array that the
-program knows come first. What follows is never used, but it is computed with: it is replaced by the first
-element wherever elements move or a value is carried on, by a selection, of which derivatives take nothing from
-the case that is not chosen (`ir.transforms.guard`).
+So are trees of prices, divided differences and de Casteljau's scheme written. The elements that the program knows
+come first. What follows is never used, but it is computed with, and must do no harm: a cotangent of 0 times an
+infinite slope is NaN. So it always equals the first element, where there is no slope that the program does not
+have itself, and no cotangent of it goes on: wherever elements move, `select(i < length, x, stop_gradient(x[0]))`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from ir.contents import has_effects
 from ir.core import Dense, Eqn, Function, Value, attr_key
 from ir.op import Builder, building
+from ir.ops.calls import stop_gradient
 from ir.ops.elementwise import lt, select
 from ir.ops.shape import (
     broadcast_in_dim,
@@ -37,6 +38,7 @@ from ir.ops.shape import (
 )
 from ir.passes.rolling.iterations import aligned
 from ir.passes.rolling.sequence import Stretch, Tokens, periods, stretches
+from ir.remarks import remark
 from ir.types import i32
 
 # Fewer iterations are no loop of this kind.
@@ -63,7 +65,6 @@ class _Shrinking:
     trips: int
     axes: list[int | None]
     size: int
-    masked: set[int] = field(default_factory=set)
 
     @property
     def stop(self) -> int:
@@ -123,6 +124,8 @@ def _shrinking(eqns: Sequence[Eqn], stretch: Stretch) -> _Shrinking | None:
         return None
     axes: list[int | None] = []
     step = sizes[first + 1] - sizes[first]
+    if not np.all(sizes[first + trips - 1, step != 0]):  # nothing is left there that could be the first
+        trips -= 1
     column = 0
     for eqn in body:
         rank = eqn.results[0].type.rank
@@ -168,7 +171,7 @@ def _is_cheap(found: _Shrinking, eqns: Sequence[Eqn]) -> bool:
 
 
 class _Unknown(Exception):
-    """An operation of which nothing is known here."""
+    """Something that is not known here, by its name."""
 
 
 class _Grower:
@@ -177,7 +180,7 @@ class _Grower:
     Attributes:
       env: what stands for a value; for one that shrinks, the same elements with more after them.
       axis: along which a value that shrinks does.
-      outer: values from outside with more elements, by value and size.
+      outer: values from outside with more elements, by value, axis and size.
     """
 
     def __init__(self, function: Function, eqns: Sequence[Eqn], found: _Shrinking) -> None:
@@ -186,7 +189,7 @@ class _Grower:
         self.axis: dict[Value, int] = {}
         self.made_by = {eqn.results[0]: eqn for eqn in function.eqns if eqn.op is constant}
         self.place = {eqn.results[0]: at for at, eqn in enumerate(eqns) if len(eqn.results) == 1}
-        self.outer: dict[tuple[Value, int], Value] = {}
+        self.outer: dict[tuple[Value, int, int], Value] = {}
 
     def function(self) -> Function | None:
         found = self.found
@@ -196,14 +199,15 @@ class _Grower:
                 builder.append(eqn)
         for eqn in self.eqns[: found.start]:
             builder.append(eqn)
-        found.masked = self._masked()
         after: dict[Value, Value] = {}
         with building(builder):
             try:
                 for at in range(found.start, found.stop):
                     builder.source = self.eqns[at].source
                     self._write(self.eqns[at], (at - found.start) % found.period)
-            except _Unknown:
+            except _Unknown as reason:
+                loop = f"{found.trips} iterations of {found.period} equations over arrays that shrink"
+                remark("roll", self.eqns[found.start].source, f"{loop} stay as they are: {reason}")
                 return None
             builder.source = None
 
@@ -222,30 +226,6 @@ class _Grower:
             results = tuple([own(v) for v in self.whole.results])
         return self.whole.replace(eqns=tuple(builder.eqns), results=results)
 
-    def _masked(self) -> set[int]:
-        """Equations whose elements move, or that what follows the loop uses, or a later iteration.
-
-        The last only where an operation has infinite values or derivatives at finite operands.
-        """
-        found = self.found
-        inside = range(found.start, found.stop)
-        singular = any(self.eqns[at].op.tame is not None for at in inside[: found.period])
-        out = set()
-        for at in inside:
-            eqn = self.eqns[at]
-            for made in [self.place.get(v, -1) for v in eqn.operands]:
-                if made in inside:
-                    turn, j = divmod(made - found.start, found.period)
-                    axis = found.axes[j]
-                    moves = eqn.op is slice and axis is not None and eqn.attrs["starts"][axis]
-                    if moves or (singular and turn != (at - found.start) // found.period):
-                        out.add(j)
-        used = {v for eqn in self.eqns[found.stop :] for v in eqn.operands}.union(self.whole.results)
-        for made in [self.place.get(v, -1) for v in used]:
-            if made in inside:
-                out.add((made - found.start) % found.period)
-        return out
-
     # Equations -------------------------------------------------------------------------------------------
 
     def _write(self, eqn: Eqn, j: int) -> None:
@@ -255,7 +235,7 @@ class _Grower:
             self.env[result] = self._fixed(eqn)
             return
         if eqn.op.elementwise:
-            out = eqn.op(*[self._operand(v, axis, result.type.shape) for v in eqn.operands], **eqn.attrs)
+            out = eqn.op(*[self._operand(v, axis, eqn) for v in eqn.operands], **eqn.attrs)
         elif eqn.op is slice:
             out = self._slice(eqn, axis)
         elif eqn.op is broadcast_in_dim:
@@ -263,38 +243,32 @@ class _Grower:
         elif eqn.op is reshape:
             out = self._reshape(eqn, axis)
         else:
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         self.axis[result] = axis
-        self.env[result] = (
-            self._own_or_first(out, axis, result.type.shape[axis]) if j in self.found.masked else out
-        )
+        self.env[result] = out
 
     def _own_or_first(self, x: Value, axis: int, length: int) -> Value:
         """The elements that are its own, and the first one in the place of the others."""
         index = iota(shape=x.type.shape, dtype=i32, axis=axis)
         limit = broadcast_in_dim(full((), length, i32), shape=x.type.shape, dims=())
-        first = slice_axis(x, axis, 0, 1)
-        every = broadcast_in_dim(first, shape=x.type.shape, dims=tuple(range(x.type.rank)))
-        return select(lt(index, limit), x, every)  # type: ignore[no-any-return]
+        return select(lt(index, limit), x, _first(x, axis, x.type.shape[axis]))  # type: ignore[no-any-return]
 
     def _fixed(self, eqn: Eqn) -> Value:
         """Of a result that does not shrink; of what does, it may take a part."""
         operands = [self.env.get(v, v) for v in eqn.operands]
         if any(v in self.axis for v in eqn.operands) and eqn.op is not slice:
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         out: Value = eqn.op(*operands, **eqn.attrs)
         return out
 
-    def _operand(self, v: Value, axis: int, shape: Sequence[int]) -> Value:
-        """An operand of that shape, grown."""
-        if v.type.shape != tuple(shape):
-            raise _Unknown
+    def _operand(self, v: Value, axis: int, eqn: Eqn) -> Value:
+        """An operand of the shape of the result, grown."""
+        if v.type.shape != eqn.results[0].type.shape or self.axis.get(v, axis) != axis:
+            raise _Unknown(eqn.op.name)
         if v in self.axis:
-            if self.axis[v] != axis:
-                raise _Unknown
             return self.env[v]
         if v in self.env:
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         return self._padded(v, axis, self.found.size)
 
     def _padded(self, v: Value, axis: int, size: int) -> Value:
@@ -312,38 +286,32 @@ class _Grower:
             first = np.take(array, [0] * more, axis)
             whole = np.concatenate([array, first], axis)
             return constant(value=Dense(whole, v.type.dtype), shape=whole.shape)  # type: ignore[no-any-return]
-        found = self.outer.get((v, size))
+        found = self.outer.get((v, axis, size))
         if found is None:
-            shape[axis] = more
-            first = broadcast_in_dim(
-                slice_axis(v, axis, 0, 1), shape=tuple(shape), dims=tuple(range(v.type.rank))
-            )
-            found = self.outer[v, size] = concatenate(v, first, axis=axis)
+            found = self.outer[v, axis, size] = concatenate(v, _first(v, axis, more), axis=axis)
         return found
 
     def _slice(self, eqn: Eqn, axis: int) -> Value:
         (x,) = eqn.operands
         starts, limits, strides = (list(eqn.attrs[name]) for name in ("starts", "limits", "strides"))
         if strides[axis] != 1:
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         start, size = starts[axis], self.found.size
         if x in self.axis:
             if self.axis[x] != axis:
-                raise _Unknown
+                raise _Unknown(eqn.op.name)
             whole = self.env[x]
             starts[axis], limits[axis] = 0, size
             part = _sliced(whole, starts, limits, strides)
-            if not start:
-                return part
-            # What comes round from the other end is not used.
-            return concatenate(  # type: ignore[no-any-return]
-                slice_axis(part, axis, start, size), slice_axis(part, axis, 0, start), axis=axis
-            )
-        if x in self.env:
-            raise _Unknown
-        whole = self._padded(x, axis, x.type.shape[axis] + size)
-        limits[axis] = start + size
-        part = _sliced(whole, starts, limits, strides)
+            if start:  # what comes round from the other end is not used
+                rest, begin = slice_axis(part, axis, start, size), slice_axis(part, axis, 0, start)
+                part = concatenate(rest, begin, axis=axis)
+        elif x in self.env:
+            raise _Unknown(eqn.op.name)
+        else:
+            whole = self._padded(x, axis, x.type.shape[axis] + size)
+            limits[axis] = start + size
+            part = _sliced(whole, starts, limits, strides)
         return self._own_or_first(part, axis, eqn.results[0].type.shape[axis])
 
     def _broadcast(self, eqn: Eqn, axis: int) -> Value:
@@ -353,11 +321,11 @@ class _Grower:
         at = dims.index(axis) if axis in dims else None
         if x in self.axis:
             if at != self.axis[x]:
-                raise _Unknown
+                raise _Unknown(eqn.op.name)
             x = self.env[x]
         elif at is not None and x.type.shape[at] != 1:
             if x in self.env:
-                raise _Unknown
+                raise _Unknown(eqn.op.name)
             x = self._padded(x, at, self.found.size)
         else:
             x = self.env.get(x, x)
@@ -368,11 +336,20 @@ class _Grower:
         shape = list(eqn.results[0].type.shape)
         old = self.axis.get(x)
         if old is None or x.type.shape[old] != shape[axis]:
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         if math.prod(x.type.shape[:old]) != math.prod(shape[:axis]):
-            raise _Unknown
+            raise _Unknown(eqn.op.name)
         shape[axis] = self.found.size
         return reshape_to(self.env[x], tuple(shape))
+
+
+def _first(x: Value, axis: int, count: int) -> Value:
+    """The first element so many times."""
+    first = slice_axis(x, axis, 0, 1)
+    if x.type.dtype.is_inexact:
+        first = stop_gradient(first)
+    shape = (*x.type.shape[:axis], count, *x.type.shape[axis + 1 :])
+    return broadcast_in_dim(first, shape=shape, dims=tuple(range(x.type.rank)))  # type: ignore[no-any-return]
 
 
 def _sliced(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:

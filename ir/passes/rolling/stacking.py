@@ -60,7 +60,7 @@ class Stacker:
         op = makers[0].op if makers[0] is not None else None
         eqns = [e for e in makers if e is not None and e.op is op]
         if len(eqns) == len(values):
-            found = self._alike(values, eqns)
+            found = self._alike(values, eqns, contracted=contracted)
             if found is not None:
                 return found
         if None in makers and not contracted:
@@ -71,7 +71,7 @@ class Stacker:
             return None
         return concatenate(*[expand_dims(v, (0,)) for v in values], axis=0)  # type: ignore[no-any-return]
 
-    def _alike(self, values: Sequence[Value], eqns: Sequence[Eqn]) -> Value | None:
+    def _alike(self, values: Sequence[Value], eqns: Sequence[Eqn], *, contracted: bool) -> Value | None:
         """Of results of one op."""
         first = eqns[0]
         if first.op is constant:
@@ -80,7 +80,7 @@ class Stacker:
             inner = [e.operands[0] for e in eqns]
             if any(v.type is not inner[0].type for v in inner):
                 return None
-            found = self.stacked(inner)
+            found = self.stacked(inner, contracted=contracted)
             return None if found is None else reshape_to(found, (len(eqns), *values[0].type.shape))
         if first.op is slice_op:
             x, strides = first.operands[0], first.attrs["strides"]

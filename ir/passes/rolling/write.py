@@ -61,6 +61,9 @@ class Writer:
         plan = self.plan
         skipped = plan.scanned | plan.folded
         for j in plan.order:
+            if j not in skipped:
+                self._copied(self.loop.nodes[j])
+        for j in plan.order:
             if j not in skipped and j not in plan.late:
                 self._together(j)
         if plan.scanned:
@@ -113,7 +116,8 @@ class Writer:
             found = self.shifted[origin] = concatenate(*first, rest, axis=0)
         return found, True
 
-    def _operands(self, node: Node) -> list[Operand]:
+    def _copied(self, node: Node) -> None:
+        """Put side by side what one product takes of every iteration, before anything else asks for it."""
         if node.eqn.op is dot_general:
             for one, other in (node.origins, node.origins[::-1]):
                 fixed = isinstance(other, Fixed) or (
@@ -121,7 +125,6 @@ class Writer:
                 )
                 if isinstance(one, Each) and fixed:
                     self._table(one.values, contracted=True)
-        return [self._operand(o) for o in node.origins]
 
     def _together(self, j: int) -> None:
         node = self.loop.nodes[j]
@@ -133,7 +136,7 @@ class Writer:
             x, batched = self._operand(node.origins[0])
             self.known[j, 0] = self._powers(node.exponents, x, batched), True
         else:
-            operands = self._operands(node)
+            operands = [self._operand(o) for o in node.origins]
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
             # What a body computes twice is one operand of a scan.
             key = (node.eqn.op, ins, tuple([attr_key(a) for a in node.eqn.attrs.values()]))
