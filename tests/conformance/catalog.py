@@ -70,7 +70,7 @@ MODULES: dict[str, Module] = {
         tr.random,
         jax.random,
         RANDOM,
-        frozenset(["key_dtype", "key_impl"]),  # they answer with Python objects
+        frozenset(["key_dtype", "key_impl", "Key"]),  # they answer with Python objects, or are a type
     ),
 }
 

@@ -178,10 +178,17 @@ def reciprocal(x: Any, /) -> Any:
 @native(jnp.hypot)
 def hypot(x: Any, y: Any, /) -> Any:
     """sqrt(x**2 + y**2), which neither overflows nor underflows on the way. Its derivative at the origin is 0."""
-    (a, b), _ = promoted(x, y, to_float=True)
+    (a, b), weak = promoted(x, y, to_float=True)
     if a.value.type.dtype.is_complex:
         raise ArgumentTypeError(f"hypot: expected real operands, got {a.value.type}; take abs(x) first")
-    return _hypot()(a, b)[0]
+    out = _hypot()(a, b)[0]
+    return Tensor(out.owner, out.value, weak and (not out.shape or _hypot_of_arrays_may_be_weak()))
+
+
+@functools.cache
+def _hypot_of_arrays_may_be_weak() -> bool:
+    """Whether it is in JAX, of an array of bools and a Python number; in old versions it is not."""
+    return bool(jax.eval_shape(jnp.hypot, jax.ShapeDtypeStruct((2,), bool), 1).weak_type)
 
 
 @functools.cache
