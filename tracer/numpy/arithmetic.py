@@ -188,7 +188,8 @@ def hypot(x: Any, y: Any, /) -> Any:
 @functools.cache
 def _hypot_of_arrays_may_be_weak() -> bool:
     """Whether it is in JAX, of an array of bools and a Python number; in old versions it is not."""
-    return bool(jax.eval_shape(jnp.hypot, jax.ShapeDtypeStruct((2,), bool), 1).weak_type)
+    flags = jax.ShapeDtypeStruct((2,), bool)  # type: ignore[no-untyped-call]
+    return bool(jax.eval_shape(jnp.hypot, flags, 1).weak_type)
 
 
 @functools.cache
