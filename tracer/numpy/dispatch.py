@@ -167,6 +167,21 @@ def promoted(*xs: Any, to_float: bool = False, bool_to: DType | None = None) -> 
     return out, weak
 
 
+def _with_number(trace: Trace, x: Any, y: Any, to_float: bool) -> tuple[Tensor, Tensor] | None:
+    """What `promoted` gives for a strongly typed value and a Python number that takes its type, sooner."""
+    first = type(x) is Tensor
+    t, number = (x, y) if first else (y, x)
+    kind = type(number)
+    if type(t) is not Tensor or t.weak or t.owner is not trace or (kind is not float and kind is not int):
+        return None
+    type_ = t.value.type
+    dtype = type_.dtype
+    if not dtype.is_float and (to_float or kind is float or not dtype.is_integer):
+        return None
+    constant = trace.scalar(number, dtype, type_.shape)
+    return (t, constant) if first else (constant, t)
+
+
 def unary_function(
     name: str, the_op: Op, eager: Any, *, to_float: bool = False, bool_to_int: bool = False, doc: str = ""
 ) -> Any:
@@ -228,6 +243,8 @@ def binary_function(
             and (not to_float or x.value.type.dtype.is_inexact)
         ):
             a, b, weak = x, y, x.weak
+        elif (operands := _with_number(trace, x, y, to_float)) is not None:
+            (a, b), weak = operands, False
         else:
             (a, b), weak = promoted(x, y, to_float=to_float)
         dtype = a.value.type.dtype
