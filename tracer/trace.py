@@ -22,7 +22,7 @@ from ir.errors import ArgumentError, ArgumentTypeError, ConcretizationError, Esc
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant
 from ir.source import Source, capture
-from ir.types import DType, TensorType
+from ir.types import DType, Shape, TensorType
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import JaxCallError, Tensor
@@ -46,9 +46,10 @@ class Trace(Builder):
       inputs: what the params stand for, where those are known now (an un-jitted transform), so
         that `bool()` of a traced value can be answered; otherwise `None`.
       known: values that were computed to answer such questions.
+      numbers: constants of one number by the id of the number, which is kept for good, and their shape.
     """
 
-    __slots__ = ("active", "args", "captures", "inputs", "known", "parent")
+    __slots__ = ("active", "args", "captures", "inputs", "known", "numbers", "parent")
 
     def __init__(self, parent: Trace | Bridge | None, inputs: Inputs | None = None) -> None:
         super().__init__()
@@ -58,6 +59,7 @@ class Trace(Builder):
         self.inputs = inputs
         self.args: tuple[Value, ...] = ()
         self.known: dict[Value, Any] = {}
+        self.numbers: dict[tuple[int, Shape], Value] = {}
 
     def emit(self, op: Op, operands: tuple[Value, ...], attrs: Attrs = EMPTY_ATTRS) -> tuple[Value, ...]:
         # The same as Builder.emit, with the source looked up from the user's frame.
@@ -109,9 +111,14 @@ class Trace(Builder):
         dense = _scalar_constants.get(key) if key is not None else None
         if dense is None:
             dense = Dense(_number(x, dtype), dtype)
-            if key is not None and len(_scalar_constants) < 10_000:
-                _scalar_constants[key] = dense
-        return self.emit1(constant, (), {"value": dense, "shape": shape}, weak)
+            if key is None or len(_scalar_constants) >= 10_000:
+                return self.emit1(constant, (), {"value": dense, "shape": shape}, weak)
+            _scalar_constants[key] = dense
+        held = self.numbers.get((id(dense), shape))
+        if held is None:
+            (held,) = self.emit(constant, (), {"value": dense, "shape": shape})
+            self.numbers[id(dense), shape] = held
+        return Tensor(self, held, weak)
 
     def captured(self, x: Any, type_: TensorType, weak: bool) -> Tensor:
         """The param that stands for the outer object `x`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ir.core import Value
-from ir.ops.shape import concatenate, expand_dims, move_axis, reshape, reshape_to, slice
+from ir.ops.shape import concatenate, move_axis, reshape, reshape_to, slice
 from ir.passes.rolling.stacking import Stacker
 from ir.types import TensorType
 
@@ -64,19 +64,18 @@ def _in_turn(keys: Sequence[_Key], at: int) -> tuple[int, int]:
 
 
 def _together(parts: Sequence[Value], arrays: int, axis: int, stacker: Stacker) -> Value | None:
-    """Parts of one type along an axis, as they come from so many arrays in turn."""
-    shape = parts[0].type.shape
-    if any(v.type is not parts[0].type for v in parts[:arrays]):
-        return None
+    """Parts along an axis, along which alone they may differ in size, as they come from so many arrays in turn."""
     columns = []
     for first in range(arrays):
         stacked = stacker.stacked(parts[first::arrays])
         if stacked is None:
             return None
-        columns.append(expand_dims(stacked, (1,)))
-    whole = columns[0] if arrays == 1 else concatenate(*columns, axis=1)
-    moved = move_axis(reshape_to(whole, (len(parts), *shape)), 0, axis)
-    return reshape_to(moved, (*shape[:axis], len(parts) * shape[axis], *shape[axis + 1 :]))
+        columns.append(stacked)
+    # [turn, ...], with what one turn gives along the axis.
+    whole = columns[0] if arrays == 1 else concatenate(*columns, axis=axis + 1)
+    moved = move_axis(whole, 0, axis)
+    turns, size = moved.type.shape[axis : axis + 2]
+    return reshape_to(moved, (*moved.type.shape[:axis], turns * size, *moved.type.shape[axis + 2 :]))
 
 
 __all__ = ["MANY", "collected"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ir.contents import has_open_loops
@@ -105,19 +105,19 @@ class Plan:
 
 
 def planned(
-    loop: Loop, last_use: Callable[[Value], int], collected: Callable[[Value], bool], *, exact: bool
+    loop: Loop, last: Mapping[Value, int], collected: Callable[[Value], bool], *, exact: bool
 ) -> Plan | None:
     """The plan of a loop, if it pays.
 
     Args:
-      last_use: the position of the last equation that uses a value.
+      last: the positions of the last equations that use values.
       collected: whether a value is used to put it beside others only.
       exact: reductions keep the order of their terms.
     """
     outside: dict[tuple[int, int], list[int]] = {}
     for j, node in enumerate(loop.nodes):
         for k in range(len(node.eqn.results)):
-            rows = [i for i, eqn in enumerate(node.eqns) if last_use(eqn.results[k]) >= loop.stop]
+            rows = [i for i, eqn in enumerate(node.eqns) if last.get(eqn.results[k], -1) >= loop.stop]
             if rows:
                 outside[j, k] = rows
     plan = Plan(loop, outside)

@@ -192,7 +192,7 @@ class _Round:
                 pays = False
                 for loop in found:
                     if chosen.takes(loop.start, loop.stop):
-                        plan = planned(loop, self._last_use, self._collected, exact=self.exact)
+                        plan = planned(loop, self.last, self._collected, exact=self.exact)
                         if plan is not None:
                             chosen.add(plan)
                             pays = True
@@ -200,9 +200,6 @@ class _Round:
                     # Too little for loops of their own: bodies of several such iterations.
                     work.append(Stretch(anew * stretch.period, stretch.start, stretch.length))
         return chosen.plans
-
-    def _last_use(self, value: Value) -> int:
-        return self.last.get(value, -1)
 
     def _collected(self, value: Value) -> bool:
         """Whether it is only put beside others, reshaped or not."""

@@ -48,7 +48,10 @@ def tokens(eqns: Sequence[Eqn], *, exact: bool = False) -> Tokens:
                 attrs = tuple([attr_key(a) for a in eqn.attrs.values()])
         elif eqn.op.effect:
             attrs = ("effect", i)
-        key = (eqn.op, attrs, tuple([v.type for v in eqn.operands]), tuple([v.type for v in eqn.results]))
+        types = [v.type for v in eqn.operands]
+        if eqn.op is slice:  # of the others, the types of the results follow
+            types.append(eqn.results[0].type)
+        key = (eqn.op, attrs, *types)
         out[i] = known.setdefault(key, len(known))
     return out
 
