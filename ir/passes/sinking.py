@@ -5,10 +5,9 @@ c = constant 2; y = scan(c, x) {body(c, x)}     becomes     y = scan(x) {body(x)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from ir.core import Eqn, Function, Value
+from ir.core import Attrs, Eqn, Function, Value, map_nested
 from ir.ops.cond import cond
 from ir.ops.loops import scan
 from ir.ops.shape import constant
@@ -45,22 +44,16 @@ def _one_level(function: Function) -> Function:
     return function if eqns is None else function.replace(eqns=tuple(eqns))
 
 
-def _with_constants(eqn: Eqn, known: dict[Value, Eqn]) -> Mapping[str, Any]:
-    attrs = dict(eqn.attrs)
+def _with_constants(eqn: Eqn, known: dict[Value, Eqn]) -> Attrs:
+    attrs, found = eqn.attrs, [known.get(v) for v in eqn.operands]
     if eqn.op is scan:
-        fixed = [known.get(v) for v in eqn.operands[: attrs["num_consts"]]]
-        attrs["function"] = _specialised(attrs["function"], fixed)
-    elif eqn.op is while_loop:
-        first, second = attrs["num_cond_consts"], attrs["num_body_consts"]
-        fixed = [known.get(v) for v in eqn.operands[: first + second]]
-        attrs["cond"] = _specialised(attrs["cond"], fixed[:first])
-        attrs["body"] = _specialised(attrs["body"], fixed[first:])
-    else:
-        fixed = [known.get(v) for v in eqn.operands[1:]]
-        branches = tuple([_specialised(branch, fixed) for branch in attrs["branches"]])
-        if any(new is not old for new, old in zip(branches, attrs["branches"], strict=True)):
-            attrs["branches"] = branches
-    return attrs if any(attrs[k] is not eqn.attrs[k] for k in attrs) else eqn.attrs
+        return map_nested(attrs, lambda body: _specialised(body, found[: attrs["num_consts"]]))
+    if eqn.op is cond:
+        return map_nested(attrs, lambda branch: _specialised(branch, found[1:]))
+    tests, both = attrs["num_cond_consts"], attrs["num_cond_consts"] + attrs["num_body_consts"]
+    return map_nested(
+        attrs, lambda each: _specialised(each, found[:tests] if each is attrs["cond"] else found[tests:both])
+    )
 
 
 def _specialised(function: Function, fixed: list[Eqn | None]) -> Function:

@@ -112,12 +112,14 @@ _ROW: dict[str, Any] = {
 _ROWS = _ROW | {"offset": (1,)}
 
 
-def _index(*numbers):
+def index_of(*numbers):
+    """An array of indices, for examples."""
     return Dense(np.array(numbers, np.int32))
 
 
-def _rows(*numbers):
-    return Dense(np.array(numbers, np.int32)[:, None])
+def rows_of(*numbers):
+    """Indices of rows: an index vector of one number each, for examples."""
+    return Dense(np.array(numbers, np.int32)[..., None])
 
 
 def _window(x, *, c, s, into, n, mode, out):
@@ -142,16 +144,16 @@ def _window(x, *, c, s, into, n, mode, out):
     changes=NOTHING,
     guard=lambda c, batch, into: c.array.size == len(into) and not batch,
     examples=[
-        at((4, 3), mode="clip", c=_index(2), s=(1,), **_ROW),
-        at((4, 3), mode="clip", c=_index(7), s=(1,), **_ROW),
-        at((4, 3), mode="fill", c=_index(-0), s=(1,), **_ROW),
-        at((4, 3), mode="clip", c=_index(-1), s=(1, 1), **_ROWS),
-        at((4, 3), mode="promise_in_bounds", c=_index(1, 1), s=(2,),
+        at((4, 3), mode="clip", c=index_of(2), s=(1,), **_ROW),
+        at((4, 3), mode="clip", c=index_of(7), s=(1,), **_ROW),
+        at((4, 3), mode="fill", c=index_of(-0), s=(1,), **_ROW),
+        at((4, 3), mode="clip", c=index_of(-1), s=(1, 1), **_ROWS),
+        at((4, 3), mode="promise_in_bounds", c=index_of(1, 1), s=(2,),
            **_ROW | {"offset": (0, 1), "collapsed": (), "into": (0, 1), "n": (2, 2)}),
     ],
     counterexamples=[
-        at((4, 3), mode="fill", c=_index(4), s=(1,), **_ROW),
-        at((4, 3), mode="clip", c=_rows(0, 2), s=(2, 1), **_ROWS),
+        at((4, 3), mode="fill", c=index_of(4), s=(1,), **_ROW),
+        at((4, 3), mode="clip", c=rows_of(0, 2), s=(2, 1), **_ROWS),
     ],
 )  # fmt: skip
 def gather_at_constant(
@@ -188,16 +190,16 @@ def _strided(x, *, c, offset, collapsed, into, n):
     changes=NOTHING,
     guard=lambda c, s, into, batch: len(into) == 1 and not batch and len(s) == 2 and s == c.shape,
     examples=[
-        at((6, 3), mode="clip", c=_rows(1, 2, 3), s=(3, 1), **_ROWS),
-        at((6, 3), mode="fill", c=_rows(1, 3, 5), s=(3, 1), **_ROWS),
-        at((3, 6), mode="promise_in_bounds", c=_rows(1, 3, 5), s=(3, 1),
+        at((6, 3), mode="clip", c=rows_of(1, 2, 3), s=(3, 1), **_ROWS),
+        at((6, 3), mode="fill", c=rows_of(1, 3, 5), s=(3, 1), **_ROWS),
+        at((3, 6), mode="promise_in_bounds", c=rows_of(1, 3, 5), s=(3, 1),
            **_ROW | {"collapsed": (1,), "into": (1,), "n": (3, 1)}),
     ],
     counterexamples=[
-        at((6, 3), mode="clip", c=_rows(1, 2, 2), s=(3, 1), **_ROWS),
-        at((6, 3), mode="clip", c=_rows(3, 2, 1), s=(3, 1), **_ROWS),
-        at((6, 3), mode="clip", c=_rows(4, 5, 6), s=(3, 1), **_ROWS),
-        at((6, 3), mode="clip", c=_rows(1, 2, 3), s=(3, 1), **_ROW),
+        at((6, 3), mode="clip", c=rows_of(1, 2, 2), s=(3, 1), **_ROWS),
+        at((6, 3), mode="clip", c=rows_of(3, 2, 1), s=(3, 1), **_ROWS),
+        at((6, 3), mode="clip", c=rows_of(4, 5, 6), s=(3, 1), **_ROWS),
+        at((6, 3), mode="clip", c=rows_of(1, 2, 3), s=(3, 1), **_ROW),
     ],
 )  # fmt: skip
 def gather_of_range(

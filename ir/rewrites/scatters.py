@@ -16,15 +16,8 @@ from ir.ops.reduce import reduce_sum
 from ir.ops.scatter import scatter_add
 from ir.ops.shape import constant, full_like, reshape_to
 from ir.rewrite import ROUNDING, Fill, at, collected, rule
+from ir.rewrites.indexing import index_of, rows_of
 from ir.types import i32
-
-
-def _rows(*numbers):
-    return Dense(np.array(numbers, np.int32)[..., None])
-
-
-def _pairs(*numbers):
-    return Dense(np.array(numbers, np.int32))
 
 
 def _is_zero(z):
@@ -75,16 +68,16 @@ _ZERO: dict[str, Any] = {"z": Fill(0)}
     changes=ROUNDING,
     guard=lambda z, u, batch: not batch and u.type.size > 0 and _is_zero(z),
     examples=[
-        at((6, 2), of=(3, 2), c=_rows(0, 2, 1, 1, 0, 2), s=(6, 1), window=(1,), **_ZERO, **_ROWS),
-        at((2, 3), of=(3,), c=_rows([1, 0, 2], [0, 1, 2]), s=(2, 3, 1), window=(), **_ZERO, **_ROWS),
-        at((4, 3), of=(2, 2, 3), c=_pairs([0, 1], [1, 0], [0, 0], [1, 1]), s=(4, 2), window=(1,), **_ZERO,
+        at((6, 2), of=(3, 2), c=rows_of(0, 2, 1, 1, 0, 2), s=(6, 1), window=(1,), **_ZERO, **_ROWS),
+        at((2, 3), of=(3,), c=rows_of([1, 0, 2], [0, 1, 2]), s=(2, 3, 1), window=(), **_ZERO, **_ROWS),
+        at((4, 3), of=(2, 2, 3), c=index_of([0, 1], [1, 0], [0, 0], [1, 1]), s=(4, 2), window=(1,), **_ZERO,
            **_ROWS | {"inserted": (0, 1), "into": (0, 1), "mode": "clip"}),
     ],
     counterexamples=[
-        at((3,), of=(3,), c=_rows(0, 1, 1), s=(3, 1), window=(), **_ZERO, **_ROWS),
-        at((3,), of=(3,), c=_rows(0, 1, 3), s=(3, 1), window=(), **_ZERO, **_ROWS),
-        at((3,), of=(3,), c=_rows(0, 1, -1), s=(3, 1), window=(), **_ZERO, **_ROWS),
-        at((3,), of=(3,), c=_rows(0, 1, 2), s=(3, 1), window=(), z=Fill(-0.0), dtypes=("f32",), **_ROWS),
+        at((3,), of=(3,), c=rows_of(0, 1, 1), s=(3, 1), window=(), **_ZERO, **_ROWS),
+        at((3,), of=(3,), c=rows_of(0, 1, 3), s=(3, 1), window=(), **_ZERO, **_ROWS),
+        at((3,), of=(3,), c=rows_of(0, 1, -1), s=(3, 1), window=(), **_ZERO, **_ROWS),
+        at((3,), of=(3,), c=rows_of(0, 1, 2), s=(3, 1), window=(), z=Fill(-0.0), dtypes=("f32",), **_ROWS),
     ],
 )  # fmt: skip
 def scatter_add_of_table(

@@ -74,6 +74,8 @@ class _Shrinking:
 def grown(function: Function) -> Iterable[tuple[Function, int]]:
     """The function with the arrays of one loop grown to one size, and how many equations it has; each such loop."""
     eqns = [eqn for eqn in function.eqns if eqn.op is not constant]
+    if len({v.type for eqn in eqns for v in eqn.results}) < _FEWEST:
+        return  # what shrinks has another type each time
     where = {v: (i, k) for i, eqn in enumerate(eqns) for k, v in enumerate(eqn.results)}
     sequence = _tokens(eqns)
     for period in periods(sequence):
@@ -188,7 +190,6 @@ class _Grower:
         self.env: dict[Value, Value] = {}
         self.axis: dict[Value, int] = {}
         self.made_by = {eqn.results[0]: eqn for eqn in function.eqns if eqn.op is constant}
-        self.place = {eqn.results[0]: at for at, eqn in enumerate(eqns) if len(eqn.results) == 1}
         self.outer: dict[tuple[Value, int, int], Value] = {}
 
     def function(self) -> Function | None:
