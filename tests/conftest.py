@@ -1,4 +1,4 @@
-"""What holds for every test: JAX on the CPU, no window opened, and how hard property tests try.
+"""How hard property tests try.
 
 Hypothesis profiles, chosen by `HYPOTHESIS_PROFILE` (default: `ci` where `CI` is set, else `dev`):
 `ci` repeats the same few examples, `dev` draws new ones, `deep` draws many.
@@ -6,14 +6,10 @@ Hypothesis profiles, chosen by `HYPOTHESIS_PROFILE` (default: `ci` where `CI` is
 
 import os
 
-# Before JAX is imported for the first time, which the test modules do.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("MPLBACKEND", "Agg")
-
 from hypothesis import HealthCheck, settings
 
 # The first example of a property compiles, the others do not: a deadline would only measure that.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, max_examples=30, database=None)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, max_examples=24, database=None)
 settings.register_profile("deep", settings.get_profile("dev"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

@@ -19,14 +19,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Programs that run once: compiling them is nearly all of the time.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
-
 import numpy as np
 
+from tests import add_xla_flags
 from tests.conformance.catalog import MODULES
 from tests.conformance.check import compared, trial
 from tests.conformance.draw import Draw
@@ -50,6 +45,8 @@ def planned(only: str | None, rng: np.random.Generator) -> list[tuple[str, str]]
 
 
 def main() -> int:
+    # Programs that run once: compiling them is nearly all of the time.
+    add_xla_flags("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000, help="how many calls to try")
     parser.add_argument("--seed", type=int, default=None, help="random by default")

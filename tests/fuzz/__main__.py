@@ -13,8 +13,6 @@ import sys
 import time
 from collections import Counter
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 from tests.fuzz.attempt import ENDED, attempt, outcomes
 from tests.fuzz.check import CHECKS, Outcome, agree, failure
 from tests.fuzz.generate import generate

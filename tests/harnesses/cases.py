@@ -6,12 +6,9 @@ This is the one place that reads a private module of JAX, and of its tests only.
 from __future__ import annotations
 
 import collections
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
-
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
