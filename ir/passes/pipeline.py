@@ -11,6 +11,7 @@ from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
+from ir.passes.products import reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
@@ -33,6 +34,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         raise ArgumentError("expected at most one of exact=True and fast_math=True, got both")
     if not opt:
         return (inline_calls,)
+    rules = simplify_exact if exact else simplify_fast if fast_math else simplify
     return (
         inline_calls,
         roll_exact if exact else roll,
@@ -41,8 +43,9 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         fold_exact if exact else fold,
         sink_constants,
         fold_exact if exact else fold,
-        simplify_exact if exact else simplify_fast if fast_math else simplify,
+        rules,
         cse,
+        *(() if exact else (reorder_products, rules, cse)),
         dce,
     )
 

@@ -8,14 +8,22 @@ A product of other layout is the same numbers added up by another kernel, which 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
+from ir.core import Dense
+from ir.machine import CPU
 from ir.ops.contraction import dot_general, swapped
-from ir.ops.elementwise import mul, neg
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, eq, mul, neg, sub
+from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, permute, transpose
+from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
-from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
+from ir.rewrites.kinds import EXACT, INEXACT, INTEGER, repeated
+from ir.types import TensorType, dtype_named, i32
 
 _KINDS = ((EXACT, NOTHING, ""), (INEXACT, ROUNDING, "_inexact"))
 _MATMUL: dict[str, Any] = {"lc": (1,), "rc": (0,), "lb": (), "rb": (), "precision": None, "preferred": None}
@@ -186,6 +194,155 @@ def _sum_of_products(on, changes, suffix):
 
 
 SUMS = tuple(_sum_of_products(*kinds) for kinds in _KINDS)
+
+
+# Common factors -----------------------------------------------------------------------------------
+
+
+_WIDE = ("f32", "f64", "c64", "c128")
+
+
+def _pays(y, z, out, contract):
+    """Whether one product saves more than the sum of factors, instead of products, costs."""
+    if y.type is not z.type or y.type.dtype.real.bits < 32:
+        return False
+    depth = math.prod([y.type.shape[d] for d in contract])
+    product = CPU.seconds(2 * out.type.size * depth, y.type.nbytes + out.type.nbytes)
+    return product >= 3 * (y.type.nbytes - out.type.nbytes) / CPU.bandwidth
+
+
+def _left_pays(y, z, out, lc):
+    return _pays(y, z, out, lc)
+
+
+def _right_pays(y, z, out, rc):
+    return _pays(y, z, out, rc)
+
+
+def _common(op):
+    @rule(
+        changes=ROUNDING,
+        on=INEXACT,
+        name=f"{op.name}_of_products_by_left",
+        single_use=True,
+        guard=_right_pays,
+        examples=[
+            at((40, 30), (30, 20), (30, 20), dtypes=_WIDE, **_MATMUL),
+            at((2, 9, 3), (2, 3, 5), (2, 3, 5), dtypes=_WIDE, **_BATCHED),
+        ],
+        counterexamples=[at((2, 300), (300, 200), (300, 200), **_MATMUL)],
+    )
+    def by_left(x, y, z, *, lc, rc, lb, rb, precision, preferred):
+        """x . y + x . z = x . (y + z)."""
+        dims = (lc, rc, lb, rb, precision, preferred)
+        return op(_dot(x, y, dims), _dot(x, z, dims)), _dot(x, op(y, z), dims)
+
+    @rule(
+        changes=ROUNDING,
+        on=INEXACT,
+        name=f"{op.name}_of_products_by_right",
+        single_use=True,
+        guard=_left_pays,
+        examples=[
+            at((20, 30), (20, 30), (30, 40), dtypes=_WIDE, **_MATMUL),
+            at((2, 4, 3), (2, 4, 3), (2, 3, 9), dtypes=_WIDE, **_BATCHED),
+        ],
+        counterexamples=[at((200, 300), (200, 300), (300, 2), **_MATMUL)],
+    )
+    def by_right(y, z, x, *, lc, rc, lb, rb, precision, preferred):
+        """y . x + z . x = (y + z) . x."""
+        dims = (lc, rc, lb, rb, precision, preferred)
+        return op(_dot(y, x, dims), _dot(z, x, dims)), _dot(op(y, z), x, dims)
+
+    return by_left, by_right
+
+
+COMMON = tuple(each for op in (add, sub) for each in _common(op))
+
+
+# Rows chosen by comparison ------------------------------------------------------------------------
+
+
+def _index_axis(value, definition):
+    """The axis whose indices a value holds, or None."""
+    eqn = definition(value)
+    if eqn is not None and eqn.op is iota:
+        return eqn.attrs["axis"]
+    if eqn is None or eqn.op is not broadcast_in_dim:
+        return None
+    made, axis = definition(eqn.operands[0]), None
+    if made is not None and made.op is iota:
+        axis = eqn.attrs["dims"][made.attrs["axis"]]
+        if made.attrs["shape"][made.attrs["axis"]] != eqn.attrs["shape"][axis]:
+            return None
+    return axis
+
+
+def _chosen(p, q, axis, definition):
+    """What is compared with the indices along an axis, one for each place on the other axes, or None."""
+    for which, index in ((p, q), (q, p)):
+        made = definition(which)
+        if made is None or made.op is not broadcast_in_dim or _index_axis(index, definition) != axis:
+            continue
+        x, dims, shape = made.operands[0], made.attrs["dims"], made.attrs["shape"]
+        if axis in dims and x.type.shape[dims.index(axis)] != 1:
+            continue
+        x = reshape_to(x, tuple([n for n, d in zip(x.type.shape, dims, strict=True) if d != axis]))
+        rest = [d for d in range(len(shape)) if d != axis]
+        return repeated(x, tuple([shape[d] for d in rest]), tuple([rest.index(d) for d in dims if d != axis]))
+    return None
+
+
+def _rows(p, q, y, *, d, lc, rc, lb, rb, precision, preferred, out, definition):
+    if lb or len(lc) != 1 or d is not y.type.dtype or out.type.dtype is not d or not out.type.size:
+        return None
+    chosen = _chosen(p, q, lc[0], definition)
+    if chosen is None or not chosen.type.dtype.is_integer:
+        return None
+    (axis,), rank = rc, chosen.type.rank
+    rows = gather(
+        y,
+        reshape_to(chosen, (*chosen.type.shape, 1)),
+        offset_dims=tuple(range(rank, rank + y.type.rank - 1)),
+        collapsed_slice_dims=(axis,),
+        start_index_map=(axis,),
+        slice_sizes=tuple([1 if k == axis else n for k, n in enumerate(y.type.shape)]),
+        mode="fill",
+        fill_value=Dense(np.zeros((), d.np), d),
+    )
+    return add(rows, full_like(rows, 0))  # (a sum has no -0)
+
+
+def _compared(shape, rows):
+    """Of an example: an index for each row, to be compared with those of the columns."""
+    index = TensorType(tuple([shape[d] for d in rows]), i32)
+    columns = next(d for d in range(len(shape)) if d not in rows)
+    return (
+        lambda make: broadcast_in_dim(make(index), shape=shape, dims=rows),
+        lambda _: iota(shape=shape, dtype=i32, axis=columns),
+    )
+
+
+# fmt: off
+_CHOICE = [
+    at(*_compared((5, 4), (0,)), (4, 3), d=dtype_named("f32"), dtypes=["f32"], **_MATMUL),
+    at(
+        *_compared((4, 2, 3), (1, 2)),
+        (3, 4),
+        d=dtype_named("f64"),
+        dtypes=["f64"],
+        **_MATMUL | {"lc": (0,), "rc": (1,)},
+    ),
+]
+_NO_CHOICE = [
+    at(*_compared((5, 4), (0,)), (5, 3), d=dtype_named("f32"), dtypes=["f32"], **_MATMUL | {"lc": (0,)})
+]
+
+
+@rule(changes=ROUNDING, on=INEXACT, single_use=True, examples=_CHOICE, counterexamples=_NO_CHOICE)
+def product_with_one_hot(p, q, y, *, d, lc, rc, lb, rb, precision, preferred):
+    """A matrix with ones where an index equals that of the column, times another: rows of that."""
+    return _dot(convert(eq(p, q), dtype=d), y, (lc, rc, lb, rb, precision, preferred)), _rows
 
 
 # Signs --------------------------------------------------------------------------------------------

@@ -5,6 +5,27 @@
 
 from __future__ import annotations
 
+import builtins
+
+from ir.ops.elementwise import (
+    abs,
+    add,
+    cos,
+    div,
+    exp,
+    log,
+    logistic,
+    max,
+    min,
+    mul,
+    neg,
+    rsqrt,
+    sin,
+    sqrt,
+    square,
+    sub,
+    tanh,
+)
 from ir.ops.shape import (
     broadcast_in_dim,
     broadcast_to,
@@ -36,7 +57,7 @@ def _composed(x, *, a, s, c, t, out):
     starts, limits, strides = [], [], []
     for axis, n in enumerate(out.type.shape):
         first, step = a[axis] + c[axis] * s[axis], s[axis] * t[axis]
-        first = min(first, x.type.shape[axis])
+        first = builtins.min(first, x.type.shape[axis])
         starts.append(first)
         limits.append(first + (n - 1) * step + 1 if n else first)
         strides.append(step)
@@ -120,8 +141,11 @@ def _overlap(x, config, a, b):
     """Of a slice of a padding: its starts and limits in the operand, and the padding around that."""
     starts, limits, around = [], [], []
     for n, (low, _, _), start, limit in zip(x.type.shape, config, a, b, strict=True):
-        first, last = min(max(start - low, 0), n), min(max(limit - low, 0), n)
-        before = min(max(low - start, 0), limit - start)
+        first, last = (
+            builtins.min(builtins.max(start - low, 0), n),
+            builtins.min(builtins.max(limit - low, 0), n),
+        )
+        before = builtins.min(builtins.max(low - start, 0), limit - start)
         starts.append(first)
         limits.append(last)
         around.append((before, limit - start - before - (last - first), 0))
@@ -191,5 +215,40 @@ def slice_of_broadcast(x, *, t, d, a, b, s):
     """Repeat no more than is taken."""
     return slice(broadcast_in_dim(x, shape=t, dims=d), starts=a, limits=b, strides=s), _sliced_broadcast
 
+
+# Through elementwise operations -------------------------------------------------------------------
+
+
+def _of_unary(op):
+    @rule(changes=NOTHING, name=f"slice_of_{op.name}", single_use=True, examples=_PARTS[1])
+    def of_unary(x, *, a, b, s):
+        """Compute no more than is taken."""
+        return slice(op(x), starts=a, limits=b, strides=s), op(slice(x, starts=a, limits=b, strides=s))
+
+    return of_unary
+
+
+def _of_binary(op):
+    @rule(changes=NOTHING, name=f"slice_of_{op.name}", single_use=True, examples=_PARTS[2])
+    def of_binary(x, y, *, a, b, s):
+        """Compute no more than is taken."""
+        return (
+            slice(op(x, y), starts=a, limits=b, strides=s),
+            op(slice(x, starts=a, limits=b, strides=s), slice(y, starts=a, limits=b, strides=s)),
+        )
+
+    return of_binary
+
+
+_PARTS = {
+    n: [
+        at(*[(4, 3)] * n, a=(1, 0), b=(4, 2), s=(2, 1)),
+        at(*[(3,)] * n, a=(1,), b=(1,), s=(1,)),
+        at(*[(1, 5)] * n, a=(0, 2), b=(1, 3), s=(1, 1)),
+    ]
+    for n in (1, 2)
+}
+UNARY = tuple(map(_of_unary, (abs, cos, exp, log, logistic, neg, rsqrt, sin, sqrt, square, tanh)))
+BINARY = tuple(map(_of_binary, (add, div, max, min, mul, sub)))
 
 RULES = collected(globals())

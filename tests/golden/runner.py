@@ -20,6 +20,7 @@ from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.pipeline import optimize
+from ir.passes.products import reorder_products
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL
@@ -37,6 +38,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "fold_exact": (fold_exact, NOTHING),
     "inline_calls": (inline_calls, NOTHING),
     "pipeline": (optimize, ROUNDING),
+    "reorder_products": (reorder_products, ROUNDING),
     "simplify": (simplify, ROUNDING),
     "simplify_exact": (simplify_exact, NOTHING),
     "simplify_fast": (simplify_fast, SPECIAL),

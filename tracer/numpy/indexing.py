@@ -50,6 +50,7 @@ class Plan:
       dropped: axes of static ints, which the result lacks.
       arrays: index array by axis, broadcast to one shape, non-negative.
       batch: shape of the index arrays.
+      known: the index arrays joined along a last axis, where all are known now.
       front: whether the axes of the index arrays come first in the result (they were separated).
     """
 
@@ -58,6 +59,7 @@ class Plan:
     dropped: tuple[int, ...]
     arrays: dict[int, Tensor]
     batch: Shape
+    known: Any
     front: bool
 
 
@@ -139,7 +141,11 @@ def plan(index: Any, shape: Shape) -> Plan:
         else:
             arrays[axis] = entry
             slices.append(slice(0, size, 1))
-    lifted = {axis: _non_negative(lift(a), expanded[axis]) for axis, a in arrays.items()}
+    known = {axis: _wrapped(a, expanded[axis]) for axis, a in arrays.items() if _is_known(a)}
+    lifted = {
+        axis: lift(known[axis]) if axis in known else _non_negative(lift(a), expanded[axis])
+        for axis, a in arrays.items()
+    }
     batch = broadcast_shapes(*[a.shape for a in lifted.values()]) if lifted else ()
     axes = sorted(lifted)
     # An ellipsis separates index arrays even where it stands for no axis.
@@ -150,6 +156,9 @@ def plan(index: Any, shape: Shape) -> Plan:
         tuple(dropped),
         {axis: broadcast_to(a, batch) for axis, a in lifted.items()},
         batch,
+        np.stack(np.broadcast_arrays(*[known[axis] for axis in axes]), -1)
+        if len(known) == len(axes) > 1
+        else None,
         front,
     )
 
@@ -164,6 +173,16 @@ def _static_slice(entry: slice) -> slice:
             "index: slices need static bounds, got a traced one",
             note="use tracer.numpy.take with computed indices, or dynamic_slice",
         ) from error
+
+
+def _is_known(index: Any) -> bool:
+    return isinstance(index, np.ndarray) and index.dtype.kind in "iu"
+
+
+def _wrapped(index: Any, size: int) -> Any:
+    """`_non_negative` of an array that is known now."""
+    index = index if index.dtype.itemsize >= 4 else index.astype(np.int32)
+    return index if index.dtype.kind == "u" else np.where(index < 0, index + size, index)
 
 
 def _non_negative(index: Tensor, size: int) -> Tensor:
@@ -212,6 +231,8 @@ def _layout(p: Plan, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _index_vectors(p: Plan, axes: tuple[int, ...]) -> Tensor:
     """Index arrays joined along a last axis."""
+    if p.known is not None:
+        return lift(p.known)
     columns = [reshaped(p.arrays[axis], (*p.batch, 1)) for axis in axes]
     if len(columns) == 1:
         return columns[0]

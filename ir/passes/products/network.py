@@ -1,0 +1,381 @@
+"""Equations read as one sum of products (einsum): factors, and a label for each of their axes.
+
+    c = dot_general(A, B);  d = dot_general(c, x)        is        sum_jk A[i, j] B[j, k] x[k]
+
+Contractions, elementwise products, sums over axes, transposes, broadcasts, slices, diagonals, identity
+matrices and numbers are read; whatever else makes a factor is left to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.core import Dense, Eqn, Value
+from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, eq, mul, neg, select, sub
+from ir.ops.indexing import gather
+from ir.ops.reduce import reduce_sum
+from ir.ops.scatter import scatter_add
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, slice, transpose
+from ir.rewriter import constant_number
+
+# Products of more factors are read in parts.
+MOST = 24
+
+
+class Label:
+    """An index that products are summed over, or that the result has; `same` once it was found equal to another."""
+
+    __slots__ = ("same", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.same: Label | None = None
+
+    def root(self) -> Label:
+        """What stands for all that are equal to this one."""
+        label = self
+        while label.same is not None:
+            label = label.same
+        return label
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Index i of `label` stands at `start + i * stride` of an axis."""
+
+    label: Label
+    start: int = 0
+    stride: int = 1
+
+
+Axes = tuple[Axis, ...]
+
+
+@dataclass(slots=True)
+class Network:
+    """A sum of products.
+
+    Attributes:
+      root: the equation whose result it is.
+      terms: the factors, and what labels their axes.
+      out: labels of the axes of the result.
+      number: a number that is a factor too.
+      inside: the equations, root included, that compute it now.
+      precision: of its contractions.
+      sums: whether its equations sum anything.
+      plain: whether it is one contraction of two factors, as it stands.
+    """
+
+    root: Eqn
+    terms: list[tuple[Value, Axes]]
+    out: tuple[Label, ...]
+    number: Any
+    inside: list[Eqn]
+    precision: Any
+    sums: bool
+    plain: bool
+
+
+class Reader:
+    """Reads networks of a function.
+
+    Args:
+      definitions: the equations by their results.
+      inner: whether the equation of a value may be read as part of the networks that use it.
+
+    Attributes:
+      sides: sums that are multiplied out, and which of their operands is read.
+    """
+
+    def __init__(self, definitions: Mapping[Value, Eqn], inner: Callable[[Value], bool]) -> None:
+        self.definitions = definitions
+        self.inner = inner
+        self.sides: dict[Value, int] = {}
+
+    def read(self, root: Eqn) -> Network | None:
+        """The network of an equation; None where it has no contraction, or not one result of labels."""
+        out = root.results[0]
+        labels = tuple([Label(n) for n in out.type.shape])
+        found = _Reading(self, root)
+        found.stack.append((out, tuple([Axis(label) for label in labels])))
+        while found.stack:
+            found.step(*found.stack.pop())
+        if not any(e.op is dot_general for e in found.inside):
+            return None
+        return found.network(labels)
+
+
+class _Reading:
+    def __init__(self, reader: Reader, root: Eqn) -> None:
+        self.reader, self.root = reader, root
+        self.dtype = root.results[0].type.dtype
+        self.stack: list[tuple[Value, Axes]] = []
+        self.terms: list[tuple[Value, Axes]] = []
+        self.inside: list[Eqn] = []
+        self.summed: list[Label] = []
+        self.number: Any = 1
+        self.precision: Any = None
+        self.contracts = False
+        self.special = False  # other than contractions, transposes and reshapes
+
+    def network(self, labels: Sequence[Label]) -> Network | None:
+        out = tuple([label.root() for label in labels])
+        wide = [label for label in out if label.size > 1]
+        if len(set(wide)) < len(wide):
+            return None  # a matrix that is zero off its diagonal
+        terms = []
+        held = set(out)
+        for value, axes in self.terms:
+            terms.append((value, tuple([Axis(a.label.root(), a.start, a.stride) for a in axes])))
+            held.update(a.label for a in terms[-1][1])
+        number = self.number
+        for label in {label.root() for label in self.summed} - held:
+            number = number * label.size  # so many equal terms
+        plain = not self.special and self.inside == [self.root]
+        return Network(self.root, terms, out, number, self.inside, self.precision, bool(self.summed), plain)
+
+    def fresh(self, size: int) -> Axis:
+        """An index to sum over."""
+        label = Label(size)
+        self.summed.append(label)
+        return Axis(label)
+
+    def step(self, value: Value, axes: Axes) -> None:
+        """Read the equation of a value, or take the value as a factor."""
+        eqn = self.reader.definitions.get(value)
+        if eqn is not None and value.type.dtype is self.dtype and len(self.terms) + len(self.stack) < MOST:
+            read = _READ.get(eqn.op)
+            if read is not None and read(self, eqn, axes):
+                self.special = self.special or eqn.op not in _FREE
+                return
+        self.terms.append((value, axes))
+
+    def takes(self, eqn: Eqn) -> bool:
+        """Whether an equation that computes may be part of this network."""
+        if eqn is not self.root and not self.reader.inner(eqn.results[0]):
+            return False
+        self.inside.append(eqn)
+        return True
+
+    def equal(self, p: Axis, q: Axis) -> bool:
+        """Make the labels of two axes one, if they run over the same elements."""
+        if (p.start, p.stride, p.label.size) != (q.start, q.stride, q.label.size):
+            return False
+        a, b = p.label.root(), q.label.root()
+        if a is not b:
+            b.same = a
+        return True
+
+    # Equations ------------------------------------------------------------------------------------
+
+    def dot(self, eqn: Eqn, axes: Axes) -> bool:
+        a, (x, y) = eqn.attrs, eqn.operands
+        if a["preferred_type"] not in (None, self.dtype) or not x.type.dtype is y.type.dtype is self.dtype:
+            return False
+        if isinstance(a["precision"], tuple) or (self.contracts and a["precision"] != self.precision):
+            return False
+        if not self.takes(eqn):
+            return False
+        self.contracts, self.precision = True, a["precision"]
+        batches, pairs = len(a["lhs_batch"]), len(a["lhs_contract"])
+        between = [self.fresh(x.type.shape[d]) for d in a["lhs_contract"]]
+        free = list(axes[batches:])
+        read = []
+        for operand, side in ((x, "lhs"), (y, "rhs")):
+            own: dict[int, Axis] = dict(zip(a[f"{side}_batch"], axes[:batches], strict=True))
+            own.update(zip(a[f"{side}_contract"], between, strict=True))
+            rest = [d for d in range(operand.type.rank) if d not in own]
+            own.update(zip(rest, free, strict=False))
+            del free[: operand.type.rank - batches - pairs]
+            read.append((operand, tuple([own[d] for d in range(operand.type.rank)])))
+        self.stack += reversed(read)
+        return True
+
+    def product(self, eqn: Eqn, axes: Axes) -> bool:
+        if not self.takes(eqn):
+            return False
+        self.stack += [(operand, axes) for operand in reversed(eqn.operands)]
+        return True
+
+    def sum(self, eqn: Eqn, axes: Axes) -> bool:
+        if not self.takes(eqn):
+            return False
+        (x,) = eqn.operands
+        kept = iter(axes)
+        reduced = eqn.attrs["axes"]
+        each = [self.fresh(n) if d in reduced else next(kept) for d, n in enumerate(x.type.shape)]
+        self.stack.append((x, tuple(each)))
+        return True
+
+    def addition(self, eqn: Eqn, axes: Axes) -> bool:
+        """One side of a sum that is multiplied out."""
+        side = self.reader.sides.get(eqn.results[0])
+        if side is None:
+            return False
+        if side and eqn.op is sub:
+            self.number = -self.number
+        self.stack.append((eqn.operands[side], axes))
+        return True
+
+    def negation(self, eqn: Eqn, axes: Axes) -> bool:
+        self.number = -self.number
+        self.stack.append((eqn.operands[0], axes))
+        return True
+
+    def transposition(self, eqn: Eqn, axes: Axes) -> bool:
+        at = dict(zip(eqn.attrs["perm"], axes, strict=True))
+        self.stack.append((eqn.operands[0], tuple([at[d] for d in range(len(axes))])))
+        return True
+
+    def broadcast(self, eqn: Eqn, axes: Axes) -> bool:
+        (x,), dims = eqn.operands, eqn.attrs["dims"]
+        shape = eqn.results[0].type.shape
+        each = [axes[d] if n == shape[d] else Axis(Label(1)) for n, d in zip(x.type.shape, dims, strict=True)]
+        self.stack.append((x, tuple(each)))
+        return True
+
+    def reshaped(self, eqn: Eqn, axes: Axes) -> bool:
+        """Axes of one element put in or left out."""
+        (x,), shape = eqn.operands, eqn.results[0].type.shape
+        wide = [axis for axis, n in zip(axes, shape, strict=True) if n != 1]
+        if [n for n in shape if n != 1] != [n for n in x.type.shape if n != 1]:
+            return False
+        kept = iter(wide)
+        self.stack.append((x, tuple([next(kept) if n != 1 else Axis(Label(1)) for n in x.type.shape])))
+        return True
+
+    def part(self, eqn: Eqn, axes: Axes) -> bool:
+        a = eqn.attrs
+        each = [
+            Axis(axis.label, start + stride * axis.start, stride * axis.stride)
+            for axis, start, stride in zip(axes, a["starts"], a["strides"], strict=True)
+        ]
+        self.stack.append((eqn.operands[0], tuple(each)))
+        return True
+
+    def diagonal(self, eqn: Eqn, axes: Axes) -> bool:
+        """A gather of the elements whose indices on two axes are equal."""
+        pair = diagonal_axes(eqn, self.reader.definitions)
+        if pair is None:
+            return False
+        (x, _), offsets = eqn.operands, eqn.attrs["offset_dims"]
+        (at,) = [d for d in range(len(axes)) if d not in offsets]
+        rest = iter([axes[d] for d in offsets])
+        each = [axes[at] if d in pair else next(rest) for d in range(x.type.rank)]
+        self.stack.append((x, tuple(each)))
+        return True
+
+    def fill(self, eqn: Eqn, axes: Axes) -> bool:
+        number = constant_number(eqn)
+        if number is not None:
+            self.number = self.number * number
+            return True
+        return len(axes) == 2 and _is_identity(eqn.attrs["value"]) and self.equal(*axes)
+
+    def converted(self, eqn: Eqn, axes: Axes) -> bool:
+        """An identity matrix: which elements have equal indices, as numbers."""
+        pair = self.equal_indices(eqn.operands[0])
+        return pair is not None and self.equal(axes[pair[0]], axes[pair[1]])
+
+    def masked(self, eqn: Eqn, axes: Axes) -> bool:
+        """What is kept where two indices are equal, and zero elsewhere."""
+        which, x, other = eqn.operands
+        pair = self.equal_indices(which)
+        zero = constant_number(self.reader.definitions.get(other))
+        if pair is None or zero is None or zero != 0 or not self.equal(axes[pair[0]], axes[pair[1]]):
+            return False
+        self.stack.append((x, axes))
+        return True
+
+    def scattered(self, eqn: Eqn, axes: Axes) -> bool:
+        """A matrix with the elements of a vector on its diagonal."""
+        a, (into, indices, x) = eqn.attrs, eqn.operands
+        zero = constant_number(self.reader.definitions.get(into))
+        n = x.type.size
+        if zero is None or zero != 0 or into.type.shape != (n, n) or x.type.shape != (n,):
+            return False
+        if sorted(a["scatter_dims_to_operand_dims"]) != [0, 1] or not _both_indices(
+            self.reader.definitions.get(indices), n
+        ):
+            return False
+        if not self.equal(*axes):
+            return False
+        self.stack.append((x, axes[:1]))
+        return True
+
+    def equal_indices(self, which: Value) -> tuple[int, int] | None:
+        """The axes whose indices are compared, where that is what `which` is."""
+        eqn = self.reader.definitions.get(which)
+        if eqn is None or eqn.op is not eq:
+            return None
+        made = [self.index_axis(v) for v in eqn.operands]
+        if None in made or made[0] == made[1]:
+            return None
+        return made[0], made[1]  # type: ignore[return-value]
+
+    def index_axis(self, value: Value) -> int | None:
+        """The axis whose indices a value holds."""
+        eqn = self.reader.definitions.get(value)
+        if eqn is not None and eqn.op is broadcast_in_dim:
+            inner = self.reader.definitions.get(eqn.operands[0])
+            if inner is not None and inner.op is iota:
+                size = inner.attrs["shape"][inner.attrs["axis"]]
+                at = eqn.attrs["dims"][inner.attrs["axis"]]
+                return int(at) if size == eqn.attrs["shape"][at] else None
+            return None
+        return int(eqn.attrs["axis"]) if eqn is not None and eqn.op is iota else None
+
+
+def diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> tuple[int, int] | None:
+    """The two axes of equal size of which a gather takes the diagonal, all others whole; or None."""
+    a, (x, indices) = eqn.attrs, eqn.operands
+    pair = a["start_index_map"]
+    if a["operand_batching_dims"] or len(pair) != 2 or a["collapsed_slice_dims"] != tuple(sorted(pair)):
+        return None
+    n = x.type.shape[pair[0]]
+    sizes = tuple([1 if d in pair else size for d, size in enumerate(x.type.shape)])
+    if (
+        x.type.shape[pair[1]] != n
+        or a["slice_sizes"] != sizes
+        or not _both_indices(definitions.get(indices), n)
+    ):
+        return None
+    return int(pair[0]), int(pair[1])
+
+
+def _both_indices(eqn: Eqn | None, n: int) -> bool:
+    """Whether an equation makes the constant [[0, 0], [1, 1], …] up to n."""
+    if eqn is None or eqn.op is not constant or eqn.attrs["shape"] != (n, 2):
+        return False
+    return bool((eqn.attrs["value"].array == np.arange(n)[:, None]).all())
+
+
+def _is_identity(value: Dense) -> bool:
+    array = value.array
+    return array.ndim == 2 and array.shape[0] == array.shape[1] and bool((array == np.eye(len(array))).all())
+
+
+_FREE = (dot_general, transpose, reshape)
+_READ: dict[Any, Callable[[_Reading, Eqn, Axes], bool]] = {
+    dot_general: _Reading.dot,
+    mul: _Reading.product,
+    reduce_sum: _Reading.sum,
+    add: _Reading.addition,
+    sub: _Reading.addition,
+    neg: _Reading.negation,
+    transpose: _Reading.transposition,
+    broadcast_in_dim: _Reading.broadcast,
+    reshape: _Reading.reshaped,
+    slice: _Reading.part,
+    gather: _Reading.diagonal,
+    constant: _Reading.fill,
+    convert: _Reading.converted,
+    select: _Reading.masked,
+    scatter_add: _Reading.scattered,
+}

@@ -1,0 +1,258 @@
+"""Products in the order that costs least.
+
+    c = dot_general(A, B);  d = dot_general(c, x)    becomes    b = dot_general(B, x);  d = dot_general(A, b)
+
+Each contraction, with the products, sums and rearrangements that go into it, is read as a network (`network`); if
+another order (`order`) is quicker by the model of the machine, it is written in that order (`write`). A product that
+several networks use is computed within each of them where that is quicker together.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ir.core import Eqn, Function, Value
+from ir.machine import CPU, Machine
+from ir.op import Builder, building
+from ir.ops.contraction import dot_general
+from ir.ops.elementwise import add, sub
+from ir.ops.indexing import gather
+from ir.ops.reduce import reduce_sum
+from ir.ops.shape import slice
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.passes.products.network import Network, Reader
+from ir.passes.products.order import Factor, Order
+from ir.passes.products.write import write
+from ir.remarks import remark
+from ir.types import DType
+
+_ROOTS = (dot_general, reduce_sum, slice, gather)
+# A new order has to be quicker by this factor and by so many seconds.
+_QUICKER, _SECONDS = 0.9, 1e-6
+# So many products that several networks use are tried within them.
+_SHARED = 64
+
+
+@deep
+def reorder_products(function: Function) -> Function:
+    """Multiply in the best order, where that pays."""
+    if sum(e.op is dot_general for e in function.eqns) == 0:
+        return function
+    chosen = _Products(function, CPU).chosen()
+    if not chosen:
+        return function
+    env: dict[Value, Value] = {}
+    eqns: list[Eqn] = []
+    for eqn in function.eqns:
+        if env and not env.keys().isdisjoint(eqn.operands):
+            operands = tuple([env.get(v, v) for v in eqn.operands])
+            eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
+        choice = chosen.get(eqn.results[0]) if eqn.results else None
+        if choice is None:
+            eqns.append(eqn)
+            continue
+        builder = Builder(eqn.source)
+        with building(builder):
+            made = functools.reduce(add, [write(p.network, p.order, env) for p in choice.parts])
+        old = eqn.results[0]
+        if old.name and not made.name and builder.eqns and made in builder.eqns[-1].results:
+            made.name = old.name
+        env[old] = made
+        eqns += builder.eqns
+        remark("reorder_products", eqn.source, f"multiplied in another order: {choice.seconds * 1e6:.3g} us")
+    results = tuple([env.get(v, v) for v in function.results])
+    return dce(function.replace(eqns=tuple(eqns), results=results))
+
+
+class _Choice:
+    """A network, with the seconds that its equations take as they stand and in the best order.
+
+    Attributes:
+      together: whether it was chosen with others, for what all save.
+    """
+
+    def __init__(self, network: Network, old: float, machine: Machine) -> None:
+        self.network, self.old, self.machine = network, old, machine
+        self.together = False
+
+    @functools.cached_property
+    def order(self) -> Order:
+        return _order(self.network, self.machine)
+
+    @functools.cached_property
+    def new(self) -> float:
+        return self.old if self.network.plain else self.order.seconds()
+
+    @property
+    def pays(self) -> bool:
+        return self.together or _pays(self.old, self.new)
+
+    @property
+    def seconds(self) -> float:
+        return self.new if self.pays else self.old
+
+    @property
+    def parts(self) -> list[_Choice]:
+        """What is added up."""
+        return [self]
+
+
+class _Sum:
+    """A network one of whose factors is a sum, multiplied out."""
+
+    pays = True
+
+    def __init__(self, parts: list[_Choice], seconds: float) -> None:
+        self.parts, self.seconds = parts, seconds
+
+
+def _within(choice: _Choice | None, value: Value) -> float:
+    """Seconds of a network in its best order, inf where a value is still one of its factors."""
+    if choice is None or any(v is value for v, _ in choice.network.terms):
+        return math.inf
+    return choice.new
+
+
+def _pays(old: float, new: float) -> bool:
+    return new < _QUICKER * old and old - new > _SECONDS
+
+
+class _Products:
+    def __init__(self, function: Function, machine: Machine) -> None:
+        self.function, self.machine = function, machine
+        self.definitions = {v: eqn for eqn in function.eqns for v in eqn.results}
+        self.uses: Counter[Value] = Counter(v for eqn in function.eqns for v in eqn.operands)
+        self.kept = set(function.results)
+        self.opened: set[Value] = set()
+        self.reader = Reader(self.definitions, self._inner)
+
+    def _inner(self, value: Value) -> bool:
+        return value not in self.kept and (self.uses[value] == 1 or value in self.opened)
+
+    def chosen(self) -> dict[Value, _Choice | _Sum]:
+        """The networks to write anew, by the result of their root."""
+        found: dict[Value, _Choice | _Sum] = {}
+        covered: set[Value] = set()
+        for eqn in reversed(self.function.eqns):
+            if eqn.op in _ROOTS and eqn.results[0] not in covered and _has_range(eqn.results[0].type.dtype):
+                choice = self._choice(eqn)
+                if choice is not None:
+                    found[eqn.results[0]] = self._multiplied_out(eqn, choice) or choice
+                    covered.update(e.results[0] for e in choice.network.inside)
+        self._open(found)
+        return {v: choice for v, choice in found.items() if choice.pays}
+
+    def _multiplied_out(self, eqn: Eqn, choice: _Choice) -> _Sum | None:
+        """The sum of products, where a factor is a sum with a product in it and that is quicker."""
+        for value, _ in choice.network.terms:
+            made = self.definitions.get(value)
+            if made is None or made.op not in (add, sub) or not self._inner(value):
+                continue
+            inside = [self._choice(e) for v in made.operands if (e := self._product(v)) is not None]
+            if not inside:
+                continue
+            parts = []
+            for side in (0, 1):
+                self.reader.sides[value] = side
+                parts.append(self._choice(eqn))
+            del self.reader.sides[value]
+            if None in parts:
+                continue
+            added = 3 * self.machine.seconds(0, value.type.nbytes)
+            before = choice.seconds + added + sum(p.seconds for p in inside if p is not None)
+            after = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
+            after += sum(p.new for p in parts if p is not None)
+            if _pays(before, after):
+                return _Sum([p for p in parts if p is not None], after)
+        return None
+
+    def _product(self, value: Value) -> Eqn | None:
+        """The contraction that makes a value for one use only."""
+        eqn = self.definitions.get(value)
+        return eqn if eqn is not None and eqn.op is dot_general and self._inner(value) else None
+
+    def _open(self, found: dict[Value, _Choice | _Sum]) -> None:
+        """Compute products that several networks use within each, where that is quicker."""
+        users: dict[Value, list[Value]] = {}
+        for root, choice in found.items():
+            for value, _ in choice.network.terms if isinstance(choice, _Choice) else ():
+                if isinstance(found.get(value), _Choice) and value not in self.kept:
+                    users.setdefault(value, []).append(root)
+        for value, roots in list(users.items())[:_SHARED]:
+            if len(roots) < self.uses[value] or not found.keys() >= {value, *roots}:
+                continue
+            self.opened.add(value)
+            new = {root: self._choice(self.definitions[root]) for root in roots}
+            before = found[value].seconds + sum(found[root].seconds for root in new)
+            after = sum(_within(choice, value) for choice in new.values())
+            if _pays(before, after):
+                del found[value]
+                for root, made in new.items():
+                    assert made is not None
+                    made.together = True
+                    found[root] = made
+            else:
+                self.opened.discard(value)
+
+    def _choice(self, eqn: Eqn) -> _Choice | None:
+        network = self.reader.read(eqn)
+        if network is None or not network.terms or not _is_number(network.number, eqn.results[0].type.dtype):
+            return None
+        if any(0 in value.type.shape for value, _ in network.terms) or eqn.results[0].type.size == 0:
+            return None
+        contracted = {v for e in network.inside if e.op is dot_general for v in e.operands}
+        old = sum(self._seconds(e, e.results[0] in contracted) for e in network.inside)
+        return _Choice(network, old, self.machine)
+
+    def _seconds(self, eqn: Eqn, contracted: bool) -> float:
+        """Of an equation as it stands; elementwise products are computed with what uses them, but for contractions."""
+        out = eqn.results[0].type
+        if eqn.op is dot_general:
+            depth = math.prod([eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]])
+            nbytes = out.nbytes + sum(v.type.nbytes for v in eqn.operands)
+            return self.machine.seconds(2 * out.size * depth, nbytes)
+        if eqn.op is reduce_sum:
+            return self.machine.seconds(0, out.nbytes + eqn.operands[0].type.nbytes)
+        return self.machine.seconds(0, 2 * out.nbytes) if contracted else 0.0
+
+
+def _order(network: Network, machine: Machine) -> Order:
+    numbers: dict[Any, int] = {}
+    sizes: list[int] = []
+    factors = []
+    for value, axes in network.terms:
+        labels: dict[int, None] = {}
+        cuts = []
+        for axis, n in zip(axes, value.type.shape, strict=True):
+            label = axis.label
+            cuts.append((axis.start, axis.stride, label.size) if label.size != n or axis.start else None)
+            if label.size > 1:
+                at = numbers.setdefault(label, len(sizes))
+                if at == len(sizes):
+                    sizes.append(label.size)
+                labels[at] = None
+        pattern = tuple([numbers[a.label] if a.label.size > 1 else -1 for a in axes])
+        first = {p: k for k, p in reversed(list(enumerate(pattern)))}
+        factors.append(Factor(tuple(labels), (id(value), tuple(cuts), tuple([first[p] for p in pattern]))))
+    out = frozenset([numbers[label] for label in network.out if label in numbers])
+    return Order(factors, sizes, out, network.root.results[0].type.dtype.np.itemsize, machine)
+
+
+def _has_range(dtype: DType) -> bool:
+    """Whether products of that type in another order seldom overflow: float32 and wider, and bfloat16."""
+    return dtype.is_inexact and int(ml_dtypes.finfo(dtype.real.np).maxexp) >= 128  # type: ignore[no-untyped-call]
+
+
+def _is_number(number: Any, dtype: DType) -> bool:
+    """Whether the numbers of a network, put together, are one that its element type has."""
+    if number in (1, -1):
+        return True
+    info: Any = ml_dtypes.finfo(dtype.real.np)  # type: ignore[no-untyped-call]
+    return bool(np.isfinite(number)) and float(info.smallest_normal) <= abs(number) <= float(info.max)

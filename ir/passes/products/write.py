@@ -1,0 +1,192 @@
+"""Networks written as equations, in a given order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ir.core import Dense, Value
+from ir.ops.contraction import dot_general
+from ir.ops.elementwise import add, mul, neg
+from ir.ops.indexing import gather
+from ir.ops.reduce import reduce_sum
+from ir.ops.shape import broadcast_in_dim, constant, full_like, permute, reshape_to, slice
+from ir.passes.products.network import Axes, Network
+from ir.passes.products.order import Labels, Order
+from ir.types import i32
+
+Labelled = tuple[Value, tuple[int, ...]]
+
+
+def write(network: Network, order: Order, env: Mapping[Value, Value]) -> Value:
+    """Append the equations of a network; its result.
+
+    Args:
+      env: values that stand for factors.
+    """
+    return _Writer(network, order, env).result()
+
+
+class _Writer:
+    def __init__(self, network: Network, order: Order, env: Mapping[Value, Value]) -> None:
+        self.network, self.order, self.env = network, order, env
+        order.seconds()  # makes the plans
+        self.made: dict[object, tuple[Value, tuple[int, ...]]] = {}
+        self.wanted = self._numbers(network.out)
+        self.scaled = self._smallest()
+
+    def _smallest(self) -> int | None:
+        """The factor that the number goes to; None for the result."""
+        keys = [factor.key for factor in self.order.factors]
+        sizes = [
+            (self.order.volume(frozenset(factor.labels)), i)
+            for i, factor in enumerate(self.order.factors)
+            if keys.count(factor.key) == 1
+        ]
+        size, at = min(sizes, default=(0, 0))
+        return at if sizes and size < self.network.root.results[0].type.size else None
+
+    def result(self) -> Value:
+        value, labels = self.product(self.order.all)
+        if self.scaled is None:
+            value = self.times_number(value)
+        if self.network.sums and not self.order.sums:
+            value = add(value, full_like(value, 0))  # a sum has no -0
+        out = self.network.root.results[0].type
+        wanted = self.wanted  # (-1 for axes of one element, and where factors are repeated)
+        order = [label for label in wanted if label in labels]
+        value = permute(value, tuple([labels.index(label) for label in order]))
+        if value.type.size == out.size:
+            return reshape_to(value, out.shape)
+        at = {label: k for k, label in enumerate(wanted) if label >= 0}
+        return broadcast_in_dim(value, shape=out.shape, dims=tuple([at[label] for label in order]))  # type: ignore[no-any-return]
+
+    def _numbers(self, labels: Sequence[object]) -> list[int]:
+        known: dict[object, int] = {}
+        for (_, axes), factor in zip(self.network.terms, self.order.factors, strict=True):
+            wide = list(dict.fromkeys([a.label for a in axes if a.label.size > 1]))
+            known.update(zip(wide, factor.labels, strict=True))
+        return [known.get(label, -1) for label in labels]
+
+    def _place(self, labels: Sequence[int]) -> int:
+        """Where the first of some labels stands in the result; after all for those that it has not."""
+        return min(
+            [self.wanted.index(label) for label in labels if label in self.wanted], default=len(self.wanted)
+        )
+
+    def times_number(self, value: Value) -> Value:
+        number = self.network.number
+        if number == 1:
+            return value
+        return neg(value) if number == -1 else mul(value, full_like(value, number))  # type: ignore[no-any-return]
+
+    def product(self, mask: int) -> Labelled:
+        """The product of a set of factors."""
+        signature = self.order.signature(mask)
+        if signature is not None and signature[0] in self.made:
+            value, places = self.made[signature[0]]
+            return value, tuple([signature[1][k] for k in places])
+        parts = self.order.plans[mask].parts
+        if parts is None:
+            value, labels = self.factor(mask.bit_length() - 1)
+        else:
+            value, labels = self.times(
+                self.product(parts[0]), self.product(parts[1]), self.order.needed(mask)
+            )
+        if signature is not None:
+            self.made[signature[0]] = (value, tuple([signature[1].index(label) for label in labels]))
+        return value, labels
+
+    def factor(self, i: int) -> Labelled:
+        """A factor: cut, its axes of one element left out, each label once, summed where only it has a label."""
+        value, axes = self.network.terms[i]
+        value = _cut(self.env.get(value, value), axes)
+        numbers = self._numbers([axis.label for axis in axes])
+        value = reshape_to(
+            value, tuple([n for n, k in zip(value.type.shape, numbers, strict=True) if k >= 0])
+        )
+        labels = [k for k in numbers if k >= 0]
+        while len(set(labels)) < len(labels):
+            value, labels = _diagonal(value, labels)
+        if i == self.scaled:
+            value = self.times_number(value)
+        needed = self.order.needed(1 << i)
+        return _summed(value, tuple(labels), needed)
+
+    def times(self, a: Labelled, b: Labelled, out: Labels) -> Labelled:
+        """Two values multiplied and summed over what `out` has not."""
+        (x, left), (y, right) = a, b
+        between = [label for label in left if label in right and label not in out]
+        batch = [label for label in left if label in right and label in out]
+        rows = [label for label in left if label not in right]
+        columns = [label for label in right if label not in left]
+        if rows and columns and self._place(columns) < self._place(rows):
+            (x, left, rows), (y, right, columns) = (y, right, columns), (x, left, rows)
+        if between and (rows or columns or (not batch and len(between) == 1)):
+            value = dot_general(
+                x,
+                y,
+                lhs_contract=tuple([left.index(label) for label in between]),
+                rhs_contract=tuple([right.index(label) for label in between]),
+                lhs_batch=tuple([left.index(label) for label in batch]),
+                rhs_batch=tuple([right.index(label) for label in batch]),
+                precision=self.network.precision,
+            )
+            return value, (*batch, *rows, *columns)
+        if len(left) < len(right):
+            (x, left), (y, right), columns = b, a, rows
+        labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
+        shape = tuple([self.order.sizes[label] for label in labels])
+        value = mul(_spread(x, left, labels, shape), _spread(y, right, labels, shape))
+        return _summed(value, labels, out)
+
+
+def _summed(value: Value, labels: tuple[int, ...], needed: Labels) -> Labelled:
+    axes = tuple([k for k, label in enumerate(labels) if label not in needed])
+    if not axes:
+        return value, labels
+    return reduce_sum(value, axes=axes), tuple([label for label in labels if label in needed])
+
+
+def _spread(x: Value, labels: tuple[int, ...], wanted: tuple[int, ...], shape: tuple[int, ...]) -> Value:
+    """`x` with axes for all the labels wanted."""
+    order = [label for label in wanted if label in labels]
+    x = permute(x, tuple([labels.index(label) for label in order]))
+    if x.type.shape == shape:
+        return x
+    return broadcast_in_dim(x, shape=shape, dims=tuple([wanted.index(label) for label in order]))  # type: ignore[no-any-return]
+
+
+def _cut(value: Value, axes: Axes) -> Value:
+    """The elements of a factor that its axes say."""
+    shape = value.type.shape
+    starts, limits, strides = [], [], []
+    for axis, n in zip(axes, shape, strict=True):
+        size = axis.label.size
+        starts.append(axis.start)
+        limits.append(axis.start + (size - 1) * axis.stride + 1)
+        strides.append(axis.stride if size > 1 else 1)
+        assert limits[-1] <= n
+    if all(size == n for size, n in zip([axis.label.size for axis in axes], shape, strict=True)):
+        return value
+    return slice(value, starts=tuple(starts), limits=tuple(limits), strides=tuple(strides))  # type: ignore[no-any-return]
+
+
+def _diagonal(value: Value, labels: list[int]) -> tuple[Value, list[int]]:
+    """The elements with equal indices on the first two axes of one label; that axis comes first."""
+    twice = next(label for label in labels if labels.count(label) > 1)
+    pair = [k for k, label in enumerate(labels) if label == twice][:2]
+    n = value.type.shape[pair[0]]
+    indices = np.repeat(np.arange(n, dtype=np.int32)[:, None], 2, axis=1)
+    rest = [k for k in range(len(labels)) if k not in pair]
+    out = gather(
+        value,
+        constant(value=Dense(indices, i32), shape=(n, 2)),
+        offset_dims=tuple(range(1, 1 + len(rest))),
+        collapsed_slice_dims=tuple(pair),
+        start_index_map=tuple(pair),
+        slice_sizes=tuple([1 if k in pair else size for k, size in enumerate(value.type.shape)]),
+        mode="promise_in_bounds",
+    )
+    return out, [twice, *[labels[k] for k in rest]]

@@ -1,0 +1,258 @@
+"""Products in another order: what that costs, that it is equal, and that it is left alone where it does not pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir.core import Function
+from ir.machine import Machine
+from ir.passes.cse import cse
+from ir.passes.pipeline import optimize, pipeline
+from ir.passes.products import reorder, reorder_products
+from ir.remarks import remarks
+
+N = 90
+RNG = np.random.default_rng(0)
+GIVEN: dict[str, Any] = {name: RNG.normal(size=(N, N)) / 9 for name in "ABC"}
+GIVEN |= {name: RNG.normal(size=N) for name in "xyz"}
+GIVEN |= {"U": RNG.normal(size=(N, 2)), "V": RNG.normal(size=(2, N)), "T": RNG.normal(size=(3, N, N))}
+GIVEN |= {"i": np.array([4, 0, 89, 4], np.int32)}
+
+FLOPS = 2 * N**2  # of a matrix times a vector
+
+# Expressions, their operands, and the operations that they take at most, in products of a matrix and a vector.
+PROGRAMS: dict[str, tuple[str, float, Callable[..., Any]]] = {
+    "gram times vector": ("Ax", 2, lambda A, x: A.T @ A @ x),
+    "vector times gram": ("Ax", 2, lambda A, x: x @ (A.T @ A)),
+    "four matrices and a vector": ("ABx", 4, lambda A, B, x: A.T @ B @ A.T @ B @ x),
+    "twice the same product": ("AB", 2 * N, lambda A, B: (A.T @ B).T @ A.T @ B),
+    "outer product between": ("Axy", 3, lambda A, x, y: A.T @ tnp.outer(y, x) @ A),
+    "factors of few columns": ("AUV", 8, lambda A, U, V: U @ V @ A @ U),
+    "a batch": ("TAx", 4, lambda T, A, x: T @ A @ x),
+    "einsum": ("ABxy", 3, lambda A, B, x, y: tnp.einsum("ij,jk,k,i->", A, B, x, y)),
+    "trace": ("AB", 1.1, lambda A, B: tnp.trace(A @ B)),
+    "trace of three": ("AUV", 4, lambda A, U, V: tnp.trace(A @ U @ V)),
+    "diagonal": ("AB", 1.1, lambda A, B: tnp.diagonal(A @ B)),
+    "diagonal of a batch": ("TB", 3.2, lambda T, B: tnp.diagonal(T @ B, axis1=1, axis2=2)),
+    "sum of all": ("AB", 1.1, lambda A, B: (A @ B).sum()),
+    "sum of rows": ("AB", 1.6, lambda A, B: (A @ B).sum(0)),
+    "row": ("AB", 1, lambda A, B: (A @ B)[7]),
+    "element": ("AB", 0.1, lambda A, B: (A @ B)[2, -3]),
+    "part": ("AB", 12, lambda A, B: (A @ B)[3:20:2, 5:60:6]),
+    "part of a part": ("ABx", 1.2, lambda A, B, x: (A @ B)[3:40][2:7:2] @ x),
+    "element of three": ("ABC", 1.1, lambda A, B, C: (A @ B @ C)[1, 2]),
+    "diagonal matrix": ("Ax", 1.1, lambda A, x: tnp.diag(x) @ A),
+    "diagonal matrices around": ("Axy", 1.6, lambda A, x, y: tnp.diag(x) @ A @ tnp.diag(y)),
+    "identity": ("A", 0.6, lambda A: A @ tnp.eye(N, dtype=A.dtype)),
+    "numbers": ("Ax", 1.1, lambda A, x: (3 * A) @ (2 * x)),
+    "sum with a product": ("ABx", 3.1, lambda A, B, x: (A - B.T @ B) @ x),
+    "sum of two products": ("ABx", 4.1, lambda A, B, x: (A @ B + B @ A) @ x),
+    "common left": ("ABC", N + 1, lambda A, B, C: A @ B + A @ C),
+    "common right": ("ABC", N + 1, lambda A, B, C: A @ B - C @ B),
+    "rows by comparison": ("Ai", 0.2, lambda A, i: (i[:, None] == tnp.arange(N)).astype(A.dtype) @ A),
+    "gradient of a chain": ("xAB", 4.1, tr.grad(lambda x, A, B: ((A @ B @ x) ** 2).sum())),
+    "gradient by low rank": ("UVx", 0.3, tr.grad(lambda U, V, x: ((U @ V @ x) ** 2).sum(), argnums=(0, 1))),
+    "gradient of a trace": ("AB", 0.6, tr.grad(lambda A, B: tnp.trace(A @ B))),
+    "in a loop": ("Ax", 20.2, lambda A, x: tr.fori_loop(0, 10, lambda _, y: A.T @ A @ y / 9, x)),
+}  # fmt: skip
+
+
+def traced(f: Callable[..., Any], names: str) -> tuple[Function, list[Any]]:
+    args = [GIVEN[name] for name in names]
+    return tr.trace(f)(*args), args
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_costs_no_more_than_by_hand(name: str) -> None:
+    names, wanted, f = PROGRAMS[name]
+    with jax.enable_x64(True):
+        before, args = traced(f, names)
+        after = optimize(before)
+        ir.verify(after)
+        assert ir.flops(after) <= wanted * FLOPS, after
+        got = tr.jit(f)(*args)
+    want = ir.evaluate(before, *args)
+    for a, b, c in zip(ir.evaluate(after, *args), want, jax.tree_util.tree_leaves(got), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(c, b, rtol=1e-9, atol=1e-9)
+
+
+def test_what_another_wants_is_kept() -> None:
+    """A product that is a result too is computed once and used."""
+    with jax.enable_x64(True):
+        before, args = traced(lambda A, B, x: (A @ B, A @ B @ x, (A @ B).T @ x), "ABx")
+        after = optimize(before)
+    assert ir.flops(after) == ir.flops(optimize(before, [cse])), after
+    for a, b in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda A, x: A @ x,
+        lambda A, x: tnp.tanh(A @ x) @ A,
+        lambda A, x: A @ (A @ x),
+        lambda A, x: (A * x) @ A,
+        lambda A, x: tnp.sum(A * x, axis=0),
+        lambda A, x: (A @ x).astype(np.int32) @ A.astype(np.int32),
+    ],
+)
+def test_the_best_is_left_alone(f: Callable[..., Any]) -> None:
+    with jax.enable_x64(True):
+        function = cse(traced(f, "Ax")[0])
+    assert reorder_products(function) is function
+
+
+def test_small_products_are_left_alone() -> None:
+    x = np.ones((2, 2), np.float32)
+    function = tr.trace(lambda a: a.T @ a @ a[0])(x)
+    assert reorder_products(function) is function
+
+
+def test_exact_programs_are_left_alone() -> None:
+    f = lambda A, x: A.T @ A @ x
+    args = [np.float32(GIVEN[name]) for name in "Ax"]
+    exact = tr.jit(f, exact=True).ir(*args)
+    assert ir.flops(exact) > 10 * ir.flops(tr.jit(f).ir(*args))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float8_e5m2", "int32"])
+def test_types_of_little_range_are_left_alone(dtype: str) -> None:
+    args = [np.ones((N, N), jnp.dtype(dtype)), np.ones(N, jnp.dtype(dtype))]
+    function = tr.trace(lambda A, x: A @ A @ x)(*args)
+    assert reorder_products(function) is function
+
+
+def test_precision_of_contractions_is_kept() -> None:
+    both = lambda p, q: lambda A, x: tnp.matmul(tnp.matmul(A, A, precision=p), x, precision=q)
+    args = [np.float32(GIVEN[name]) for name in "Ax"]
+    after = reorder_products(tr.trace(both("highest", "highest"))(*args))
+    assert [e.attrs["precision"] for e in after.eqns if e.op.name == "dot_general"] == ["highest"] * 2
+    mixed = tr.trace(both("highest", None))(*args)
+    assert reorder_products(mixed) is mixed
+
+
+def test_a_sum_has_no_negative_zero() -> None:
+    a = np.ones((3, 200), np.float32) * -0.0
+    z, wide = np.linspace(-2, 2, 200, dtype=np.float32), np.ones((200, 90), np.float32) * -0.0
+    eye = lambda: tnp.eye(200, dtype=np.float32)
+    for f, args in (
+        (lambda a: a @ eye(), (a,)),
+        (lambda a: eye() @ a.T, (a,)),
+        (lambda z, b: tnp.diag(z) @ b, (z, wide)),
+    ):
+        before = optimize(tr.trace(f)(*args), pipeline(exact=True))
+        (got,), (want,) = ir.evaluate(reorder_products(before), *args), ir.evaluate(before, *args)
+        assert reorder_products(before) is not before
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+
+def test_numbers_that_overflow_together_are_left() -> None:
+    x = np.full((N, N), 1e-30, np.float32)
+    f = lambda x: (1e30 * x) @ (1e30 * x)
+    np.testing.assert_allclose(tr.jit(f)(x), np.full((N, N), N), rtol=1e-5)
+
+
+def test_what_is_done_is_remarked() -> None:
+    function = tr.trace(lambda A, x: A.T @ A @ x)(*[np.float32(GIVEN[name]) for name in "Ax"])
+    with remarks() as found:
+        reorder_products(function)
+    assert [each.by for each in found] == ["reorder_products"]
+    assert "test_products.py" in str(found[0].source)
+
+
+def test_long_chains_pass() -> None:
+    def chain(a: Any, x: Any) -> Any:
+        product = a
+        for _ in range(400):
+            product = product @ a
+        return product @ x
+
+    args = [np.eye(60, dtype=np.float32) * np.float32(0.999), np.ones(60, np.float32)]
+    before = tr.trace(chain)(*args)
+    after = reorder_products(before)
+    assert ir.flops(after) < ir.flops(before)
+    np.testing.assert_allclose(ir.evaluate(after, *args)[0], ir.evaluate(before, *args)[0], rtol=1e-5)
+
+
+# Random programs ------------------------------------------------------------------------------------
+
+
+@st.composite
+def programs(draw: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """A function of matrices and vectors that multiplies, adds, sums and cuts; and arguments."""
+    sizes = draw(st.lists(st.sampled_from([1, 2, 3, 5, 8]), min_size=2, max_size=3))
+    size = st.sampled_from(sizes)
+    shapes = draw(st.lists(st.one_of(st.tuples(size), st.tuples(size, size)), min_size=2, max_size=5))
+    choices = draw(st.lists(st.integers(0, 10**6), min_size=6, max_size=14))
+
+    def f(*args: Any) -> Any:
+        pool = [*args, tnp.eye(sizes[0], dtype=args[0].dtype)]
+        for n, choice in enumerate(choices):
+            x, y = pool[choice % len(pool)], pool[choice // 7 % len(pool)]
+            made = _step(x, y, choice // 97 % 16, n)
+            if made is not None and made.size <= 600:
+                pool.append(made)
+        return pool[-1], sum([p.sum() for p in pool[len(args) + 1 :]], tnp.sum(args[0]))
+
+    rng = np.random.default_rng(len(choices))
+    return f, [rng.uniform(-1, 1, shape) for shape in shapes]
+
+
+def _step(x: Any, y: Any, kind: int, n: int) -> Any:
+    if kind <= 4:
+        return x @ y if x.shape[-1:] == y.shape[-2:][:1] and x.ndim and y.ndim else None
+    if kind == 5:
+        return x.T
+    if kind == 6:
+        return x * y if x.shape == y.shape else x * 1.5
+    if kind == 7:
+        return x + y if x.shape == y.shape else -x
+    if kind == 8:
+        return x - y if x.shape == y.shape else x * -0.5
+    if kind == 9:
+        return tnp.outer(x, y) if x.ndim == y.ndim == 1 else x
+    if kind == 10:
+        return x[n % x.shape[0]] if x.ndim == 2 else x[: 1 + n % x.shape[0]] if x.ndim else None
+    if kind == 11:
+        return x[::2, 1:] if x.ndim == 2 and x.shape[1] > 1 else None
+    if kind == 12:
+        return tnp.diag(x) if x.ndim else None
+    if kind == 13:
+        return x.sum(n % x.ndim) if x.ndim else None
+    if kind == 14:
+        return tnp.trace(x) * y if x.ndim == 2 else None
+    return (
+        x[:, None] * y
+        if x.ndim == y.ndim == 1 or (x.ndim == 1 and y.ndim == 2 and len(x) == len(y))
+        else None
+    )
+
+
+@given(programs(), st.sampled_from([1e3, 1e9]))
+def test_random_programs_are_equal_and_no_dearer(program: Any, bandwidth: float) -> None:
+    f, args = program
+    machine = Machine(flops=1e9, bandwidth=bandwidth, launch=0.0)
+    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reorder, "CPU", machine)
+        patch.setattr(reorder, "_SECONDS", 0.0)
+        total = lambda *args: f(*args)[1]
+        for each in (f, tr.grad(total, argnums=tuple(range(len(args)))), tr.hessian(total)):
+            before = cse(tr.trace(each)(*args))
+            after = optimize(before, [reorder_products])
+            ir.verify(after)
+            for a, b in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * (1 + np.max(np.abs(b), initial=0)))
