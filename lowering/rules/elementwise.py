@@ -10,7 +10,7 @@ from lowering.emit import lowers
 
 # Ops whose lowering is the function of the same name in jax.lax.
 for _name in (
-    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp", "clz",
+    "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clz",
     "complex", "conj", "cos", "cosh", "div", "eq", "exp", "exp2", "expm1", "floor", "ge", "gt", "imag",
     "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter",
     "population_count", "pow", "real", "rem", "rsqrt", "select", "shift_left", "shift_right_arithmetic",
@@ -22,6 +22,15 @@ lowers("and")(lax.bitwise_and)
 lowers("or")(lax.bitwise_or)
 lowers("xor")(lax.bitwise_xor)
 lowers("not")(lax.bitwise_not)
+
+
+@lowers("clamp")
+def _clamp(low: Any, x: Any, high: Any) -> Any:
+    if x.dtype != bool:
+        return lax.clamp(low, x, high)
+    # Not every backend of XLA clamps bools.
+    low, high = [lax.broadcast(y, x.shape) if y.ndim < x.ndim else y for y in (low, high)]
+    return lax.bitwise_and(lax.bitwise_or(x, low), high)
 
 
 @lowers("one_minus_square")

@@ -220,7 +220,13 @@ class _Products:
             return self.machine.seconds(2 * out.size * depth, nbytes)
         if eqn.op is reduce_sum:
             return self.machine.seconds(0, out.nbytes + eqn.operands[0].type.nbytes)
-        return self.machine.seconds(0, 2 * out.nbytes) if contracted else 0.0
+        fused = not contracted or any(map(self._is_elementwise, eqn.operands))
+        return 0.0 if fused else self.machine.seconds(0, 2 * out.nbytes)
+
+    def _is_elementwise(self, value: Value) -> bool:
+        """Whether a value is computed element by element, so that what is done to it next costs little."""
+        eqn = self.definitions.get(value)
+        return eqn is not None and eqn.op.elementwise
 
 
 def _order(network: Network, machine: Machine) -> Order:
