@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ir
 from ir.op import inline
+from ir.passes.dce import dce
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.rolling import roll
+from ir.transforms import guarded
 from lowering.execute import Cache, run
 from tracer.state import state
 from tracer.value import Tensor
@@ -19,9 +22,26 @@ Split = tuple[ir.Function, ir.Function, int]
 _SPLITS: Cache[Split] = Cache(256)
 
 
-def rolled(function: ir.Function) -> ir.Function:
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """What is going to be differentiated of a program.
+
+    Attributes:
+      nonzero: by which params.
+      counted: how many of its results, the first ones; `None` for all.
+    """
+
+    nonzero: tuple[bool, ...]
+    counted: int | None = None
+
+
+def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Function:
     """The program with its loops found again, as the compilation that traces it wants."""
-    return (state.roll or roll)(function)
+    find = state.roll or roll
+    if derivative is None:
+        return find(function, None)
+    # A loop may part a selection from what it selects.
+    return find(guarded(dce(function), derivative.nonzero), derivative.counted)
 
 
 def apply(
@@ -30,6 +50,7 @@ def apply(
     transform: Callable[[ir.Function], ir.Function],
     operands: Sequence[Any],
     weak: Sequence[bool],
+    derivative: Derivative | None = None,
 ) -> tuple[Any, ...]:
     """Results of `transform(function)`: traced values inside a trace, arrays outside any.
 
@@ -39,21 +60,36 @@ def apply(
       transform: a program to a program; its results are what is returned.
       operands: one for each param of the transformed program.
       weak: which results are weakly typed; those beyond its end are not.
+      derivative: what `transform` differentiates, as `key` says too.
     """
     trace = state.trace
     if trace is None:
         operands = [x.outside() if type(x) is Tensor else x for x in operands]
-        return run(key, function, lambda f: transform(simplify_inner(rolled(f))), optimize, operands, weak)
-    program = simplify_inner(transform(rolled(function)))
+        return run(
+            key,
+            function,
+            lambda f: transform(simplify_inner(rolled(f, derivative))),
+            optimize,
+            operands,
+            weak,
+        )
+    program = simplify_inner(transform(rolled(function, derivative)))
     lifted = [trace.lift(x).value for x in operands]
     results = inline(program, lifted)
     flags = [*weak, *[False] * (len(results) - len(weak))]
     return tuple([Tensor(trace, v, w) for v, w in zip(results, flags, strict=True)])
 
 
-def split(key: tuple[Hashable, ...], function: ir.Function, make: Callable[[ir.Function], Split]) -> Split:
+def split(
+    key: tuple[Hashable, ...],
+    function: ir.Function,
+    make: Callable[[ir.Function], Split],
+    derivative: Derivative,
+) -> Split:
     """`make(function)`, simplified first; kept by structure. `key` names what `make` does."""
-    return _SPLITS.get((key, state.roll, function), lambda: make(simplify_inner(rolled(function))))
+    return _SPLITS.get(
+        (key, state.roll, function), lambda: make(simplify_inner(rolled(function, derivative)))
+    )
 
 
-__all__ = ["apply", "split"]
+__all__ = ["Derivative", "apply", "split"]

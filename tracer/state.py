@@ -25,7 +25,7 @@ class State(threading.local):
 
     trace: Trace | None = None
     autograph: bool = False
-    roll: Callable[[Function], Function] | None = None
+    roll: Callable[[Function, int | None], Function] | None = None
     bridge: Bridge | None = None
 
 

@@ -19,14 +19,20 @@ def deep(local: Pass) -> Pass:
 
     @functools.wraps(local)
     def change(function: Function) -> Function:
-        if not holders(function):
-            return local(function)
-        done: dict[int, Function] = {}
-        for each in inner_first(function):
-            done[id(each)] = local(_with_nested(each, done))
-        return done[id(function)]
+        return local(inside(local, function))
 
     return change
+
+
+def inside(local: Pass, function: Function) -> Function:
+    """`function` with `local` applied to every function inside it."""
+    if not holders(function):
+        return function
+    done: dict[int, Function] = {}
+    for each in inner_first(function):
+        changed = _with_nested(each, done)
+        done[id(each)] = changed if each is function else local(changed)
+    return done[id(function)]
 
 
 def _with_nested(function: Function, done: dict[int, Function]) -> Function:

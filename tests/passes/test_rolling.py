@@ -592,3 +592,105 @@ def test_whatever_repeats_keeps_its_meaning(seed: int) -> None:
         ir.verify(rolled)
         for a, b in zip(ir.evaluate(rolled, x, 0.3, -0.7), want, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * max(1.0, float(np.max(np.abs(b)))))
+
+
+# Infinite slopes and overflow ---------------------------------------------------------------------------
+
+
+def last_but_one(xp: Any, x: Any) -> Any:
+    held = [x]
+    for i in range(20):
+        held.append(held[-1] / xp.linalg.norm(x[0] - i))
+    return xp.sum(held[-2])
+
+
+def first_of_list(xp: Any, x: Any) -> Any:
+    roots = [xp.sqrt(x[i]) for i in range(30)]
+    return roots[0] + roots[1]
+
+
+def one_of_list(xp: Any, x: Any) -> Any:
+    return [xp.sqrt(x[i]) * x[i + 1] for i in range(29)][1]
+
+
+def every_other(xp: Any, x: Any) -> Any:
+    return sum([1 / (x[i] - 4) for i in range(30)][2::2])
+
+
+def one_step_less(xp: Any, x: Any) -> Any:
+    a, before = 1.5, 0.0
+    for i in range(2, 30):
+        before = a
+        a = xp.sin(a) / (x[i] + (i < 29))
+    return before
+
+
+# (the first two are 4, the others 0; where the derivative of what is not used is infinite)
+UNUSED = [last_but_one, first_of_list, one_of_list, every_other, one_step_less]
+
+
+@pytest.mark.parametrize("f", UNUSED, ids=lambda f: f.__name__)
+def test_what_is_not_used_has_no_derivative(f: Callable[..., Any]) -> None:
+    x = jnp.where(jnp.arange(30) < 2, 4.0, 0.0)
+    x = jnp.full(30, 19.0) if f is last_but_one else x
+    want = jax.grad(lambda x: f(jnp, x))(x)
+    assert np.isfinite(want).all()
+    for got in (tr.grad(lambda x: f(tnp, x))(x), tr.jit(tr.grad(lambda x: f(tnp, x)))(x)):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+    got = jax.grad(tr.jit(lambda x: f(tnp, x)))(x)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_what_is_only_returned_beside_has_no_derivative() -> None:
+    """An auxiliary result, and what is held constant, are in no loop with what is differentiated."""
+    x = jnp.where(jnp.arange(40) < 5, 4.0, 0.0)
+    want = np.where(np.arange(40) < 5, 0.25, 0.0)
+
+    def beside(x: Any) -> Any:
+        roots = [tnp.sqrt(x[i]) for i in range(40)]
+        return sum(roots[:5]), roots
+
+    def held(x: Any) -> Any:
+        roots = [tnp.sqrt(x[i]) for i in range(40)]
+        return sum(roots[:5]) + sum([tr.stop_gradient(r) for r in roots])
+
+    for wrap in (lambda f: f, tr.jit):
+        np.testing.assert_allclose(wrap(tr.grad(beside, has_aux=True))(x)[0], want)
+        np.testing.assert_allclose(wrap(tr.grad(held))(x), want)
+        np.testing.assert_allclose(wrap(lambda x: tr.vjp(beside, x, has_aux=True)[1](1.0)[0])(x), want)
+        tangent = jnp.ones(40)
+        np.testing.assert_allclose(wrap(lambda x, t: tr.jvp(held, (x,), (t,))[1])(x, tangent), 1.25)
+        np.testing.assert_allclose(wrap(tr.jacfwd(lambda x: beside(x)[0]))(x), want)
+    roots = tr.grad(beside, has_aux=True)(x)[1]
+    np.testing.assert_allclose(roots, np.sqrt(x), rtol=1e-6)
+
+
+def test_selections_stay_with_what_they_select() -> None:
+    def f(x: Any) -> Any:
+        a = 0.0
+        for i in range(30):
+            a = tnp.where(x[i] > 0, tnp.log(x[i]), a * 0.5)
+        return a
+
+    x = jnp.where(jnp.arange(30) % 3 == 0, 2.0, 0.0)
+    want = tr.jit(tr.grad(f), opt=0)(x)
+    assert np.isfinite(want).all()
+    for got in (tr.grad(f)(x), tr.jit(tr.grad(f))(x)):
+        np.testing.assert_allclose(got, want)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_products_overflow_no_sooner_than_in_turn(exact: bool) -> None:
+    def product(xp: Any, x: Any, start: Any = 1.0) -> Any:
+        for i in range(x.shape[0]):
+            start = start * x[i]
+        return start
+
+    ours = lambda f: tr.jit(f, exact=exact)
+    large = jnp.full(30, 1e30, np.float32)
+    assert ours(lambda x, s: product(tnp, x, s))(large, jnp.float32(0)) == 0
+    assert ours(lambda x: product(tnp, x))(large.at[0].set(0)) == 0
+    x = jnp.tile(jnp.array([1e25, 1e-25], np.float32), 20)
+    want = jax.grad(lambda x: product(jnp, x))(x)
+    assert np.isfinite(want).all()
+    np.testing.assert_allclose(ours(tr.grad(lambda x: product(tnp, x)))(x), want, rtol=1e-5)

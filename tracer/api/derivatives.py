@@ -32,7 +32,7 @@ from tracer.api.arguments import (
 )
 from tracer.api.autograph import requested
 from tracer.concrete import Inputs
-from tracer.execution import apply, split
+from tracer.execution import Derivative, apply, split
 from tracer.numpy.dispatch import convert, lift
 from tracer.trace import Traced, trace_flat
 from tracer.value import Tensor
@@ -125,6 +125,7 @@ def value_and_grad(
             lambda fn: transforms.value_and_grad(fn, nonzero),
             (*traced.captures, *flat.leaves),
             (*traced.out_weak, *_weak_cotangents(flat, moved, ())),
+            Derivative(nonzero, 1),
         )
         count = len(traced.function.results)
         out = traced.unflatten(outs[:count])
@@ -285,12 +286,13 @@ def jvp(
     nonzero = (*[False] * len(traced.captures), *moved)
     count = len(traced.function.results)
     outs = apply(
-        ("jvp", nonzero),
+        ("jvp", nonzero, len(main_types)),
         traced.function,
         # A reverse-only rule whose tangent nothing uses does no harm.
         lambda fn: _reject_linear_only(dce(transforms.jvp(fn, nonzero)[0])),
         (*traced.captures, *flat.leaves, *ins),
         (*traced.out_weak, *_of_inexact(traced.out_weak, traced.function.out_types)),
+        Derivative(nonzero, len(main_types)),
     )
     out, aux = traced.unflatten(outs[:count])
     pushed = outs[count : count + sum(_inexact(main_types))]
@@ -323,9 +325,10 @@ def _first_half(
     traced: Traced,
     leaves: Sequence[Any],
     make: Callable[[ir.Function], tuple[ir.Function, ir.Function, int]],
+    derivative: Derivative,
 ) -> tuple[tuple[Any, ...], ir.Function, tuple[Any, ...]]:
     """Run the first half of a split program: (results, second half, residuals)."""
-    first, second, _ = split(key, traced.function, make)
+    first, second, _ = split(key, traced.function, make, derivative)
     outs = apply(("forward",), first, lambda fn: fn, (*traced.captures, *leaves), traced.out_weak)
     count = len(traced.function.results)
     return outs[:count], second, outs[count:]
@@ -353,6 +356,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autograph: 
         traced,
         flat.leaves,
         lambda fn: transforms.split_vjp(fn, nonzero, seeded),
+        Derivative(nonzero, count),
     )
     result, aux = traced.unflatten(outs)
     weak = _weak_cotangents(flat, moved, main_types)
@@ -397,7 +401,9 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autog
         tangent_map = _reject_linear_only(tangent_map.replace(results=tangent_map.results[:mains]))
         return forward, tangent_map, residual_count
 
-    outs, tangent_map, residuals = _first_half(("linearize", nonzero, count), traced, flat.leaves, make)
+    outs, tangent_map, residuals = _first_half(
+        ("linearize", nonzero, count), traced, flat.leaves, make, Derivative(nonzero, count)
+    )
     result, aux = traced.unflatten(outs)
     weak = _of_inexact(traced.out_weak[:count], main_types)
 

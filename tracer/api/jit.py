@@ -210,7 +210,7 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
     return traced_ir
 
 
-def _as_it_is(function: ir.Function) -> ir.Function:
+def _as_it_is(function: ir.Function, counted: int | None) -> ir.Function:
     return function
 
 

@@ -1,7 +1,7 @@
 """What becomes of the equations of a loop's body: computed once, for all iterations together, or in turn.
 
     fixed    the same in every iteration: computed once, before
-    folds    a carry that terms are only added to (or multiplied, ...): one reduction of all terms
+    folds    a carry that terms are only added to (or integers multiplied, ...): one reduction of all terms
     scanned  what a carry goes through: iterations in turn
     early    what these need: all iterations together, before them
     late     what needs them: all iterations together, after them
@@ -239,9 +239,10 @@ def _fold(
     first_op = loop.nodes[group[0]].eqn.op
     if first_op not in _REDUCTIONS or len({_REDUCTIONS.get(op) for op in ops}) > 1:
         return None
-    # Where several terms are the largest, the derivatives of a reduction are not those of its steps.
+    # Where several terms are the largest, the derivatives of a reduction are not those of its steps; and products
+    # in another order may overflow on the way.
     rounds = loop.nodes[group[0]].eqn.results[0].type.dtype.is_inexact
-    if rounds and (exact or first_op in (max, min)):
+    if rounds and (exact or first_op in (max, min, mul)):
         return None
     carried, begins = [], []
     for j in group:

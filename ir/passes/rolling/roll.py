@@ -20,9 +20,10 @@ from collections.abc import Sequence
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
+from ir.ops.calls import stop_gradient
 from ir.ops.shape import concatenate, constant, reshape
 from ir.passes.dce import dce
-from ir.passes.nested import deep
+from ir.passes.nested import inside
 from ir.passes.rolling.collecting import MANY, collected
 from ir.passes.rolling.iterations import loops
 from ir.passes.rolling.plan import Plan, planned
@@ -40,38 +41,68 @@ _FEWEST = 4
 _SMALL = 24
 
 
-@deep
-def roll(function: Function) -> Function:
-    """Roll up what is repeated, where that pays."""
+def roll(function: Function, counted: int | None = None) -> Function:
+    """Roll up what is repeated, where that pays.
+
+    Args:
+      counted: how many results are going to be differentiated, the first ones; all by default.
+    """
+    return _rolled(inside(_inner, function), exact=False, counted=counted)
+
+
+def roll_exact(function: Function, counted: int | None = None) -> Function:
+    """As `roll`; sums keep the order of their terms."""
+    return _rolled(inside(_inner_exact, function), exact=True, counted=counted)
+
+
+def _inner(function: Function) -> Function:
     return _rolled(function, exact=False)
 
 
-@deep
-def roll_exact(function: Function) -> Function:
-    """As `roll`; sums keep the order of their terms."""
+def _inner_exact(function: Function) -> Function:
     return _rolled(function, exact=True)
 
 
-def _rolled(function: Function, *, exact: bool) -> Function:
+def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> Function:
+    # What nothing uses has no derivative; in a loop with what is used it would have one of zeros.
+    function = dce(function)
     for _ in range(_ROUNDS):
         if len(function.eqns) < _SMALL:
             break
-        new = _Round(function, exact=exact).function()
+        new = _Round(function, exact=exact, counted=counted).function()
         if new is function:
-            new = _with_one_size(function, exact=exact)
+            new = _with_one_size(function, exact=exact, counted=counted)
         if new is function:
             break
         function = dce(new)
     return function
 
 
-def _with_one_size(function: Function, *, exact: bool) -> Function:
+def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> Function:
     """A loop over arrays that shrink, rolled, if there is one."""
     for candidate, repeated in grown(function):
-        new = _Round(candidate, exact=exact).function()
+        new = _Round(candidate, exact=exact, counted=counted).function()
         if len(new.eqns) + repeated // 4 <= len(function.eqns):
             return new
     return function
+
+
+def _without_derivative(function: Function, counted: int | None) -> set[Eqn]:
+    """Equations that no differentiated result depends on, but through a `stop_gradient`.
+
+    They are in no loop with others: there they would have a derivative of zeros, which infinite slopes make NaN.
+    """
+    results = function.results if counted is None else function.results[:counted]
+    if len(results) == len(function.results) and not any(e.op is stop_gradient for e in function.eqns):
+        return set()
+    live = {v for v in results if v.type.dtype.is_inexact}
+    apart: set[Eqn] = set()
+    for eqn in reversed(function.eqns):
+        if eqn.op is stop_gradient or live.isdisjoint(eqn.results):
+            apart.add(eqn)
+        else:
+            live.update([v for v in eqn.operands if v.type.dtype.is_inexact])
+    return apart
 
 
 class _Choice:
@@ -123,8 +154,9 @@ class _Round:
       same: the constant that stands for an equal one.
     """
 
-    def __init__(self, function: Function, *, exact: bool) -> None:
+    def __init__(self, function: Function, *, exact: bool, counted: int | None) -> None:
         self.whole, self.exact = function, exact
+        self.apart = _without_derivative(function, counted)
         self.same: dict[Value, Value] = {}
         self.constants: list[Eqn] = []
         self.eqns: list[Eqn] = []
@@ -138,7 +170,10 @@ class _Round:
                 else:
                     self.same[eqn.results[0]] = kept
             else:
-                self.eqns.append(self._canonical(eqn))
+                held = self._canonical(eqn)
+                self.eqns.append(held)
+                if eqn in self.apart:
+                    self.apart.add(held)
 
     @functools.cached_property
     def where(self) -> dict[Value, tuple[int, int]]:
@@ -180,7 +215,7 @@ class _Round:
 
     def _plans(self) -> list[Plan]:
         """Loops that pay and do not overlap, in order."""
-        sequence = tokens(self.eqns, exact=self.exact)
+        sequence = tokens(self.eqns, self.apart, exact=self.exact)
         chosen = _Choice()
         for period in periods(sequence):
             work = stretches(sequence, period, _FEWEST)

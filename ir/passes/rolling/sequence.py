@@ -7,7 +7,7 @@ in which every token equals the one p places before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,11 @@ _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _DISTANCES = 4
 
 
-def tokens(eqns: Sequence[Eqn], *, exact: bool = False) -> Tokens:
+def tokens(eqns: Sequence[Eqn], apart: Collection[Eqn] = (), *, exact: bool = False) -> Tokens:
     """A number for each equation; one with an effect is like no other.
 
     Args:
+      apart: equations that are not like those that are not among these.
       exact: negative exponents count, as powers with a table of them are rounded otherwise.
     """
     known: dict[object, int] = {}
@@ -51,7 +52,9 @@ def tokens(eqns: Sequence[Eqn], *, exact: bool = False) -> Tokens:
         types = [v.type for v in eqn.operands]
         if eqn.op is slice:  # of the others, the types of the results follow
             types.append(eqn.results[0].type)
-        key = (eqn.op, attrs, *types)
+        key: tuple[object, ...] = (eqn.op, attrs, *types)
+        if apart and eqn in apart:
+            key = (None, *key)
         out[i] = known.setdefault(key, len(known))
     return out
 
