@@ -40,8 +40,8 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     find = state.roll or roll
     if derivative is None:
         return find(function, None)
-    # A loop may part a selection from what it selects.
-    return find(guarded(dce(function), derivative.nonzero), derivative.counted)
+    # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
+    return find(guarded(dce(function), derivative.nonzero, 1), derivative.counted)
 
 
 def apply(

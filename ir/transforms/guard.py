@@ -74,8 +74,12 @@ _NONE: _Count = frozenset()
 _ALL: _Count = frozenset([frozenset()])
 
 
-def guarded(function: Function, nonzero: Iterable[bool]) -> Function:
-    """`function`, or one with the same results whose derivative by the params where `nonzero` is guarded."""
+def guarded(function: Function, nonzero: Iterable[bool], conditions: int = _CONDITIONS) -> Function:
+    """`function`, or one with the same results whose derivative by the params where `nonzero` is guarded.
+
+    Args:
+      conditions: of so many selections, the innermost ones, each guard takes account.
+    """
     if not any(e.op is logic.select for each in inner_first(function) for e in each.eqns):
         return function
     flat = _without_calls(function)
@@ -83,7 +87,7 @@ def guarded(function: Function, nonzero: Iterable[bool]) -> Function:
     exposed = [e for e in flat.eqns if e.op.tame is not None and not active.isdisjoint(e.operands)]
     if not exposed or any(e.op.effect for e in flat.eqns):
         return function
-    plan = _Plan(flat, active)
+    plan = _Plan(flat, active, conditions)
     guards = {e: plan.count(e.results[0]) for e in exposed}
     guards = {e: counted for e, counted in guards.items() if counted not in (_ALL, _NONE)}
     return _Rewriter(plan, guards).function() if guards else function
@@ -148,13 +152,14 @@ def _either(a: _Count, b: _Count) -> _Count:
     return least if len(least) <= _ALTERNATIVES else _ALL
 
 
-def _both(a: _Count, condition: _Condition) -> _Count:
+def _both(a: _Count, condition: _Condition, most: int) -> _Count:
     out = _NONE
     for one in a:
         if condition.negated in one:
             continue
-        # Without a condition that is one too many, more elements count.
-        out = _either(out, frozenset([one | {condition} if len(one) < _CONDITIONS else one]))
+        # Without a condition that is one too many, more elements count. The last ones are of outer selections.
+        held = sorted({*one, condition}, key=lambda c: (c is not condition, c.key))[:most]
+        out = _either(out, frozenset([frozenset(held)]))
     return out
 
 
@@ -172,12 +177,14 @@ class _Plan:
       function: without calls.
       active: values that may have a tangent.
       made_by: the equation of each value that is no param.
+      conditions: how many may decide over an element.
       counts: of active values that are asked for.
     """
 
-    def __init__(self, function: Function, active: set[Value]) -> None:
+    def __init__(self, function: Function, active: set[Value], conditions: int) -> None:
         self.function = function
         self.active = active
+        self.conditions = conditions
         self.made_by = {r: e for e in function.eqns for r in e.results}
         self.order = {v: i for i, v in enumerate((*function.params, *self.made_by))}
         self.counts: dict[Value, _Count] = dict.fromkeys(function.results, _ALL)
@@ -197,7 +204,7 @@ class _Plan:
         """Which elements of an operand count where those of the result do that are asked for."""
         op, attrs = eqn.op, eqn.attrs
         if op is logic.select:
-            return _both(asked, self._condition(eqn.operands[0], position == 1))
+            return _both(asked, self._condition(eqn.operands[0], position == 1), self.conditions)
         if op.elementwise or asked == _NONE:
             return asked
         source = eqn.operands[position].type

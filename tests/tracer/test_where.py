@@ -399,3 +399,20 @@ def test_axes_in_a_cycle() -> None:
     x = jnp.arange(24.0).reshape(2, 3, 4) % 5
     f = lambda x: tnp.where(tnp.transpose(x, (2, 0, 1)) > 0, tnp.transpose(tnp.sqrt(x), (2, 0, 1)), 0).sum()
     assert_close(tr.grad(f)(x), jnp.where(x > 0, 0.5 / jnp.sqrt(jnp.where(x > 0, x, 1)), 0))
+
+
+@pytest.mark.parametrize("opt", [0, 1])
+def test_the_innermost_of_many_selections_guards(opt: int) -> None:
+    """However many selections come after it."""
+
+    def f(x: Any) -> Any:
+        a, b = x[0], x[1]
+        for i in range(12):
+            a, b = b, tnp.where(x[i] > 0, tnp.log(x[i]), b)
+        return tnp.cos(a) + tnp.cos(b)
+
+    x = np.where(np.arange(12) % 3 == 1, 0.5, 0.0).astype(np.float32)
+    got = tr.jit(tr.grad(f), opt=opt)(x)
+    want = np.zeros(12, np.float32)
+    want[10] = -2 * np.sin(np.log(0.5)) / 0.5  # the last positive one, taken twice
+    np.testing.assert_allclose(got, want, rtol=1e-5)
