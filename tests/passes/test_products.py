@@ -256,3 +256,12 @@ def test_random_programs_are_equal_and_no_dearer(program: Any, bandwidth: float)
             ir.verify(after)
             for a, b in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * (1 + np.max(np.abs(b), initial=0)))
+
+
+def test_large_diagonals_are_known() -> None:
+    """Indices too many to be written into a program are known all the same."""
+    a, b = np.ones((3, 1500), np.float32), np.ones((1500, 3), np.float32)
+    for f in (lambda b, a: tnp.trace(b @ a), tr.grad(lambda b, a: tnp.trace(b @ a))):
+        lowered = tr.jit(f).lower(b, a).as_text()
+        assert "1500x1500" not in lowered, lowered
+        np.testing.assert_allclose(tr.jit(f)(b, a), tr.jit(f, opt=0)(b, a))

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 
 from ir.errors import ShapeError
 from ir.ops.contraction import dot_general
-from ir.types import DType
+from ir.ops.indexing import gather
+from ir.ops.shape import iota
+from ir.types import DType, i32
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import (
     broadcast_shapes,
@@ -171,8 +173,22 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     t = moveaxis(t, axes, (-2, -1))
     rows, columns = t.shape[-2:]
     length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    i = np.arange(length)
-    return t[..., i - min(offset, 0), i + max(offset, 0)]
+    if offset or not length:
+        i = np.arange(length)
+        return t[..., i - min(offset, 0), i + max(offset, 0)]
+    # Indices that passes know however many there are.
+    pair = (t.ndim - 2, t.ndim - 1)
+    return record(
+        gather,
+        t,
+        record(iota, shape=(length, 2), dtype=i32, axis=0),
+        offset_dims=tuple(range(t.ndim - 2)),
+        collapsed_slice_dims=pair,
+        start_index_map=pair,
+        slice_sizes=(*t.shape[:-2], 1, 1),
+        mode="promise_in_bounds",
+        weak=t.weak,
+    )
 
 
 @native(jnp.diag)

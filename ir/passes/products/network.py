@@ -350,10 +350,12 @@ def diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> tuple[int, int]
 
 
 def _both_indices(eqn: Eqn | None, n: int) -> bool:
-    """Whether an equation makes the constant [[0, 0], [1, 1], …] up to n."""
-    if eqn is None or eqn.op is not constant or eqn.attrs["shape"] != (n, 2):
+    """Whether an equation makes the indices [[0, 0], [1, 1], …] up to n."""
+    if eqn is None or eqn.results[0].type.shape != (n, 2):
         return False
-    return bool((eqn.attrs["value"].array == np.arange(n)[:, None]).all())
+    if eqn.op is iota:
+        return bool(eqn.attrs["axis"] == 0)
+    return eqn.op is constant and bool((eqn.attrs["value"].array == np.arange(n)[:, None]).all())
 
 
 def _is_identity(value: Dense) -> bool:
