@@ -1,0 +1,108 @@
+"""Linear algebra as it is first written: through tracer, through JAX, and as an expert writes it in JAX.
+
+Expressions of the kind that Sankaran, Alam, Karlsson and Bientinesi ask of compilers ("Benchmarking the Linear
+Algebra Awareness of TensorFlow and PyTorch", IPDPSW 2022). Medians, the three sides in turn in one process. Writes
+`benchmarks/results/algebra.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import tracer as tr
+import tracer.numpy as tnp
+from benchmarks.loop_programs.core import normal, steady, worst_error
+
+RESULTS = Path(__file__).parent / "results" / "algebra.md"
+COLUMNS = ("expression", "tracer, ms", "JAX, ms", "by hand, ms", "tracer / by hand", "JAX / by hand")
+
+
+def _chain(x: Any, A: Any, B: Any) -> Any:
+    return ((A @ B @ x) ** 2).sum()
+
+
+# (operands, as it is first written, by hand)
+PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
+    "A'A x": ("Ax", lambda xp, A, x: A.T @ A @ x, lambda A, x: A.T @ (A @ x)),
+    "A'B A'B y": (
+        "ABy",
+        lambda xp, A, B, y: A.T @ B @ A.T @ B @ y,
+        lambda A, B, y: A.T @ (B @ (A.T @ (B @ y))),
+    ),
+    "A' y x' A": (
+        "Axy",
+        lambda xp, A, x, y: A.T @ xp.outer(y, x) @ A,
+        lambda A, x, y: jnp.outer(A.T @ y, x @ A),
+    ),
+    "AB + AC": ("ABC", lambda xp, A, B, C: A @ B + A @ C, lambda A, B, C: A @ (B + C)),
+    "(A - B'B) x": ("ABx", lambda xp, A, B, x: (A - B.T @ B) @ x, lambda A, B, x: A @ x - B.T @ (B @ x)),
+    "trace(AB)": ("AB", lambda xp, A, B: xp.trace(A @ B), lambda A, B: jnp.sum(A * B.T)),
+    "diag(AB)": ("AB", lambda xp, A, B: xp.diag(A @ B), lambda A, B: jnp.einsum("ij,ji->i", A, B)),
+    "sum(AB)": ("AB", lambda xp, A, B: xp.sum(A @ B), lambda A, B: A.sum(0) @ B.sum(1)),
+    "(AB)[7]": ("AB", lambda xp, A, B: (A @ B)[7], lambda A, B: A[7] @ B),
+    "diag(x) A diag(y)": (
+        "Axy",
+        lambda xp, A, x, y: xp.diag(x) @ A @ xp.diag(y),
+        lambda A, x, y: x[:, None] * A * y,
+    ),
+    "gradient of |ABx|^2 in x": (
+        "xAB",
+        lambda xp, x, A, B: (tr if xp is tnp else jax).grad(_chain)(x, A, B),
+        lambda x, A, B: 2 * (B.T @ (A.T @ (A @ (B @ x)))),
+    ),
+    "gradient of trace(AB) in A": (
+        "AB",
+        lambda xp, A, B: (tr if xp is tnp else jax).grad(lambda A: xp.trace(A @ B))(A),
+        lambda A, B: B.T + 0,
+    ),
+}
+
+
+def operands(n: int) -> dict[str, Any]:
+    """Matrices of n rows and columns, and vectors."""
+    made = {name: normal(k, n, n) / n**0.5 for k, name in enumerate("ABC")}
+    return made | {name: normal(k, n) for k, name in enumerate("xy", 3)}
+
+
+def compiled(name: str) -> tuple[Any, Any, Any]:
+    """A program through tracer, through JAX, and by hand."""
+    _, naive, best = PROGRAMS[name]
+    return tr.jit(lambda *args: naive(tnp, *args)), jax.jit(lambda *args: naive(jnp, *args)), jax.jit(best)
+
+
+def main(*, quick: bool = False) -> None:
+    """Measure and print the table."""
+    n = 100 if quick else 1200
+    given = operands(n)
+    rows = []
+    for name in track(PROGRAMS, description=f"n = {n:,}"):
+        args = tuple([given[operand] for operand in PROGRAMS[name][0]])
+        sides = compiled(name)
+        want = sides[2](*args)
+        if worst_error(sides[0](*args), want) > 1e-3:
+            raise ArithmeticError(f"{name}: tracer's result is not that of the expert")
+        ours, naive, best = steady(sides, args, 0.05 if quick else 2.0)
+        figures = [f"{1e3 * seconds:.3f}" for seconds in (ours, naive, best)]
+        rows.append((name, *figures, f"{ours / best:.2f}", f"{naive / best:.2f}"))
+    table = Table(title=f"Linear algebra, n = {n:,}, float32")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "expression" else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if not quick:
+        lines = ["# Linear algebra", "", __doc__.strip().splitlines()[0], f"n = {n:,}, float32.", ""]
+        lines += [f"| {' | '.join(row)} |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows)]
+        RESULTS.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
