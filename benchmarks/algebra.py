@@ -53,7 +53,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, A, x, y: xp.diag(x) @ A @ xp.diag(y),
         lambda A, x, y: x[:, None] * A * y,
     ),
-    "gradient of |ABx|^2 in x": (
+    "gradient of (ABx)'(ABx) in x": (
         "xAB",
         lambda xp, x, A, B: (tr if xp is tnp else jax).grad(_chain)(x, A, B),
         lambda x, A, B: 2 * (B.T @ (A.T @ (A @ (B @ x)))),
