@@ -393,6 +393,117 @@ def test_a_closure_over_arrays() -> None:
     both(program)
 
 
+# Rules written for JAX ---------------------------------------------------------------------------------
+
+
+def of_jax(part: str, xp: Any, t: Any) -> Any:
+    """sin(x), one part of whose rules calls `jax.numpy`."""
+    used = lambda name: jnp if part == name else xp
+    if part == "jvp":
+        f = t.custom_jvp(lambda x: xp.sin(x))
+        f.defjvp(lambda primals, tangents: (f(*primals), 3.0 * tangents[0] * jnp.cos(primals[0])))
+        return f
+    f = t.custom_vjp(lambda x: xp.sin(x))
+
+    def fwd(x: Any) -> Any:
+        if part == "print":
+            jax.debug.callback(lambda _: None, x)
+        return used("fwd").sin(x), (x, None, 3.0)
+
+    def bwd(r: Any, ct: Any) -> Any:
+        if part == "print":
+            jax.debug.callback(lambda _: None, ct)
+        return (ct * used("bwd").cos(r[0]) * r[2],)
+
+    f.defvjp(fwd, bwd)
+    return f
+
+
+@pytest.mark.parametrize("part", ["jvp", "fwd", "bwd", "print"])
+def test_rules_that_call_jax(part: str) -> None:
+    def program(xp: Any, t: Any) -> Any:
+        f = of_jax(part, xp, t)
+        return (
+            t.grad(f)(1.0),
+            t.jit(t.grad(f))(1.0),
+            t.grad(t.jit(f))(1.0),
+            t.vmap(t.grad(f))(V),
+            t.grad(lambda x: t.vmap(f)(x).sum())(V),
+            t.grad(t.grad(f))(1.0),
+        )
+
+    both(program)
+
+
+def test_rules_that_call_jax_may_return_nothing_for_an_argument() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        f = t.custom_vjp(lambda x, y: xp.sin(x) * y)
+        f.defvjp(lambda x, y: (f(x, y), x), lambda r, ct: (ct * jnp.cos(r), None))
+        return t.grad(f, (0, 1))(V[0], V[1]), t.jit(t.grad(f, (0, 1)))(V[0], V[1])
+
+    both(program)
+
+
+@pytest.mark.parametrize("part", ["result", "cotangent"])
+def test_what_wrong_rules_that_call_jax_are_told(part: str) -> None:
+    def cube(x: Any) -> Any:
+        return x**3
+
+    f = tr.custom_vjp(cube)
+    wrong = lambda x, where: jnp.sum(x) if part == where else jnp.sin(x)
+    f.defvjp(lambda x: (wrong(x, "result"), x), lambda r, ct: (wrong(r, "cotangent"),))
+    with raises(errors.CustomRuleError, "cube", part, "f32[]", "f32[4]", located=False):
+        tr.grad(lambda x: f(x).sum())(V)
+
+
+# Residuals -------------------------------------------------------------------------------------------
+
+
+def test_residuals_that_are_no_values_of_the_program() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        f = t.custom_vjp(lambda x: xp.sum(x * 2))
+
+        def fwd(x: Any) -> Any:
+            return f(x), {"shape": x.shape, "twice": True, "axis": 0, "scale": 1.5, "none": None, "x": x}
+
+        def bwd(r: Any, ct: Any) -> Any:
+            out = xp.zeros(r["shape"]) + ct * r["scale"] + xp.sum(r["x"], axis=r["axis"])
+            return (out * 2 if r["twice"] else out,)
+
+        f.defvjp(fwd, bwd)
+        return (
+            t.grad(f)(V),
+            t.jit(t.grad(f))(V),
+            t.grad(t.jit(f))(V),
+            t.vmap(t.grad(f))(A),
+            t.grad(lambda x: t.vmap(f)(x).sum())(A),
+            t.grad(lambda x: t.grad(f)(x).sum())(V),
+        )
+
+    both(program)
+
+
+def test_residuals_may_be_any_objects_and_change() -> None:
+    mode = ["double"]
+    f = tr.custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (x, mode[0]), lambda r, ct: (ct * {"double": 2.0, "triple": 3.0}[r],))
+    for name, factor in (("double", 2.0), ("triple", 3.0), ("double", 2.0)):
+        mode[0] = name
+        assert float(tr.grad(f)(1.0)) == factor
+        assert float(tr.jit(tr.grad(lambda x: f(x)))(1.0)) == factor
+        assert_close(tr.vmap(tr.grad(f))(jnp.ones(2)), np.full(2, factor))
+
+
+def test_residuals_keep_weak_types() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        f = t.custom_vjp(lambda x, y: x * y)
+        f.defvjp(lambda x, y: (f(x, y), (x, y)), lambda r, ct: (ct * r[1], None))
+        half = V.astype(np.float16)
+        return t.grad(lambda x: f(x, 2.0).sum())(half), t.jit(t.grad(lambda x: f(x, 2.0).sum()))(half)
+
+    both(program)
+
+
 # Rules are compiled once, and never stale --------------------------------------------------------------
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import ir
@@ -281,6 +283,32 @@ class builtin_jvp(custom_jvp):
     constant = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Residuals:
+    """What a forward rule keeps for the backward rule.
+
+    Attributes:
+      tree: structure of all.
+      types: (type, weak) of the traced ones.
+      fixed: the others by position: Python numbers, shapes, whatever is no array. They stay what they are.
+    """
+
+    tree: Any
+    types: tuple[tuple[TensorType, bool], ...]
+    fixed: Mapping[int, Any]
+
+    def unflatten(self, traced: Sequence[Any]) -> Any:
+        """The residuals with these in the place of the traced ones."""
+        rest = iter(traced)
+        leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(self.tree.num_leaves)]
+        return tree_unflatten(self.tree, leaves)
+
+
+def _is_traced(x: Any) -> bool:
+    """Whether a residual is a value of the program; what NumPy or Python holds is known when it is traced."""
+    return isinstance(x, (Tensor, jax.Array)) or hasattr(x, "__jax_array__")
+
+
 class custom_vjp(_Custom):
     """A function with its own reverse derivative: `f.defvjp(fwd, bwd)`.
 
@@ -320,7 +348,7 @@ class custom_vjp(_Custom):
     def _make_rules(
         self, flat: Any, nondiff: dict[int, Any], primal: Traced, arg_tree: Any
     ) -> tuple[Opaque, Opaque]:
-        residual_trees: dict[Any, tuple[Any, tuple[TensorType, ...]]] = {}
+        kept: dict[Any, _Residuals] = {}
 
         def trace_fwd(types: tuple[TensorType, ...]) -> Any:
             def forward(*leaves: Any) -> Any:
@@ -338,9 +366,13 @@ class custom_vjp(_Custom):
                         f"the forward rule of {self.name}: expected a result of structure "
                         f"{primal.out_tree}, got {tree}"
                     )
-                residuals, residual_tree = tree_flatten(out[1])
-                residuals = [lift(r) for r in residuals]
-                residual_trees[types] = (residual_tree, tuple([r.value.type for r in residuals]))
+                every, residual_tree = tree_flatten(out[1])
+                residuals = [_handed(r) for r in every if _is_traced(r)]
+                kept[types] = _Residuals(
+                    residual_tree,
+                    tuple([leaf_type(r) for r in residuals]),
+                    {i: r for i, r in enumerate(every) if not _is_traced(r)},
+                )
                 what = f"the forward rule of {self.name} returned a result"
                 wanted = zip(results, primal.function.out_types, strict=True)
                 return [*[_as_type(r, t, what) for r, t in wanted], *residuals]
@@ -352,13 +384,14 @@ class custom_vjp(_Custom):
 
         def trace_bwd(types: tuple[TensorType, ...]) -> Any:
             fwd_rule.function(types)
-            residual_tree, residual_types = residual_trees[types]
+            saved = kept[types]
+            count = len(saved.types)
             out_types = primal.function.out_types
             seeds = [t for t in out_types if t.dtype.is_inexact]
 
             def backward(*leaves: Any) -> Any:
-                residuals = tree_unflatten(residual_tree, leaves[: len(residual_types)])
-                given = iter(leaves[len(residual_types) :])
+                residuals = saved.unflatten(leaves[:count])
+                given = iter(leaves[count:])
                 cts = tree_unflatten(
                     primal.out_tree,
                     [
@@ -369,8 +402,9 @@ class custom_vjp(_Custom):
                 assert self.bwd is not None
                 return self._cotangents(self.bwd(*nondiff.values(), residuals, cts), arg_tree, types)
 
-            all_types = (*residual_types, *seeds)
-            traced = _trace_closed(backward, all_types, [False] * len(all_types), f"bwd_of_{self.name}")
+            all_types = (*[t for t, _ in saved.types], *seeds)
+            weak = (*[w for _, w in saved.types], *[False] * len(seeds))
+            traced = _trace_closed(backward, all_types, weak, f"bwd_of_{self.name}")
             return _no_captures(traced, self.name, "the backward rule")
 
         return Opaque(self.name, fwd_rule), Opaque(self.name, calls.Rule(self.name, trace_bwd))
@@ -409,14 +443,18 @@ def _shown(out: Any) -> str:
     return f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
 
 
-def _zeros(type_: TensorType) -> Tensor:
+def _zeros(type_: TensorType) -> Any:
     trace = state.trace
-    assert trace is not None
+    if trace is None:  # JAX traces the rule
+        return jnp.zeros(type_.shape, type_.dtype.np)
     return trace.scalar(0, type_.dtype, type_.shape)
 
 
-def _as_type(x: Any, want: TensorType, what: str) -> Tensor:
-    """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit."""
+def _as_type(x: Any, want: TensorType, what: str) -> Any:
+    """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit.
+
+    Where JAX traces the rule, a tracer of JAX.
+    """
     if getattr(x, "dtype", None) == jax.dtypes.float0:
         raise CustomRuleError(f"{what} of type float0{list(x.shape)}, expected {want}")
     try:
@@ -425,7 +463,14 @@ def _as_type(x: Any, want: TensorType, what: str) -> Tensor:
         raise CustomRuleError(f"{what} that is no array: {error.message}; expected {want}") from error
     if got.shape != want.shape or (got.dtype is not want.dtype and not weak):
         raise CustomRuleError(f"{what} of type {got}, expected {want}")
+    if state.trace is None:
+        return x if want.dtype.kind == "key" else jnp.asarray(_handed(x), want.dtype.np)
     return convert(lift(x), want.dtype)
+
+
+def _handed(x: Any) -> Any:
+    """`x` as JAX takes it where JAX traces the rule."""
+    return x.outside() if type(x) is Tensor and state.trace is None else x
 
 
 def stop_gradient(x: Any) -> Any:
