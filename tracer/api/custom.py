@@ -1,16 +1,14 @@
-"""Custom derivative rules, `stop_gradient` and `checkpoint`."""
+"""Custom derivative rules."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import ir
@@ -21,7 +19,6 @@ from ir.types import TensorType
 from lowering.execute import Cache
 from tracer.api.arguments import (
     Flat,
-    call,
     check_signature,
     flatten,
     function_name,
@@ -31,40 +28,48 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import autograph
-from tracer.api.jit import closed, jit
+from tracer.api.rules import (
+    Pending,
+    Residuals,
+    TracedRule,
+    as_type,
+    handed,
+    is_traced,
+    shown,
+    trace_closed,
+    tracing,
+    union,
+    with_captures,
+    zeros,
+)
+from tracer.execution import apply
 from tracer.numpy.creation import zeros_like
-from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
 from tracer.types import x64_enabled
 from tracer.value import Tensor
 
-
-def _trace_closed(
-    fn: Callable[..., Any], types: Sequence[TensorType], weak: Sequence[bool], name: str
-) -> Traced:
-    """Record a function that may use arrays from outside, and what JAX computes from them, but no traces."""
-    with jax.ensure_compile_time_eval():
-        return trace_flat(fn, types, weak, name=name)
+# Rules are traced where their functions are called, and those of functions that they call, so far down.
+_DEPTH = 3
 
 
-def _no_captures(traced: Traced, name: str, what: str) -> ir.Function:
-    """The closed function; CustomRuleError where it uses a value of an enclosing trace."""
-    for x in traced.captures:
-        if isinstance(x, (Tensor, jax.core.Tracer)):
-            raise CustomRuleError(
-                f"{what} of {name} uses a traced value from outside ({x!r:.60}); pass it as an argument"
-            )
-    return closed(traced)
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One call of a custom function.
 
+    Attributes:
+      flat: the arguments.
+      nondiff: those that are no arrays, by position.
+      primal: the function.
+      arg_tree: structure of the arguments.
+      key: what rules depend on, if they do not change.
+    """
 
-class _Checking(threading.local):
-    """The custom functions whose rules this thread is comparing with what they were."""
-
-    active: frozenset[int] = frozenset()
-
-
-_checking = _Checking()
+    flat: Flat
+    nondiff: dict[int, Any]
+    primal: Traced
+    arg_tree: Any
+    key: Any
 
 
 class _Custom:
@@ -72,6 +77,10 @@ class _Custom:
 
     # Whether the rules depend on nothing but their arguments, so that they never change.
     constant = False
+    # Attributes of the call that hold the rules.
+    kinds: tuple[str, ...] = ()
+    # Whether the rules are told which tangents are zero.
+    symbolic = False
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), f)
@@ -131,37 +140,18 @@ class _Custom:
         nondiff, diff = self._split(args)
         if not any(isinstance(x, jax.core.Tracer) for x in tree_leaves(diff)):
             return self._function()(*args)
-        return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
+        flat = flatten(diff, {}, self.f)
 
-    def _key(self, flat: Flat, nondiff: dict[int, Any], traced: Traced) -> tuple[Any, ...]:
-        fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
-        out_types = traced.function.out_types
-        return flat.tree, flat.types, flat.weak, fixed, traced.out_tree, out_types, x64_enabled()
+        def call(*leaves: Any) -> Any:
+            inner, _ = flat.unflatten(leaves)
+            return self(*self._merge(nondiff, inner))
 
-    def _rule(self, key: Any, make: Callable[[], tuple[Opaque, ...]]) -> tuple[Opaque, ...]:
-        """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs.
+        traced = trace_flat(call, flat.types, flat.weak, name=self.name)
+        operands = (*traced.captures, *flat.leaves)
+        outs = apply(("custom",), traced.function, lambda function: function, operands, traced.out_weak)
+        return tree_unflatten(traced.out_tree, outs)
 
-        What a rule closes over may have changed since it was traced: it is traced again and compared.
-        """
-        try:
-            hash(key)
-        except TypeError:  # an unhashable non-differentiable argument: no reuse
-            return make()
-        if id(self) in _checking.active or self.constant:
-            return self._rules.get(key, make)
-        before = self._rules.find(key)
-        if before is not None:
-            outer = _checking.active
-            _checking.active = outer | {id(self)}
-            try:
-                same = all(rule.obj.unchanged() for rule in before)
-            finally:
-                _checking.active = outer
-            if not same:
-                self._rules.drop(key)
-        return self._rules.get(key, make)
-
-    def _record(self, args: tuple[Any, ...]) -> tuple[Any, Any, dict[int, Any], Traced]:
+    def _used(self, args: tuple[Any, ...]) -> _Use:
         nondiff, diff = self._split(args)
         flat = flatten(diff, {}, self.f)
 
@@ -169,8 +159,121 @@ class _Custom:
             inner, _ = flat.unflatten(leaves)
             return self._function()(*self._merge(nondiff, inner))
 
-        traced = _trace_closed(call, flat.types, flat.weak, self.name)
-        return flat, diff, nondiff, traced
+        traced = trace_closed(call, flat.types, flat.weak, self.name)
+        fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
+        out_types = traced.function.out_types
+        key: Any = flat.tree, flat.types, flat.weak, fixed, traced.out_tree, out_types, x64_enabled()
+        try:
+            hash(key)
+        except TypeError:  # an unhashable non-differentiable argument: no reuse
+            key = object()
+        return _Use(flat, nondiff, traced, tree_flatten(diff)[1], key)
+
+    def _bound(self, args: tuple[Any, ...], op: ir.Op) -> Any:
+        """The result of the call, recorded."""
+        trace = state.trace
+        if trace is None:
+            return self._outside(args)
+        use = self._used(args)
+        captures, rules = self._rules_of(use)
+        function = with_captures(use.primal, captures, f"the body of {self.name}")
+        operands = tuple([trace.lift(x).value for x in (*captures, *use.flat.leaves)])
+        attrs = {"function": function, **dict(zip(self.kinds, rules, strict=True))}
+        outs = trace.emit(op, operands, attrs)
+        leaves = [Tensor(trace, v, w) for v, w in zip(outs, use.primal.out_weak, strict=True)]
+        return tree_unflatten(use.primal.out_tree, leaves)
+
+    # Rules ----------------------------------------------------------------------------------------
+
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        """What traces each rule, in the order of `kinds`, given which leaves have tangents."""
+        raise NotImplementedError
+
+    def _rules_of(self, use: _Use) -> tuple[tuple[Any, ...], tuple[Opaque, ...]]:
+        """(what function and rules close over, the rules).
+
+        Rules that close over nothing are kept by structure, so that retracing gives equal IR and finds
+        compiled programs. What they read may have changed since: they are traced again and compared.
+        """
+        captures = use.primal.captures
+        if self.constant:
+            return (), self._rules.get(use.key, lambda: self._made(use, ()))
+        pending = tracing.pending.get((id(self), use.key))
+        if pending is not None:
+            pending.met = True
+            return pending.captures, pending.rules
+        if not captures and (before := self._unchanged(use.key)) is not None:
+            return (), before
+        found = None
+        if id(self) not in tracing.checked and len(tracing.pending) < _DEPTH:
+            found = self._traced(use)
+        if found is None:
+            found = captures, self._made(use, captures)
+        captures, rules = found
+        if captures or type(use.key) is object:
+            return captures, rules
+        return (), self._rules.get(use.key, lambda: rules)
+
+    def _unchanged(self, key: Any) -> tuple[Opaque, ...] | None:
+        """The rules that are kept, if they still do the same."""
+        before = self._rules.find(key)
+        if before is None or id(self) in tracing.checked:
+            return before
+        outer = tracing.checked
+        tracing.checked = outer | {id(self)}
+        try:
+            if all(rule.obj.unchanged() for rule in before):
+                return before
+        except CustomRuleError:  # they use a traced value by now
+            pass
+        finally:
+            tracing.checked = outer
+        self._rules.drop(key)
+        return None
+
+    def _made(self, use: _Use, captures: tuple[Any, ...]) -> tuple[Opaque, ...]:
+        """Rules to be traced when they are needed."""
+        body = with_captures(use.primal, captures, f"the body of {self.name}")
+        what = f"a rule of {self.name}"
+
+        def made(kind: str, make: Callable[[tuple[bool, ...]], Traced]) -> Opaque:
+            rule = TracedRule(
+                kind,
+                body,
+                lambda moves: with_captures(make(moves), captures, what),
+                len(captures),
+                sensitive=self.symbolic,
+            )
+            return Opaque(self.name, rule)
+
+        return tuple([made(*each) for each in zip(self.kinds, self._makers(use), strict=True)])
+
+    def _traced(self, use: _Use) -> tuple[tuple[Any, ...], tuple[Opaque, ...]] | None:
+        """`_rules_of` by tracing the rules now; None where they cannot be traced."""
+        captures = union(use.primal.captures)
+        at = id(self), use.key
+        moves = tuple([t.dtype.is_inexact for t in use.flat.types])
+        for final in (False, True):
+            rules = self._made(use, captures)
+            pending = tracing.pending[at] = Pending(rules, captures)
+            try:
+                traced = [make(moves) for make in self._makers(use)]
+                every = union(captures, *[each.captures for each in traced])
+                known = captures if final else every
+                functions = [with_captures(each, known, f"a rule of {self.name}") for each in traced]
+            except Exception:  # noqa: BLE001 (raised again where the rule is needed)
+                return None
+            finally:
+                del tracing.pending[at]
+            if len(known) == len(captures):
+                break
+            captures = known
+            if not pending.met:  # no call inside lacks what is new
+                rules = self._made(use, captures)
+                break
+        for rule, function in zip(rules, functions, strict=True):
+            rule.obj.settle(function)
+        return captures, rules
 
 
 class custom_jvp(_Custom):
@@ -179,6 +282,8 @@ class custom_jvp(_Custom):
     `@f.defjvp` takes `rule(primals, tangents) -> (result, tangent)`; `f.defjvps(*rules)` one rule
     an argument, `rule_i(tangent, result, *primals)` or None.
     """
+
+    kinds = ("jvp",)
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
@@ -216,27 +321,13 @@ class custom_jvp(_Custom):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None:
             raise CustomRuleError(f"{self.name} has no rule: define one with defjvp")
-        args = self._bind(args, kwargs)
-        trace = state.trace
-        if trace is None:
-            return self._outside(args)
-        flat, _, nondiff, traced = self._record(args)
-        function = _no_captures(traced, self.name, "the body")
-        (rule,) = self._rule(
-            self._key(flat, nondiff, traced),
-            lambda: (Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced))),),
-        )
-        operands = tuple([trace.lift(x).value for x in flat.leaves])
-        outs = trace.emit(calls.custom_jvp_call, operands, {"function": function, "jvp": rule})
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
+        return self._bound(self._bind(args, kwargs), calls.custom_jvp_call)
 
-    def _trace_rule(
-        self, flat: Flat, nondiff: dict[int, Any], primal: Traced
-    ) -> Callable[[tuple[TensorType, ...]], ir.Function]:
-        def trace_rule(types: tuple[TensorType, ...]) -> ir.Function:
-            inexact = [t.dtype.is_inexact for t in types]
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        flat, types = use.flat, use.flat.types
+        inexact = [t.dtype.is_inexact for t in types]
 
+        def trace_rule(moves: tuple[bool, ...]) -> Traced:
             def rule(*leaves: Any) -> Any:
                 primals, _ = flat.unflatten(leaves[: len(types)])
                 given = iter(leaves[len(types) :])
@@ -247,19 +338,18 @@ class custom_jvp(_Custom):
                     ],
                 )
                 assert self.jvp is not None
-                out = self.jvp(*nondiff.values(), tuple(primals), tuple(tangents))
+                out = self.jvp(*use.nondiff.values(), tuple(primals), tuple(tangents))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
-                        f"the JVP rule of {self.name} is expected to return (result, tangent), got {_shown(out)}"
+                        f"the JVP rule of {self.name} is expected to return (result, tangent), got {shown(out)}"
                     )
-                return self._checked(out[0], out[1], primal)
+                return self._checked(out[0], out[1], use.primal)
 
             all_types = (*types, *[t for t, i in zip(types, inexact, strict=True) if i])
             weak = (*flat.weak, *[w for w, i in zip(flat.weak, inexact, strict=True) if i])
-            traced = _trace_closed(rule, all_types, weak, f"jvp_of_{self.name}")
-            return _no_captures(traced, self.name, "the JVP rule")
+            return trace_closed(rule, all_types, weak, f"jvp_of_{self.name}")
 
-        return trace_rule
+        return (trace_rule,)
 
     def _checked(self, out: Any, tangent: Any, primal: Traced) -> Any:
         leaves, tree = tree_flatten(out)
@@ -271,9 +361,9 @@ class custom_jvp(_Custom):
             )
         results, douts = [], []
         for x, t, want in zip(leaves, tangents, primal.function.out_types, strict=True):
-            results.append(_as_type(x, want, f"the JVP rule of {self.name} returned a result"))
+            results.append(as_type(x, want, f"the JVP rule of {self.name} returned a result"))
             if want.dtype.is_inexact:
-                douts.append(_as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
+                douts.append(as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
         return [*results, *douts]
 
 
@@ -283,38 +373,14 @@ class builtin_jvp(custom_jvp):
     constant = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Residuals:
-    """What a forward rule keeps for the backward rule.
-
-    Attributes:
-      tree: structure of all.
-      types: (type, weak) of the traced ones.
-      fixed: the others by position: Python numbers, shapes, whatever is no array. They stay what they are.
-    """
-
-    tree: Any
-    types: tuple[tuple[TensorType, bool], ...]
-    fixed: Mapping[int, Any]
-
-    def unflatten(self, traced: Sequence[Any]) -> Any:
-        """The residuals with these in the place of the traced ones."""
-        rest = iter(traced)
-        leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(self.tree.num_leaves)]
-        return tree_unflatten(self.tree, leaves)
-
-
-def _is_traced(x: Any) -> bool:
-    """Whether a residual is a value of the program; what NumPy or Python holds is known when it is traced."""
-    return isinstance(x, (Tensor, jax.Array)) or hasattr(x, "__jax_array__")
-
-
 class custom_vjp(_Custom):
     """A function with its own reverse derivative: `f.defvjp(fwd, bwd)`.
 
     `fwd(*args) -> (result, residuals)`; `bwd(residuals, cotangent) -> tuple` with one cotangent an
     argument, None for zero.
     """
+
+    kinds = ("fwd", "bwd")
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         super().__init__(f, nondiff_argnums)
@@ -329,36 +395,21 @@ class custom_vjp(_Custom):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None or self.bwd is None:
             raise CustomRuleError(f"{self.name} has no rule: define one with defvjp")
-        args = self._bind(args, kwargs)
-        trace = state.trace
-        if trace is None:
-            return self._outside(args)
-        flat, diff, nondiff, traced = self._record(args)
-        function = _no_captures(traced, self.name, "the body")
-        fwd, bwd = self._rule(
-            self._key(flat, nondiff, traced),
-            lambda: self._make_rules(flat, nondiff, traced, tree_flatten(diff)[1]),
-        )
-        operands = tuple([trace.lift(x).value for x in flat.leaves])
-        attrs = {"function": function, "fwd": fwd, "bwd": bwd}
-        outs = trace.emit(calls.custom_vjp_call, operands, attrs)
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
+        return self._bound(self._bind(args, kwargs), calls.custom_vjp_call)
 
-    def _make_rules(
-        self, flat: Any, nondiff: dict[int, Any], primal: Traced, arg_tree: Any
-    ) -> tuple[Opaque, Opaque]:
-        kept: dict[Any, _Residuals] = {}
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        kept: dict[tuple[bool, ...], Residuals] = {}
+        flat, primal, types = use.flat, use.primal, use.flat.types
 
-        def trace_fwd(types: tuple[TensorType, ...]) -> Any:
+        def trace_fwd(moves: tuple[bool, ...]) -> Traced:
             def forward(*leaves: Any) -> Any:
                 inner, _ = flat.unflatten(leaves)
                 assert self.fwd is not None
-                out = self.fwd(*self._merge(nondiff, inner))
+                out = self.fwd(*self._merge(use.nondiff, inner))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
                         f"the forward rule of {self.name} is expected to return (result, residuals), "
-                        f"got {_shown(out)}"
+                        f"got {shown(out)}"
                     )
                 results, tree = tree_flatten(out[0])
                 if bool(tree != primal.out_tree):
@@ -367,24 +418,22 @@ class custom_vjp(_Custom):
                         f"{primal.out_tree}, got {tree}"
                     )
                 every, residual_tree = tree_flatten(out[1])
-                residuals = [_handed(r) for r in every if _is_traced(r)]
-                kept[types] = _Residuals(
+                residuals = [handed(r) for r in every if is_traced(r)]
+                kept[moves] = Residuals(
                     residual_tree,
                     tuple([leaf_type(r) for r in residuals]),
-                    {i: r for i, r in enumerate(every) if not _is_traced(r)},
+                    {i: r for i, r in enumerate(every) if not is_traced(r)},
                 )
                 what = f"the forward rule of {self.name} returned a result"
                 wanted = zip(results, primal.function.out_types, strict=True)
-                return [*[_as_type(r, t, what) for r, t in wanted], *residuals]
+                return [*[as_type(r, t, what) for r, t in wanted], *residuals]
 
-            traced = _trace_closed(forward, types, flat.weak, f"fwd_of_{self.name}")
-            return _no_captures(traced, self.name, "the forward rule")
+            return trace_closed(forward, types, flat.weak, f"fwd_of_{self.name}")
 
-        fwd_rule = calls.Rule(self.name, trace_fwd)
-
-        def trace_bwd(types: tuple[TensorType, ...]) -> Any:
-            fwd_rule.function(types)
-            saved = kept[types]
+        def trace_bwd(moves: tuple[bool, ...]) -> Traced:
+            if moves not in kept:
+                trace_fwd(moves)
+            saved = kept[moves]
             count = len(saved.types)
             out_types = primal.function.out_types
             seeds = [t for t in out_types if t.dtype.is_inexact]
@@ -400,14 +449,13 @@ class custom_vjp(_Custom):
                     ],
                 )
                 assert self.bwd is not None
-                return self._cotangents(self.bwd(*nondiff.values(), residuals, cts), arg_tree, types)
+                return self._cotangents(self.bwd(*use.nondiff.values(), residuals, cts), use.arg_tree, types)
 
             all_types = (*[t for t, _ in saved.types], *seeds)
             weak = (*[w for _, w in saved.types], *[False] * len(seeds))
-            traced = _trace_closed(backward, all_types, weak, f"bwd_of_{self.name}")
-            return _no_captures(traced, self.name, "the backward rule")
+            return trace_closed(backward, all_types, weak, f"bwd_of_{self.name}")
 
-        return Opaque(self.name, fwd_rule), Opaque(self.name, calls.Rule(self.name, trace_bwd))
+        return trace_fwd, trace_bwd
 
     def _cotangents(self, out: Any, arg_tree: Any, types: tuple[TensorType, ...]) -> list[Any]:
         """Flat cotangents of the inexact leaves, None spread to zeros, structure checked."""
@@ -415,7 +463,7 @@ class custom_vjp(_Custom):
         args = arg_tree.unflatten(list(range(arg_tree.num_leaves)))
         if not isinstance(out, (tuple, list)) or len(out) != len(args):
             raise CustomRuleError(
-                f"{what}: expected a tuple of {len(args)} cotangents, one for each argument, got {_shown(out)}"
+                f"{what}: expected a tuple of {len(args)} cotangents, one for each argument, got {shown(out)}"
             )
         flat: list[Any] = [None] * len(types)
 
@@ -433,78 +481,7 @@ class custom_vjp(_Custom):
                 f"{what}: expected cotangents of structure {arg_tree}, got {tree_flatten(tuple(out))[1]}"
             ) from error
         return [
-            _zeros(t) if c is None else _as_type(c, t, f"{what} returned a cotangent")
+            zeros(t) if c is None else as_type(c, t, f"{what} returned a cotangent")
             for c, t in zip(flat, types, strict=True)
             if t.dtype.is_inexact
         ]
-
-
-def _shown(out: Any) -> str:
-    return f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
-
-
-def _zeros(type_: TensorType) -> Any:
-    trace = state.trace
-    if trace is None:  # JAX traces the rule
-        return jnp.zeros(type_.shape, type_.dtype.np)
-    return trace.scalar(0, type_.dtype, type_.shape)
-
-
-def _as_type(x: Any, want: TensorType, what: str) -> Any:
-    """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit.
-
-    Where JAX traces the rule, a tracer of JAX.
-    """
-    if getattr(x, "dtype", None) == jax.dtypes.float0:
-        raise CustomRuleError(f"{what} of type float0{list(x.shape)}, expected {want}")
-    try:
-        got, weak = leaf_type(x)
-    except ArgumentTypeError as error:
-        raise CustomRuleError(f"{what} that is no array: {error.message}; expected {want}") from error
-    if got.shape != want.shape or (got.dtype is not want.dtype and not weak):
-        raise CustomRuleError(f"{what} of type {got}, expected {want}")
-    if state.trace is None:
-        return x if want.dtype.kind == "key" else jnp.asarray(_handed(x), want.dtype.np)
-    return convert(lift(x), want.dtype)
-
-
-def _handed(x: Any) -> Any:
-    """`x` as JAX takes it where JAX traces the rule."""
-    return x.outside() if type(x) is Tensor and state.trace is None else x
-
-
-def stop_gradient(x: Any) -> Any:
-    """The identity, with derivative zero; applied to every leaf."""
-
-    def stop(leaf: Any) -> Any:
-        trace = state.trace
-        if trace is None:
-            return jax.lax.stop_gradient(leaf)
-        t = lift(leaf)
-        return trace.emit1(calls.stop_gradient, (t.value,), {}, t.weak)
-
-    return jax.tree_util.tree_map(stop, x)
-
-
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, whose intermediate values are recomputed in the backward pass instead of kept."""
-
-    @functools.wraps(f)
-    def rematerialized(*args: Any, **kwargs: Any) -> Any:
-        trace = state.trace
-        if trace is None:
-            return jax.checkpoint(f)(*args, **kwargs)
-        flat = flatten(args, kwargs, f)
-        traced = trace_flat(
-            lambda *leaves: call(f, *flat.unflatten(leaves)),
-            flat.types,
-            flat.weak,
-            name=function_name(f),
-            names=flat.names,
-        )
-        operands = tuple([trace.lift(x).value for x in (*traced.captures, *flat.leaves)])
-        outs = trace.emit(calls.checkpoint, operands, {"function": traced.function, "barrier": False})
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
-
-    return rematerialized

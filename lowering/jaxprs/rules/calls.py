@@ -12,9 +12,9 @@ import ir
 from ir.core import Opaque, Value
 from ir.ops import calls
 from ir.ops.linear_call import linear_call, with_params
+from ir.ops.structural import StructuralRule
 from ir.types import TensorType
 from lowering.execute import Cache
-from lowering.jaxprs.custom import ImportedRule
 from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cotangents
 from lowering.jaxprs.importer import Importer, Unmapped, imports
 from lowering.jaxprs.types import struct_of, type_of
@@ -93,7 +93,7 @@ def _kept(eqn: Any, body: ir.Function, functions: dict[str, _Make]) -> dict[str,
     key = (body, *map(id, held))
 
     def make() -> tuple[Any, dict[str, Opaque]]:
-        rules = {kind: Opaque(body.name, ImportedRule(kind, body, f)) for kind, f in functions.items()}
+        rules = {kind: Opaque(body.name, StructuralRule(kind, body, f)) for kind, f in functions.items()}
         return held, rules  # what the key knows by identity must live as long as the entry
 
     return _RULES.get(key, make)[1]
