@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.custom_derivatives import SymbolicZero
 
 import tracer as tr
 import tracer.numpy as tnp
@@ -391,6 +392,128 @@ def test_a_closure_over_arrays() -> None:
         return t.grad(lambda x: f(x).sum())(V), t.jit(t.grad(lambda x: f(x).sum()))(V)
 
     both(program)
+
+
+# Options ---------------------------------------------------------------------------------------------
+
+
+def symbolic_jvp(xp: Any, t: Any, seen: list[Any]) -> Any:
+    f = t.custom_jvp(lambda x, y, n: xp.sin(x) * y * n)
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x, y, n), (dx, dy, dn) = primals, tangents
+        still = [type(d) is SymbolicZero for d in tangents]
+        seen.append(still)
+        assert still[2]
+        assert dn.dtype == jax.dtypes.float0
+        out = f(x, y, n)
+        if still[0] and still[1]:
+            return out, SymbolicZero(dx.aval)
+        of_x = 0.0 if still[0] else 10.0 * xp.cos(x) * y * n * dx
+        return out, of_x + (0.0 if still[1] else 10.0 * xp.sin(x) * n * dy)
+
+    f.defjvp(rule, symbolic_zeros=True)
+    return f
+
+
+def symbolic_vjp(xp: Any, t: Any, seen: list[Any]) -> Any:
+    f = t.custom_vjp(lambda x, y, n: (xp.sin(x) * y * n, n))
+
+    def fwd(x: Any, y: Any, n: Any) -> Any:
+        seen.append([not v.perturbed for v in (x, y, n)])
+        return f(x.value, y.value, n.value), (x.value, y.value if x.perturbed else None, n.value)
+
+    def bwd(r: Any, ct: Any) -> Any:
+        (x, y, n), (ct, dn) = r, ct
+        assert type(dn) is SymbolicZero
+        return (None if y is None else 10.0 * ct * xp.cos(x) * y * n, 10.0 * ct * xp.sin(x) * n, None)
+
+    f.defvjp(fwd, bwd, symbolic_zeros=True, optimize_remat=False)
+    return lambda x, y, n: f(x, y, n)[0]
+
+
+@pytest.mark.parametrize("make", [symbolic_jvp, symbolic_vjp])
+def test_symbolic_zeros(make: Any) -> None:
+    seen: dict[Any, list[Any]] = {tnp: [], jnp: []}
+
+    def program(xp: Any, t: Any) -> Any:
+        f = make(xp, t, seen[xp])
+        loss = lambda x, y: f(x, y, 3).sum()
+        return [
+            f(V, V, 3),
+            t.grad(loss)(V, V),
+            t.grad(loss, 1)(V, V),
+            t.grad(loss, (0, 1))(V, V),
+            t.jit(t.grad(loss))(V, V),
+            t.grad(t.jit(loss), 1)(V, V),
+            t.vmap(t.grad(loss), (0, None))(A, V),
+            t.vmap(t.grad(loss, 1), (0, None))(A, V),
+            t.grad(lambda x: t.vmap(lambda y: loss(x, y))(A).sum())(V),
+            t.grad(lambda x: t.grad(loss)(x, V).sum())(V),
+            t.jit(lambda a: t.grad(lambda x: make(lambda_of(xp, a), t, seen[xp])(x, x, 3))(2.0))(0.5),
+        ]
+
+    assert_same(program(tnp, tr), program(jnp, jax), weak=False)
+    for still in ([False, True, True], [True, False, True], [False, False, True]):
+        assert still in seen[tnp]
+        assert still in seen[jnp]
+
+
+class lambda_of:
+    """Functions of numbers that close over one."""
+
+    def __init__(self, xp: Any, a: Any) -> None:
+        self.sin = lambda x: xp.sin(a * x)
+        self.cos = lambda x: a * xp.cos(a * x)
+
+
+def test_nondiff_argnames() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        def applied(fn: Any, x: Any, mode: str = "once", *, scale: float = 2.0) -> Any:
+            return fn(x) * scale * {"once": 1.0, "twice": 2.0}[mode]
+
+        f = t.custom_jvp(applied, nondiff_argnums=(0,), nondiff_argnames=("mode",))
+        f.defjvp(lambda fn, mode, p, d: (f(fn, *p, mode), 10.0 * f(fn, *p, mode=mode) * d[0]))
+        g = t.custom_vjp(applied, nondiff_argnames=("mode", "fn"))
+        g.defvjp(
+            lambda fn, x, mode: (g(fn, x, mode), x),
+            lambda fn, mode, x, ct: (10.0 * g(fn, x, mode) * ct,),
+        )
+        return [
+            (
+                h(xp.sin, V),
+                t.grad(lambda x, h=h: h(xp.sin, x).sum())(V),
+                t.grad(lambda x, h=h: h(xp.sin, x, mode="twice").sum())(V),
+                t.jit(t.grad(lambda x, h=h: h(xp.sin, x, "twice").sum()))(V),
+            )
+            for h in (f, g)
+        ]
+
+    assert_same(program(tnp, tr), program(jnp, jax))
+    with raises(errors.ArgumentError, "nondiff_argnames", "['z']", "'x'"):
+        tr.custom_jvp(lambda x: x, nondiff_argnames=("z",))
+
+
+def test_keyword_only_arguments_keep_their_defaults() -> None:
+    def program(xp: Any, t: Any) -> Any:
+        def scaled(x: Any, *, y: Any = 2.0) -> Any:
+            return x * y
+
+        f = t.custom_jvp(scaled)
+        f.defjvp(lambda p, d: (f(*p), 10.0 * d[0]))
+        g = t.custom_vjp(scaled)
+        g.defvjp(lambda x: (g(x), None), lambda r, ct: (10.0 * ct,))
+        return [(h(1.0), t.grad(h)(1.0), t.jit(t.grad(h))(1.0)) for h in (f, g)]
+
+    both(program)
+
+
+def test_jax_differentiates_custom_functions_at_once() -> None:
+    f = scaled_jvp(tnp, tr)
+    jax.grad(f)(1.0, 2.0)
+    before = len(PROGRAMS)
+    assert_close(jax.grad(f)(3.0, 2.0), 20 * np.cos(np.float32(3)))
+    assert len(PROGRAMS) == before
 
 
 # What functions and rules close over --------------------------------------------------------------------

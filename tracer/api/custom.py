@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
-import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal
 
 import ir
 from ir.core import Opaque, attr_key
@@ -33,9 +33,11 @@ from tracer.api.rules import (
     Residuals,
     TracedRule,
     as_type,
+    float0_zeros,
     handed,
     is_traced,
     shown,
+    symbolic_zero,
     trace_closed,
     tracing,
     union,
@@ -82,10 +84,12 @@ class _Custom:
     # Whether the rules are told which tangents are zero.
     symbolic = False
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), f)
         self.f = f
-        self.nondiff = tuple(nondiff_argnums)
+        self.nondiff = (*nondiff_argnums, *self._positions(nondiff_argnames, nondiff_argnums))
         self._rules: Cache[tuple[Opaque, ...]] = Cache(256)
 
     @property
@@ -98,6 +102,19 @@ class _Custom:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def _positions(self, names: Sequence[str], taken: Sequence[int]) -> tuple[int, ...]:
+        """Positions of the arguments of these names, unless they are taken already."""
+        if not names:
+            return ()
+        parameters = list(inspect.signature(self.f).parameters.values())
+        if unknown := set(names) - {p.name for p in parameters}:
+            raise ArgumentError(
+                f"{self.name}: expected nondiff_argnames to be among {[p.name for p in parameters]}, "
+                f"got {sorted(unknown)}"
+            )
+        found = [i for i, p in enumerate(parameters) if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in names]
+        return tuple([i for i in found if i not in taken])
+
     def _bind(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
         """Positional arguments, keywords and defaults resolved by the signature."""
         try:
@@ -107,12 +124,12 @@ class _Custom:
         except TypeError as error:
             check_signature(self.f, args, kwargs, error)
             raise
-        bound.apply_defaults()
         if bound.kwargs:
             raise ArgumentTypeError(
                 f"{self.name}: custom rules take positional arguments only, got keyword-only {list(bound.kwargs)}"
             )
-        return bound.args
+        bound.apply_defaults()
+        return bound.args  # what takes keywords only keeps its default
 
     def _split(self, args: tuple[Any, ...]) -> tuple[dict[int, Any], tuple[Any, ...]]:
         if wrong := [n for n in self.nondiff if not -len(args) <= n < len(args)]:
@@ -285,13 +302,22 @@ class custom_jvp(_Custom):
 
     kinds = ("jvp",)
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(f, nondiff_argnums)
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(f, nondiff_argnums, nondiff_argnames)
         self.jvp: Callable[..., Any] | None = None
 
-    def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
-        """Set the rule."""
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+        """Set the rule.
+
+        Args:
+          jvp: the rule.
+          symbolic_zeros: give it a `jax.custom_derivatives.SymbolicZero` for each tangent that is zero
+            whatever the values, instead of an array; it may return such, too.
+        """
         self.jvp = jvp
+        self.symbolic = symbolic_zeros
         self._rules.clear()
         return jvp
 
@@ -331,12 +357,12 @@ class custom_jvp(_Custom):
             def rule(*leaves: Any) -> Any:
                 primals, _ = flat.unflatten(leaves[: len(types)])
                 given = iter(leaves[len(types) :])
-                tangents, _ = flat.unflatten(
-                    [
-                        next(given) if i else np.zeros(t.shape, jax.dtypes.float0)
-                        for i, t in zip(inexact, types, strict=True)
-                    ],
-                )
+                every = [next(given) if i else float0_zeros(t) for i, t in zip(inexact, types, strict=True)]
+                if self.symbolic:
+                    every = [
+                        x if m else symbolic_zero(t) for x, m, t in zip(every, moves, types, strict=True)
+                    ]
+                tangents, _ = flat.unflatten(every)
                 assert self.jvp is not None
                 out = self.jvp(*use.nondiff.values(), tuple(primals), tuple(tangents))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
@@ -382,14 +408,30 @@ class custom_vjp(_Custom):
 
     kinds = ("fwd", "bwd")
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(f, nondiff_argnums)
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(f, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
-        """Set the two halves of the rule."""
+    def defvjp(
+        self,
+        fwd: Callable[..., Any],
+        bwd: Callable[..., Any],
+        symbolic_zeros: bool = False,
+        optimize_remat: bool = False,
+    ) -> None:
+        """Set the two halves of the rule.
+
+        Args:
+          fwd, bwd: the halves.
+          symbolic_zeros: `fwd` gets a `jax.custom_derivatives.CustomVJPPrimal` for each leaf, with its `value`
+            and whether it is `perturbed`, and `bwd` a `SymbolicZero` for each cotangent of an integer result.
+          optimize_remat: accepted, as in JAX; the passes remove what `fwd` computes and nobody uses anyway.
+        """
         self.fwd, self.bwd = fwd, bwd
+        self.symbolic = symbolic_zeros
         self._rules.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -403,7 +445,10 @@ class custom_vjp(_Custom):
 
         def trace_fwd(moves: tuple[bool, ...]) -> Traced:
             def forward(*leaves: Any) -> Any:
-                inner, _ = flat.unflatten(leaves)
+                given: Sequence[Any] = leaves
+                if self.symbolic:
+                    given = [CustomVJPPrimal(x, m) for x, m in zip(leaves, moves, strict=True)]
+                inner, _ = flat.unflatten(given)
                 assert self.fwd is not None
                 out = self.fwd(*self._merge(use.nondiff, inner))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
@@ -437,16 +482,14 @@ class custom_vjp(_Custom):
             count = len(saved.types)
             out_types = primal.function.out_types
             seeds = [t for t in out_types if t.dtype.is_inexact]
+            nothing = symbolic_zero if self.symbolic else float0_zeros
 
             def backward(*leaves: Any) -> Any:
                 residuals = saved.unflatten(leaves[:count])
                 given = iter(leaves[count:])
                 cts = tree_unflatten(
                     primal.out_tree,
-                    [
-                        next(given) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0)
-                        for t in out_types
-                    ],
+                    [next(given) if t.dtype.is_inexact else nothing(t) for t in out_types],
                 )
                 assert self.bwd is not None
                 return self._cotangents(self.bwd(*use.nondiff.values(), residuals, cts), use.arg_tree, types)

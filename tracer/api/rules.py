@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 import ir
 from ir.core import Opaque, Value
@@ -158,6 +160,18 @@ def is_traced(x: Any) -> bool:
     return isinstance(x, (Tensor, jax.Array)) or hasattr(x, "__jax_array__")
 
 
+def float0_zeros(type_: TensorType) -> Any:
+    """The tangent or cotangent of integers, bools and keys."""
+    return np.zeros(type_.shape, jax.dtypes.float0)
+
+
+def symbolic_zero(type_: TensorType) -> Any:
+    """A tangent or cotangent of a value of this type that is zero whatever the values."""
+    dtype = type_.dtype.np if type_.dtype.is_inexact else jax.dtypes.float0
+    struct = jax.ShapeDtypeStruct(type_.shape, dtype)  # type: ignore[no-untyped-call]
+    return SymbolicZero(jax.typeof(struct))
+
+
 def shown(out: Any) -> str:
     """What a rule returned, in words."""
     return f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
@@ -176,6 +190,8 @@ def as_type(x: Any, want: TensorType, what: str) -> Any:
 
     Where JAX traces the rule, a tracer of JAX.
     """
+    if type(x) is SymbolicZero and x.dtype != jax.dtypes.float0 and x.shape == want.shape:
+        return zeros(want)
     if getattr(x, "dtype", None) == jax.dtypes.float0:
         raise CustomRuleError(f"{what} of type float0{list(x.shape)}, expected {want}")
     try:
