@@ -598,6 +598,47 @@ def test_derivatives_by_what_is_closed_over(name: str) -> None:
             run()
 
 
+@pytest.mark.parametrize("name", ["jvp", "vjp", "jvp body", "vjp body"])
+def test_functions_of_jax_that_close_over_traced_values(name: str) -> None:
+    make, parts = CLOSING[name]
+
+    def program(t: Any) -> Any:
+        of = lambda a: make(jnp, jax, a, parts)
+        return [
+            t.jit(lambda a: of(a)(2.0))(3.0),
+            t.vmap(lambda a: of(a)(2.0))(V),
+            t.jit(lambda a: t.grad(of(a))(2.0))(3.0),
+            t.jit(lambda a: t.grad(of(a * 2))(2.0))(3.0),
+            t.jit(lambda a: t.grad(t.grad(of(a)))(2.0))(3.0),
+            t.vmap(lambda a: t.grad(of(a))(2.0))(V),
+            t.grad(lambda x, a: of(a)(x))(2.0, 3.0),
+            t.jit(t.grad(lambda x, a: of(a + 1.0)(x)))(2.0, 3.0),
+            t.grad(lambda x, a: t.vmap(lambda y: of(a)(y))(x).sum())(V, 3.0),
+            t.grad(lambda x: of(jnp.full(5000, 3.0)[:4])(x).sum())(V),
+        ]
+
+    assert_same(program(tr), program(jax), weak=False)
+    inside = tr.grad(lambda x, a: jax.jit(lambda y, b: make(jnp, jax, b, parts)(y))(x, a))
+    assert_close(inside(2.0, 3.0), jax.grad(make(jnp, jax, 3.0, parts))(2.0))
+    if "body" in parts:
+        with raises(errors.CustomRuleError, "close over", located=False):
+            tr.grad(lambda a: make(jnp, jax, a, parts)(a))(3.0)
+
+
+def test_functions_of_jax_with_rules_that_raise() -> None:
+    def refused(*_: Any) -> Any:
+        raise NotImplementedError("no derivative here")
+
+    def f(x: Any, a: Any) -> Any:
+        inner = jax.custom_jvp(lambda y: jnp.sin(y) * a)
+        inner.defjvp(refused)
+        return inner(x)
+
+    assert_close(tr.jit(f)(2.0, 3.0), 3 * np.sin(np.float32(2)))
+    with pytest.raises(NotImplementedError, match="no derivative here"):
+        tr.grad(f)(2.0, 3.0)
+
+
 def test_rules_of_rules_close_over_traced_values() -> None:
     """sin(a x), whose derivative is another custom function, whose derivative is the first one again."""
 
