@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from ir.collector import without_collection
-from ir.core import Dense, Eqn, Function, Value
+from ir.core import Dense, Eqn, Function, Value, inner_first
 from ir.ops.shape import broadcast_in_dim, constant
 from ir.types import TensorType
 from lowering.boundary import emit_differentiable
@@ -23,6 +23,8 @@ from lowering.emit import with_weak_types
 
 # Programs kept; each holds one XLA executable for each set of argument placements.
 CACHE_SIZE = 1024
+# Bytes of the arrays in the programs that a cache keeps. An executable holds a copy of them.
+CACHE_BYTES = 1 << 28
 # Programs compiled for their very numbers, of those that differ in nothing else.
 EXACT = 3
 
@@ -31,10 +33,13 @@ Optimize = Callable[[Function], Function]
 
 
 class Cache(Generic[T]):
-    """The most recently used values, by key."""
+    """The most recently used values, by key: so many, with so large arrays in the functions of their keys."""
 
-    def __init__(self, size: int = CACHE_SIZE) -> None:
+    def __init__(self, size: int = CACHE_SIZE, nbytes: int = CACHE_BYTES) -> None:
         self.size = size
+        self.nbytes = nbytes
+        self._weights: dict[Hashable, int] = {}
+        self._weight = 0
         self._held: OrderedDict[Hashable, T] = OrderedDict()
         # Comparing keys may import a custom rule, which asks the cache again: the same thread must get in.
         self._lock = threading.RLock()
@@ -47,10 +52,15 @@ class Cache(Generic[T]):
                 self._held.move_to_end(key)
                 return found
         made = make()
+        weight = _nbytes(key)
         with self._lock:
             found = self._held.setdefault(key, made)
-            while len(self._held) > self.size:
-                self._held.popitem(last=False)
+            if weight and key not in self._weights:
+                self._weights[key] = weight
+                self._weight += weight
+            while len(self._held) > self.size or (self._weight > self.nbytes and len(self._held) > 1):
+                oldest, _ = self._held.popitem(last=False)
+                self._weight -= self._weights.pop(oldest, 0)
             return found
 
     def find(self, key: Hashable) -> T | None:
@@ -66,6 +76,7 @@ class Cache(Generic[T]):
         """Forget the value for `key`."""
         with self._lock:
             self._held.pop(key, None)
+            self._weight -= self._weights.pop(key, 0)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -74,6 +85,18 @@ class Cache(Generic[T]):
         """Forget every value."""
         with self._lock:
             self._held.clear()
+            self._weights.clear()
+            self._weight = 0
+
+
+def _nbytes(key: Any) -> int:
+    """Bytes of the constants of the functions in a key."""
+    if isinstance(key, tuple):
+        return sum([_nbytes(part) for part in key])
+    if not isinstance(key, Function):
+        return 0
+    constants = (eqn.attrs["value"] for f in inner_first(key) for eqn in f.eqns if eqn.op is constant)
+    return sum([value.array.nbytes for value in constants])
 
 
 class _Family:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from tracer import errors, nn, numpy
 from tracer.api.autograph import autograph
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
+from tracer.api.checkpoint import checkpoint, stop_gradient
 from tracer.api.control import cond, switch
-from tracer.api.custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
+from tracer.api.custom import custom_jvp, custom_vjp
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from tracer.api.implicit import custom_linear_solve, custom_root, fixed_point
 from tracer.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev

@@ -81,15 +81,12 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
     closed_over: dict[Value, Tensor] = {}
     structure: list[Any] = []
     while True:
-        bridge, closed = _jaxpr(
-            trace, fn, leaves, tree, where, operands, list(closed_over.values()), structure
+        bridge, imported = _imported(
+            trace, fn, name, leaves, tree, where, operands, list(closed_over.values()), structure
         )
         if not bridge.missing:
             break
         closed_over.update(bridge.missing)
-    from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
-
-    imported = import_jaxpr(closed, name)
     values = [trace.lift(x).value for x in (*imported.captures, *closed_over.values(), *operands)]
     results = iter(
         [
@@ -103,11 +100,13 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
     )
 
 
-def _jaxpr(
-    trace: Trace, fn: Callable[..., Any], leaves: list[Any], tree: Any, where: list[int],
+def _imported(
+    trace: Trace, fn: Callable[..., Any], name: str, leaves: list[Any], tree: Any, where: list[int],
     operands: list[Tensor], closed_over: list[Tensor], structure: list[Any],
 ) -> tuple[Bridge, Any]:  # fmt: skip
-    """Run `fn` under JAX's tracing; the structure of its result goes into `structure`."""
+    """Import what JAX traces `fn` to; the structure of its result goes into `structure`."""
+    from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
+
     bridge = Bridge(trace, {})
 
     def flat(given: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
@@ -127,7 +126,8 @@ def _jaxpr(
     state.trace, state.bridge = None, bridge
     try:
         with _kept_apart(again=not closed_over):
-            closed = jax.make_jaxpr(flat)(*structs)
+            # Rules of custom functions may be traced by the import, and close over values of the trace.
+            imported = import_jaxpr(jax.make_jaxpr(flat)(*structs), name)
     except _Missing:
         return bridge, None
     except Exception as error:
@@ -136,7 +136,7 @@ def _jaxpr(
         raise
     finally:
         state.trace, state.bridge = outer_trace, outer_bridge
-    return bridge, closed
+    return bridge, imported
 
 
 @contextlib.contextmanager

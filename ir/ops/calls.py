@@ -150,13 +150,18 @@ class Rule:
     Args:
       name: the user's name for it.
       trace: operand types of the custom function -> the rule as a function.
+      captures: how many leading operands are what the custom function or its rules close over. They are
+        not differentiated: the rules take them, and neither take nor give tangents of theirs.
     """
 
-    def __init__(self, name: str, trace: Callable[[tuple[TensorType, ...]], Function]) -> None:
+    def __init__(
+        self, name: str, trace: Callable[[tuple[TensorType, ...]], Function], captures: int = 0
+    ) -> None:
         self.name = name
+        self.captures = captures
         self._trace = trace
         self._known: dict[tuple[TensorType, ...], Function] = {}
-        self._batched: dict[int, Opaque] = {}
+        self._batched: dict[tuple[int, tuple[bool, ...]], Opaque] = {}
 
     def function(self, types: Sequence[TensorType]) -> Function:
         key = tuple(types)
@@ -175,45 +180,82 @@ class Rule:
         """
         return self
 
-    def batched(self, size: int) -> Opaque:
-        """The rule over a leading batch axis of every operand and result; always the same for a size."""
-        return self._batched.setdefault(size, Opaque(self.name, _BatchedRule(self, size)))
+    def batched(self, size: int, captured: tuple[bool, ...] = ()) -> Opaque:
+        """The rule over a leading batch axis of every operand and result; always the same one.
+
+        Args:
+          size: of the batch.
+          captured: which of the captures have the axis.
+        """
+        made = Opaque(self.name, _BatchedRule(self, size, captured))
+        return self._batched.setdefault((size, captured), made)
 
 
 class _BatchedRule(Rule):
     """A rule over a leading batch axis; equal where the rules are."""
 
-    def __init__(self, of: Rule, size: int) -> None:
-        super().__init__(of.name, self._trace_batched)
+    def __init__(self, of: Rule, size: int, captured: tuple[bool, ...]) -> None:
+        super().__init__(of.name, self._trace_batched, of.captures)
         self.of = of
         self.size = size
+        self.captured = captured
 
     def _trace_batched(self, types: tuple[TensorType, ...]) -> Function:
         from ir.transforms.batch import batch
 
-        inner = self.of.function([t.with_shape(t.shape[1:]) for t in types])
-        return batch(inner, [True] * len(inner.params), self.size, all_results=True)[0]
+        of_operands = (*self.captured, *[True] * (len(types) - self.captures))
+        inner = self.of.function(
+            [t.with_shape(t.shape[1:]) if b else t for t, b in zip(types, of_operands, strict=True)]
+        )
+        flags = (*self.captured, *[True] * (len(inner.params) - self.captures))
+        return batch(inner, flags, self.size, all_results=True)[0]
 
     def moving(self, moves: tuple[bool, ...]) -> Rule:
         of = self.of.moving(moves)
-        return self if of is self.of else of.batched(self.size).obj
+        return self if of is self.of else of.batched(self.size, self.captured).obj
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BatchedRule) and self.size == other.size and self.of == other.of
+        return (
+            isinstance(other, _BatchedRule)
+            and (self.size, self.captured) == (other.size, other.captured)
+            and self.of == other.of
+        )
 
     def __hash__(self) -> int:
-        return hash((_BatchedRule, self.of, self.size))
+        return hash((_BatchedRule, self.of, self.size, self.captured))
+
+
+def _is_still(rule: Rule, function: Function, tangents: Sequence[Any]) -> bool:
+    """Whether the results do not move: what moves is closed over, and by the rules alone.
+
+    Raises:
+      CustomRuleError: something that is closed over moves otherwise.
+    """
+    captured, arguments = tangents[: rule.captures], tangents[rule.captures :]
+    moved = {p: t for p, t in zip(function.params, captured, strict=False) if t is not None}
+    if not moved:
+        return False
+    used = {v for eqn in function.eqns for v in eqn.operands}.union(function.results)
+    if any(t is not None for t in arguments) or not used.isdisjoint(moved):
+        raise CustomRuleError(
+            f"{rule.name} is differentiated by a value of type {next(iter(moved)).type} that it or its rules "
+            "close over; the rules say nothing of that: pass the value as an argument"
+        )
+    return True
 
 
 def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function, **rules: Any) -> Any:
     from ir.transforms.batch import batch
 
-    # All operands and results carry the batch, so that the rules see one layout; where an operand
-    # had none, the transpose of its broadcast sums the cotangents.
-    body, flags = batch(function, [True] * len(operands), size, all_results=True)
-    full = [materialize(v, b, size) for v, b in zip(operands, batched, strict=True)]
+    # All arguments and results carry the batch, so that the rules see one layout; where an argument
+    # had none, the transpose of its broadcast sums the cotangents. What is closed over stays as it is.
+    captures = next(rule.obj.captures for rule in rules.values())
+    captured = tuple(batched[:captures])
+    wanted = (*captured, *[True] * (len(operands) - captures))
+    body, flags = batch(function, wanted, size, all_results=True)
+    full = [materialize(v, b, size) if w else v for v, b, w in zip(operands, batched, wanted, strict=True)]
     the_op = custom_jvp_call if "jvp" in rules else custom_vjp_call
-    lifted = {name: rule.obj.batched(size) for name, rule in rules.items()}
+    lifted = {name: rule.obj.batched(size, captured) for name, rule in rules.items()}
     return _results(the_op(*full, function=body, **lifted)), flags
 
 
@@ -229,7 +271,11 @@ def _opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
 
 
 def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
-    inexact = [(v, t) for v, t in zip(operands, tangents, strict=True) if v.type.dtype.is_inexact]
+    if _is_still(jvp.obj, function, tangents):
+        outs = _results(custom_jvp_call(*operands, function=function, jvp=jvp))
+        return outs, (None,) * len(outs)
+    every = list(zip(operands, tangents, strict=True))[jvp.obj.captures :]
+    inexact = [(v, t) for v, t in every if v.type.dtype.is_inexact]
     given = [zeros(v.type) if t is None else t for v, t in inexact]
     rule = jvp.obj.moving(tuple([t is not None for t in tangents]))
     program = rule.function([v.type for v in operands])
@@ -261,6 +307,10 @@ custom_jvp_call = op(
 def _custom_vjp_differentiate(
     operands: Any, tangents: Any, *, function: Function, fwd: Opaque, bwd: Opaque
 ) -> Any:
+    if _is_still(fwd.obj, function, tangents):
+        outs = _results(custom_vjp_call(*operands, function=function, fwd=fwd, bwd=bwd))
+        return outs, (None,) * len(outs)
+    captured = operands[: fwd.obj.captures]
     types = tuple([v.type for v in operands])
     given = [t for t in tangents if t is not None]
     wanted = tuple([t is not None for t in tangents])
@@ -272,6 +322,7 @@ def _custom_vjp_differentiate(
     douts = iter(
         _results(
             custom_vjp_tangent(
+                *captured,
                 *residuals,
                 *given,
                 bwd=bwd if back is bwd.obj else Opaque(bwd.name, back),
@@ -307,8 +358,11 @@ def _tangent_transpose(
         raise CustomRuleError(f"the backward rule of {bwd.name} is not linear in its cotangent")
     given = [zeros(t) if ct is None else ct for ct, t in zip(cts, out_types, strict=True)]
     grads = inline(bwd.obj.function(in_types), (*residuals, *given))
-    of_operand = iter(grads)
-    per_operand = [next(of_operand) if t.dtype.is_inexact else None for t in in_types]
+    of_argument = iter(grads)
+    captures = bwd.obj.captures
+    per_operand = [
+        next(of_argument) if i >= captures and t.dtype.is_inexact else None for i, t in enumerate(in_types)
+    ]
     return (*[None] * count, *[g for g, w in zip(per_operand, wanted, strict=True) if w])
 
 

@@ -98,11 +98,20 @@ def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()
         return Importer({}).convert(closed, name, names)
 
 
-def import_closed(closed: ClosedJaxpr, name: str = "f") -> ir.Function:
-    """`import_jaxpr` of a jaxpr that may close over arrays, which become constants whatever their size."""
+def import_closed(closed: ClosedJaxpr, name: str = "f", given: Sequence[Any] = ()) -> ir.Function:
+    """`import_jaxpr` of a jaxpr that may close over arrays, which become constants whatever their size.
+
+    Args:
+      closed: the jaxpr.
+      name: of the function, for printing.
+      given: tracers of JAX that it may close over, for which the function has leading params.
+    """
     import lowering.jaxprs.rules  # noqa: F401 (registers them)
 
-    return Importer({}, embed=True).convert(_live(closed), name).function
+    importer = Importer({}, embed=True)
+    for x in given:
+        importer.captures[id(x)] = (x, Value(type_of(jax.typeof(x)), "captured"))
+    return importer.convert(_live(closed), name).function
 
 
 class Importer:
@@ -112,6 +121,7 @@ class Importer:
       builder: what our equations are appended to.
       captures: outer array by id, with the param that stands for it.
       embed: turn outer arrays of whatever size into constants instead.
+      variables: those of the jaxpr; rules of custom functions may close over the tracers that they were.
     """
 
     def __init__(self, known: dict[Any, tuple[Any, Imported]], *, embed: bool = False) -> None:
@@ -119,6 +129,7 @@ class Importer:
         self.embed = embed
         self.builder = Builder(ir.source.UNKNOWN)
         self.captures: dict[int, tuple[Any, Value]] = {}
+        self.variables: dict[Any, Value] = {}
         self._constants: dict[Any, Value] = {}
 
     # Functions ------------------------------------------------------------------------------------
@@ -170,7 +181,10 @@ class Importer:
         """An outer array as a value of this function."""
         type_ = type_of(jax.typeof(x))
         if isinstance(x, jax.core.Tracer):
-            if self.embed:
+            found = self.variables.get(getattr(x, "val", None))
+            if found is not None:
+                return found
+            if self.embed and id(x) not in self.captures:
                 raise JaxprError(
                     f"expected a function that closes over arrays alone, got a tracer of {type_}"
                 )
@@ -216,6 +230,7 @@ class Importer:
     def append(self, jaxpr: Jaxpr, env: dict[Any, Value]) -> None:
         """Append every equation of a jaxpr; `env` holds its variables, and gets those it defines."""
         builder, eqns = self.builder, self.builder.eqns
+        self.variables = env
         for eqn in jaxpr.eqns:
             builder.source = source_of(eqn.source_info.traceback)
             op = ELEMENTWISE.get(eqn.primitive.name)

@@ -83,6 +83,26 @@ def test_another_shape_structure_or_transform_is_another_program() -> None:
         assert len(PROGRAMS) == before
 
 
+def test_a_cache_is_bounded_by_the_arrays_in_its_programs() -> None:
+    cache: Cache[int] = Cache(100, nbytes=4000)
+
+    def program(value: float, count: int) -> Any:
+        return tr.trace(lambda x: x + np.full(count, value, np.float32))(jnp.zeros(count))
+
+    for i in range(20):
+        cache.get(("key", program(float(i), 200)), lambda i=i: i)
+    assert len(cache) == 5
+    assert cache.find(("key", program(19.0, 200))) == 19
+    assert cache.find(("key", program(14.0, 200))) is None
+    large = ("key", program(0.0, 1000))
+    assert cache.get(large, lambda: -1) == -1
+    assert len(cache) == 1
+    cache.drop(large)
+    for i in range(10):
+        cache.get(i, lambda i=i: i)
+    assert len(cache) == 10
+
+
 def test_the_cache_forgets_what_was_not_used_for_longest() -> None:
     cache: Cache[int] = Cache(3)
     for k in range(4):

@@ -1,15 +1,15 @@
-"""Custom derivative rules, `stop_gradient` and `checkpoint`."""
+"""Custom derivative rules."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
-import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal
 
 import ir
 from ir.core import Opaque, attr_key
@@ -19,7 +19,6 @@ from ir.types import TensorType
 from lowering.execute import Cache
 from tracer.api.arguments import (
     Flat,
-    call,
     check_signature,
     flatten,
     function_name,
@@ -29,40 +28,50 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import autograph
-from tracer.api.jit import closed, jit
+from tracer.api.rules import (
+    Pending,
+    Residuals,
+    TracedRule,
+    as_type,
+    float0_zeros,
+    handed,
+    is_traced,
+    shown,
+    symbolic_zero,
+    trace_closed,
+    tracing,
+    union,
+    with_captures,
+    zeros,
+)
+from tracer.execution import apply
 from tracer.numpy.creation import zeros_like
-from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
 from tracer.types import x64_enabled
 from tracer.value import Tensor
 
-
-def _trace_closed(
-    fn: Callable[..., Any], types: Sequence[TensorType], weak: Sequence[bool], name: str
-) -> Traced:
-    """Record a function that may use arrays from outside, and what JAX computes from them, but no traces."""
-    with jax.ensure_compile_time_eval():
-        return trace_flat(fn, types, weak, name=name)
+# Rules are traced where their functions are called, and those of functions that they call, so far down.
+_DEPTH = 3
 
 
-def _no_captures(traced: Traced, name: str, what: str) -> ir.Function:
-    """The closed function; CustomRuleError where it uses a value of an enclosing trace."""
-    for x in traced.captures:
-        if isinstance(x, (Tensor, jax.core.Tracer)):
-            raise CustomRuleError(
-                f"{what} of {name} uses a traced value from outside ({x!r:.60}); pass it as an argument"
-            )
-    return closed(traced)
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One call of a custom function.
 
+    Attributes:
+      flat: the arguments.
+      nondiff: those that are no arrays, by position.
+      primal: the function.
+      arg_tree: structure of the arguments.
+      key: what rules depend on, if they do not change.
+    """
 
-class _Checking(threading.local):
-    """The custom functions whose rules this thread is comparing with what they were."""
-
-    active: frozenset[int] = frozenset()
-
-
-_checking = _Checking()
+    flat: Flat
+    nondiff: dict[int, Any]
+    primal: Traced
+    arg_tree: Any
+    key: Any
 
 
 class _Custom:
@@ -70,11 +79,17 @@ class _Custom:
 
     # Whether the rules depend on nothing but their arguments, so that they never change.
     constant = False
+    # Attributes of the call that hold the rules.
+    kinds: tuple[str, ...] = ()
+    # Whether the rules are told which tangents are zero.
+    symbolic = False
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
         functools.update_wrapper(cast("Callable[..., Any]", self), f)
         self.f = f
-        self.nondiff = tuple(nondiff_argnums)
+        self.nondiff = (*nondiff_argnums, *self._positions(nondiff_argnames, nondiff_argnums))
         self._rules: Cache[tuple[Opaque, ...]] = Cache(256)
 
     @property
@@ -87,6 +102,19 @@ class _Custom:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def _positions(self, names: Sequence[str], taken: Sequence[int]) -> tuple[int, ...]:
+        """Positions of the arguments of these names, unless they are taken already."""
+        if not names:
+            return ()
+        parameters = list(inspect.signature(self.f).parameters.values())
+        if unknown := set(names) - {p.name for p in parameters}:
+            raise ArgumentError(
+                f"{self.name}: expected nondiff_argnames to be among {[p.name for p in parameters]}, "
+                f"got {sorted(unknown)}"
+            )
+        found = [i for i, p in enumerate(parameters) if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in names]
+        return tuple([i for i in found if i not in taken])
+
     def _bind(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
         """Positional arguments, keywords and defaults resolved by the signature."""
         try:
@@ -96,12 +124,12 @@ class _Custom:
         except TypeError as error:
             check_signature(self.f, args, kwargs, error)
             raise
-        bound.apply_defaults()
         if bound.kwargs:
             raise ArgumentTypeError(
                 f"{self.name}: custom rules take positional arguments only, got keyword-only {list(bound.kwargs)}"
             )
-        return bound.args
+        bound.apply_defaults()
+        return bound.args  # what takes keywords only keeps its default
 
     def _split(self, args: tuple[Any, ...]) -> tuple[dict[int, Any], tuple[Any, ...]]:
         if wrong := [n for n in self.nondiff if not -len(args) <= n < len(args)]:
@@ -129,37 +157,18 @@ class _Custom:
         nondiff, diff = self._split(args)
         if not any(isinstance(x, jax.core.Tracer) for x in tree_leaves(diff)):
             return self._function()(*args)
-        return jit(lambda *given: self(*self._merge(nondiff, given)))(*diff)
+        flat = flatten(diff, {}, self.f)
 
-    def _key(self, flat: Flat, nondiff: dict[int, Any], traced: Traced) -> tuple[Any, ...]:
-        fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
-        out_types = traced.function.out_types
-        return flat.tree, flat.types, flat.weak, fixed, traced.out_tree, out_types, x64_enabled()
+        def call(*leaves: Any) -> Any:
+            inner, _ = flat.unflatten(leaves)
+            return self(*self._merge(nondiff, inner))
 
-    def _rule(self, key: Any, make: Callable[[], tuple[Opaque, ...]]) -> tuple[Opaque, ...]:
-        """Rules are kept by structure, so that retracing gives equal IR and finds compiled programs.
+        traced = trace_flat(call, flat.types, flat.weak, name=self.name)
+        operands = (*traced.captures, *flat.leaves)
+        outs = apply(("custom",), traced.function, lambda function: function, operands, traced.out_weak)
+        return tree_unflatten(traced.out_tree, outs)
 
-        What a rule closes over may have changed since it was traced: it is traced again and compared.
-        """
-        try:
-            hash(key)
-        except TypeError:  # an unhashable non-differentiable argument: no reuse
-            return make()
-        if id(self) in _checking.active or self.constant:
-            return self._rules.get(key, make)
-        before = self._rules.find(key)
-        if before is not None:
-            outer = _checking.active
-            _checking.active = outer | {id(self)}
-            try:
-                same = all(rule.obj.unchanged() for rule in before)
-            finally:
-                _checking.active = outer
-            if not same:
-                self._rules.drop(key)
-        return self._rules.get(key, make)
-
-    def _record(self, args: tuple[Any, ...]) -> tuple[Any, Any, dict[int, Any], Traced]:
+    def _used(self, args: tuple[Any, ...]) -> _Use:
         nondiff, diff = self._split(args)
         flat = flatten(diff, {}, self.f)
 
@@ -167,8 +176,121 @@ class _Custom:
             inner, _ = flat.unflatten(leaves)
             return self._function()(*self._merge(nondiff, inner))
 
-        traced = _trace_closed(call, flat.types, flat.weak, self.name)
-        return flat, diff, nondiff, traced
+        traced = trace_closed(call, flat.types, flat.weak, self.name)
+        fixed = tuple([(n, attr_key(x)) for n, x in nondiff.items()])
+        out_types = traced.function.out_types
+        key: Any = flat.tree, flat.types, flat.weak, fixed, traced.out_tree, out_types, x64_enabled()
+        try:
+            hash(key)
+        except TypeError:  # an unhashable non-differentiable argument: no reuse
+            key = object()
+        return _Use(flat, nondiff, traced, tree_flatten(diff)[1], key)
+
+    def _bound(self, args: tuple[Any, ...], op: ir.Op) -> Any:
+        """The result of the call, recorded."""
+        trace = state.trace
+        if trace is None:
+            return self._outside(args)
+        use = self._used(args)
+        captures, rules = self._rules_of(use)
+        function = with_captures(use.primal, captures, f"the body of {self.name}")
+        operands = tuple([trace.lift(x).value for x in (*captures, *use.flat.leaves)])
+        attrs = {"function": function, **dict(zip(self.kinds, rules, strict=True))}
+        outs = trace.emit(op, operands, attrs)
+        leaves = [Tensor(trace, v, w) for v, w in zip(outs, use.primal.out_weak, strict=True)]
+        return tree_unflatten(use.primal.out_tree, leaves)
+
+    # Rules ----------------------------------------------------------------------------------------
+
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        """What traces each rule, in the order of `kinds`, given which leaves have tangents."""
+        raise NotImplementedError
+
+    def _rules_of(self, use: _Use) -> tuple[tuple[Any, ...], tuple[Opaque, ...]]:
+        """(what function and rules close over, the rules).
+
+        Rules that close over nothing are kept by structure, so that retracing gives equal IR and finds
+        compiled programs. What they read may have changed since: they are traced again and compared.
+        """
+        captures = use.primal.captures
+        if self.constant:
+            return (), self._rules.get(use.key, lambda: self._made(use, ()))
+        pending = tracing.pending.get((id(self), use.key))
+        if pending is not None:
+            pending.met = True
+            return pending.captures, pending.rules
+        if not captures and (before := self._unchanged(use.key)) is not None:
+            return (), before
+        found = None
+        if id(self) not in tracing.checked and len(tracing.pending) < _DEPTH:
+            found = self._traced(use)
+        if found is None:
+            found = captures, self._made(use, captures)
+        captures, rules = found
+        if captures or type(use.key) is object:
+            return captures, rules
+        return (), self._rules.get(use.key, lambda: rules)
+
+    def _unchanged(self, key: Any) -> tuple[Opaque, ...] | None:
+        """The rules that are kept, if they still do the same."""
+        before = self._rules.find(key)
+        if before is None or id(self) in tracing.checked:
+            return before
+        outer = tracing.checked
+        tracing.checked = outer | {id(self)}
+        try:
+            if all(rule.obj.unchanged() for rule in before):
+                return before
+        except CustomRuleError:  # they use a traced value by now
+            pass
+        finally:
+            tracing.checked = outer
+        self._rules.drop(key)
+        return None
+
+    def _made(self, use: _Use, captures: tuple[Any, ...]) -> tuple[Opaque, ...]:
+        """Rules to be traced when they are needed."""
+        body = with_captures(use.primal, captures, f"the body of {self.name}")
+        what = f"a rule of {self.name}"
+
+        def made(kind: str, make: Callable[[tuple[bool, ...]], Traced]) -> Opaque:
+            rule = TracedRule(
+                kind,
+                body,
+                lambda moves: with_captures(make(moves), captures, what),
+                len(captures),
+                sensitive=self.symbolic,
+            )
+            return Opaque(self.name, rule)
+
+        return tuple([made(*each) for each in zip(self.kinds, self._makers(use), strict=True)])
+
+    def _traced(self, use: _Use) -> tuple[tuple[Any, ...], tuple[Opaque, ...]] | None:
+        """`_rules_of` by tracing the rules now; None where they cannot be traced."""
+        captures = union(use.primal.captures)
+        at = id(self), use.key
+        moves = tuple([t.dtype.is_inexact for t in use.flat.types])
+        for final in (False, True):
+            rules = self._made(use, captures)
+            pending = tracing.pending[at] = Pending(rules, captures)
+            try:
+                traced = [make(moves) for make in self._makers(use)]
+                every = union(captures, *[each.captures for each in traced])
+                known = captures if final else every
+                functions = [with_captures(each, known, f"a rule of {self.name}") for each in traced]
+            except Exception:  # noqa: BLE001 (raised again where the rule is needed)
+                return None
+            finally:
+                del tracing.pending[at]
+            if len(known) == len(captures):
+                break
+            captures = known
+            if not pending.met:  # no call inside lacks what is new
+                rules = self._made(use, captures)
+                break
+        for rule, function in zip(rules, functions, strict=True):
+            rule.obj.settle(function)
+        return captures, rules
 
 
 class custom_jvp(_Custom):
@@ -178,13 +300,24 @@ class custom_jvp(_Custom):
     an argument, `rule_i(tangent, result, *primals)` or None.
     """
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(f, nondiff_argnums)
+    kinds = ("jvp",)
+
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(f, nondiff_argnums, nondiff_argnames)
         self.jvp: Callable[..., Any] | None = None
 
-    def defjvp(self, jvp: Callable[..., Any]) -> Callable[..., Any]:
-        """Set the rule."""
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+        """Set the rule.
+
+        Args:
+          jvp: the rule.
+          symbolic_zeros: give it a `jax.custom_derivatives.SymbolicZero` for each tangent that is zero
+            whatever the values, instead of an array; it may return such, too.
+        """
         self.jvp = jvp
+        self.symbolic = symbolic_zeros
         self._rules.clear()
         return jvp
 
@@ -214,50 +347,35 @@ class custom_jvp(_Custom):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None:
             raise CustomRuleError(f"{self.name} has no rule: define one with defjvp")
-        args = self._bind(args, kwargs)
-        trace = state.trace
-        if trace is None:
-            return self._outside(args)
-        flat, _, nondiff, traced = self._record(args)
-        function = _no_captures(traced, self.name, "the body")
-        (rule,) = self._rule(
-            self._key(flat, nondiff, traced),
-            lambda: (Opaque(self.name, calls.Rule(self.name, self._trace_rule(flat, nondiff, traced))),),
-        )
-        operands = tuple([trace.lift(x).value for x in flat.leaves])
-        outs = trace.emit(calls.custom_jvp_call, operands, {"function": function, "jvp": rule})
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
+        return self._bound(self._bind(args, kwargs), calls.custom_jvp_call)
 
-    def _trace_rule(
-        self, flat: Flat, nondiff: dict[int, Any], primal: Traced
-    ) -> Callable[[tuple[TensorType, ...]], ir.Function]:
-        def trace_rule(types: tuple[TensorType, ...]) -> ir.Function:
-            inexact = [t.dtype.is_inexact for t in types]
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        flat, types = use.flat, use.flat.types
+        inexact = [t.dtype.is_inexact for t in types]
 
+        def trace_rule(moves: tuple[bool, ...]) -> Traced:
             def rule(*leaves: Any) -> Any:
                 primals, _ = flat.unflatten(leaves[: len(types)])
                 given = iter(leaves[len(types) :])
-                tangents, _ = flat.unflatten(
-                    [
-                        next(given) if i else np.zeros(t.shape, jax.dtypes.float0)
-                        for i, t in zip(inexact, types, strict=True)
-                    ],
-                )
+                every = [next(given) if i else float0_zeros(t) for i, t in zip(inexact, types, strict=True)]
+                if self.symbolic:
+                    every = [
+                        x if m else symbolic_zero(t) for x, m, t in zip(every, moves, types, strict=True)
+                    ]
+                tangents, _ = flat.unflatten(every)
                 assert self.jvp is not None
-                out = self.jvp(*nondiff.values(), tuple(primals), tuple(tangents))
+                out = self.jvp(*use.nondiff.values(), tuple(primals), tuple(tangents))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
-                        f"the JVP rule of {self.name} is expected to return (result, tangent), got {_shown(out)}"
+                        f"the JVP rule of {self.name} is expected to return (result, tangent), got {shown(out)}"
                     )
-                return self._checked(out[0], out[1], primal)
+                return self._checked(out[0], out[1], use.primal)
 
             all_types = (*types, *[t for t, i in zip(types, inexact, strict=True) if i])
             weak = (*flat.weak, *[w for w, i in zip(flat.weak, inexact, strict=True) if i])
-            traced = _trace_closed(rule, all_types, weak, f"jvp_of_{self.name}")
-            return _no_captures(traced, self.name, "the JVP rule")
+            return trace_closed(rule, all_types, weak, f"jvp_of_{self.name}")
 
-        return trace_rule
+        return (trace_rule,)
 
     def _checked(self, out: Any, tangent: Any, primal: Traced) -> Any:
         leaves, tree = tree_flatten(out)
@@ -269,9 +387,9 @@ class custom_jvp(_Custom):
             )
         results, douts = [], []
         for x, t, want in zip(leaves, tangents, primal.function.out_types, strict=True):
-            results.append(_as_type(x, want, f"the JVP rule of {self.name} returned a result"))
+            results.append(as_type(x, want, f"the JVP rule of {self.name} returned a result"))
             if want.dtype.is_inexact:
-                douts.append(_as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
+                douts.append(as_type(t, want, f"the JVP rule of {self.name} returned a tangent"))
         return [*results, *douts]
 
 
@@ -288,49 +406,55 @@ class custom_vjp(_Custom):
     argument, None for zero.
     """
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(f, nondiff_argnums)
+    kinds = ("fwd", "bwd")
+
+    def __init__(
+        self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(f, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 
-    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
-        """Set the two halves of the rule."""
+    def defvjp(
+        self,
+        fwd: Callable[..., Any],
+        bwd: Callable[..., Any],
+        symbolic_zeros: bool = False,
+        optimize_remat: bool = False,
+    ) -> None:
+        """Set the two halves of the rule.
+
+        Args:
+          fwd, bwd: the halves.
+          symbolic_zeros: `fwd` gets a `jax.custom_derivatives.CustomVJPPrimal` for each leaf, with its `value`
+            and whether it is `perturbed`, and `bwd` a `SymbolicZero` for each cotangent of an integer result.
+          optimize_remat: accepted, as in JAX; the passes remove what `fwd` computes and nobody uses anyway.
+        """
         self.fwd, self.bwd = fwd, bwd
+        self.symbolic = symbolic_zeros
         self._rules.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None or self.bwd is None:
             raise CustomRuleError(f"{self.name} has no rule: define one with defvjp")
-        args = self._bind(args, kwargs)
-        trace = state.trace
-        if trace is None:
-            return self._outside(args)
-        flat, diff, nondiff, traced = self._record(args)
-        function = _no_captures(traced, self.name, "the body")
-        fwd, bwd = self._rule(
-            self._key(flat, nondiff, traced),
-            lambda: self._make_rules(flat, nondiff, traced, tree_flatten(diff)[1]),
-        )
-        operands = tuple([trace.lift(x).value for x in flat.leaves])
-        attrs = {"function": function, "fwd": fwd, "bwd": bwd}
-        outs = trace.emit(calls.custom_vjp_call, operands, attrs)
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
+        return self._bound(self._bind(args, kwargs), calls.custom_vjp_call)
 
-    def _make_rules(
-        self, flat: Any, nondiff: dict[int, Any], primal: Traced, arg_tree: Any
-    ) -> tuple[Opaque, Opaque]:
-        residual_trees: dict[Any, tuple[Any, tuple[TensorType, ...]]] = {}
+    def _makers(self, use: _Use) -> Sequence[Callable[[tuple[bool, ...]], Traced]]:
+        kept: dict[tuple[bool, ...], Residuals] = {}
+        flat, primal, types = use.flat, use.primal, use.flat.types
 
-        def trace_fwd(types: tuple[TensorType, ...]) -> Any:
+        def trace_fwd(moves: tuple[bool, ...]) -> Traced:
             def forward(*leaves: Any) -> Any:
-                inner, _ = flat.unflatten(leaves)
+                given: Sequence[Any] = leaves
+                if self.symbolic:
+                    given = [CustomVJPPrimal(x, m) for x, m in zip(leaves, moves, strict=True)]
+                inner, _ = flat.unflatten(given)
                 assert self.fwd is not None
-                out = self.fwd(*self._merge(nondiff, inner))
+                out = self.fwd(*self._merge(use.nondiff, inner))
                 if not isinstance(out, (tuple, list)) or len(out) != 2:
                     raise CustomRuleError(
                         f"the forward rule of {self.name} is expected to return (result, residuals), "
-                        f"got {_shown(out)}"
+                        f"got {shown(out)}"
                     )
                 results, tree = tree_flatten(out[0])
                 if bool(tree != primal.out_tree):
@@ -338,42 +462,43 @@ class custom_vjp(_Custom):
                         f"the forward rule of {self.name}: expected a result of structure "
                         f"{primal.out_tree}, got {tree}"
                     )
-                residuals, residual_tree = tree_flatten(out[1])
-                residuals = [lift(r) for r in residuals]
-                residual_trees[types] = (residual_tree, tuple([r.value.type for r in residuals]))
+                every, residual_tree = tree_flatten(out[1])
+                residuals = [handed(r) for r in every if is_traced(r)]
+                kept[moves] = Residuals(
+                    residual_tree,
+                    tuple([leaf_type(r) for r in residuals]),
+                    {i: r for i, r in enumerate(every) if not is_traced(r)},
+                )
                 what = f"the forward rule of {self.name} returned a result"
                 wanted = zip(results, primal.function.out_types, strict=True)
-                return [*[_as_type(r, t, what) for r, t in wanted], *residuals]
+                return [*[as_type(r, t, what) for r, t in wanted], *residuals]
 
-            traced = _trace_closed(forward, types, flat.weak, f"fwd_of_{self.name}")
-            return _no_captures(traced, self.name, "the forward rule")
+            return trace_closed(forward, types, flat.weak, f"fwd_of_{self.name}")
 
-        fwd_rule = calls.Rule(self.name, trace_fwd)
-
-        def trace_bwd(types: tuple[TensorType, ...]) -> Any:
-            fwd_rule.function(types)
-            residual_tree, residual_types = residual_trees[types]
+        def trace_bwd(moves: tuple[bool, ...]) -> Traced:
+            if moves not in kept:
+                trace_fwd(moves)
+            saved = kept[moves]
+            count = len(saved.types)
             out_types = primal.function.out_types
             seeds = [t for t in out_types if t.dtype.is_inexact]
+            nothing = symbolic_zero if self.symbolic else float0_zeros
 
             def backward(*leaves: Any) -> Any:
-                residuals = tree_unflatten(residual_tree, leaves[: len(residual_types)])
-                given = iter(leaves[len(residual_types) :])
+                residuals = saved.unflatten(leaves[:count])
+                given = iter(leaves[count:])
                 cts = tree_unflatten(
                     primal.out_tree,
-                    [
-                        next(given) if t.dtype.is_inexact else np.zeros(t.shape, jax.dtypes.float0)
-                        for t in out_types
-                    ],
+                    [next(given) if t.dtype.is_inexact else nothing(t) for t in out_types],
                 )
                 assert self.bwd is not None
-                return self._cotangents(self.bwd(*nondiff.values(), residuals, cts), arg_tree, types)
+                return self._cotangents(self.bwd(*use.nondiff.values(), residuals, cts), use.arg_tree, types)
 
-            all_types = (*residual_types, *seeds)
-            traced = _trace_closed(backward, all_types, [False] * len(all_types), f"bwd_of_{self.name}")
-            return _no_captures(traced, self.name, "the backward rule")
+            all_types = (*[t for t, _ in saved.types], *seeds)
+            weak = (*[w for _, w in saved.types], *[False] * len(seeds))
+            return trace_closed(backward, all_types, weak, f"bwd_of_{self.name}")
 
-        return Opaque(self.name, fwd_rule), Opaque(self.name, calls.Rule(self.name, trace_bwd))
+        return trace_fwd, trace_bwd
 
     def _cotangents(self, out: Any, arg_tree: Any, types: tuple[TensorType, ...]) -> list[Any]:
         """Flat cotangents of the inexact leaves, None spread to zeros, structure checked."""
@@ -381,7 +506,7 @@ class custom_vjp(_Custom):
         args = arg_tree.unflatten(list(range(arg_tree.num_leaves)))
         if not isinstance(out, (tuple, list)) or len(out) != len(args):
             raise CustomRuleError(
-                f"{what}: expected a tuple of {len(args)} cotangents, one for each argument, got {_shown(out)}"
+                f"{what}: expected a tuple of {len(args)} cotangents, one for each argument, got {shown(out)}"
             )
         flat: list[Any] = [None] * len(types)
 
@@ -399,67 +524,7 @@ class custom_vjp(_Custom):
                 f"{what}: expected cotangents of structure {arg_tree}, got {tree_flatten(tuple(out))[1]}"
             ) from error
         return [
-            _zeros(t) if c is None else _as_type(c, t, f"{what} returned a cotangent")
+            zeros(t) if c is None else as_type(c, t, f"{what} returned a cotangent")
             for c, t in zip(flat, types, strict=True)
             if t.dtype.is_inexact
         ]
-
-
-def _shown(out: Any) -> str:
-    return f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
-
-
-def _zeros(type_: TensorType) -> Tensor:
-    trace = state.trace
-    assert trace is not None
-    return trace.scalar(0, type_.dtype, type_.shape)
-
-
-def _as_type(x: Any, want: TensorType, what: str) -> Tensor:
-    """`x` as a traced value of exactly `want`; weak numbers convert, anything else must fit."""
-    if getattr(x, "dtype", None) == jax.dtypes.float0:
-        raise CustomRuleError(f"{what} of type float0{list(x.shape)}, expected {want}")
-    try:
-        got, weak = leaf_type(x)
-    except ArgumentTypeError as error:
-        raise CustomRuleError(f"{what} that is no array: {error.message}; expected {want}") from error
-    if got.shape != want.shape or (got.dtype is not want.dtype and not weak):
-        raise CustomRuleError(f"{what} of type {got}, expected {want}")
-    return convert(lift(x), want.dtype)
-
-
-def stop_gradient(x: Any) -> Any:
-    """The identity, with derivative zero; applied to every leaf."""
-
-    def stop(leaf: Any) -> Any:
-        trace = state.trace
-        if trace is None:
-            return jax.lax.stop_gradient(leaf)
-        t = lift(leaf)
-        return trace.emit1(calls.stop_gradient, (t.value,), {}, t.weak)
-
-    return jax.tree_util.tree_map(stop, x)
-
-
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, whose intermediate values are recomputed in the backward pass instead of kept."""
-
-    @functools.wraps(f)
-    def rematerialized(*args: Any, **kwargs: Any) -> Any:
-        trace = state.trace
-        if trace is None:
-            return jax.checkpoint(f)(*args, **kwargs)
-        flat = flatten(args, kwargs, f)
-        traced = trace_flat(
-            lambda *leaves: call(f, *flat.unflatten(leaves)),
-            flat.types,
-            flat.weak,
-            name=function_name(f),
-            names=flat.names,
-        )
-        operands = tuple([trace.lift(x).value for x in (*traced.captures, *flat.leaves)])
-        outs = trace.emit(calls.checkpoint, operands, {"function": traced.function, "barrier": False})
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, traced.out_weak, strict=True)]
-        return tree_unflatten(traced.out_tree, leaves)
-
-    return rematerialized

@@ -19,7 +19,7 @@ import numpy as np
 
 import tracer.numpy as tnp
 from ir.ops.attempt import attempt
-from tracer.api.custom import stop_gradient
+from tracer.api.checkpoint import stop_gradient
 from tracer.api.loops import while_loop
 from tracer.api.scan import scan
 from tracer.numpy.dispatch import convert

@@ -201,7 +201,7 @@ def cosine_similarity(
 
 def _direction(x: Any, epsilon: Any, axis: Any) -> Any:
     """x / sqrt(max(x . x, epsilon)), zeros for zeros."""
-    from tracer.api.custom import stop_gradient
+    from tracer.api.checkpoint import stop_gradient
 
     largest = tnp.max(tnp.abs(x), axis=axis, keepdims=True, initial=0.0)
     limits: Any = tnp.finfo(x.dtype)  # type: ignore[no-untyped-call]

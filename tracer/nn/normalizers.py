@@ -12,7 +12,7 @@ from ir.core import EMPTY_ATTRS
 from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops import elementwise as ew
 from ir.ops.shape import iota
-from tracer.api.custom import stop_gradient
+from tracer.api.checkpoint import stop_gradient
 from tracer.numpy import elementwise as el
 from tracer.numpy import reductions as rd
 from tracer.numpy.dispatch import convert, lift, native, normalize_axes, normalize_axis

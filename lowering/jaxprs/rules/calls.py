@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,11 +13,11 @@ import ir
 from ir.core import Opaque, Value
 from ir.ops import calls
 from ir.ops.linear_call import linear_call, with_params
+from ir.ops.structural import StructuralRule
 from ir.types import TensorType
 from lowering.execute import Cache
-from lowering.jaxprs.custom import ImportedRule
 from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cotangents
-from lowering.jaxprs.importer import Importer, Unmapped, imports
+from lowering.jaxprs.importer import Importer, Unmapped, import_closed, imports
 from lowering.jaxprs.types import struct_of, type_of
 
 # A rule as a function, by which operands have tangents.
@@ -93,7 +94,7 @@ def _kept(eqn: Any, body: ir.Function, functions: dict[str, _Make]) -> dict[str,
     key = (body, *map(id, held))
 
     def make() -> tuple[Any, dict[str, Opaque]]:
-        rules = {kind: Opaque(body.name, ImportedRule(kind, body, f)) for kind, f in functions.items()}
+        rules = {kind: Opaque(body.name, StructuralRule(kind, body, f)) for kind, f in functions.items()}
         return held, rules  # what the key knows by identity must live as long as the entry
 
     return _RULES.get(key, make)[1]
@@ -107,20 +108,111 @@ def _inexact(types: Sequence[TensorType]) -> tuple[bool, ...]:
     return tuple([t.dtype.is_inexact for t in types])
 
 
+class _Depth(threading.local):
+    """How many rules of custom functions this thread is importing, one inside the other."""
+
+    now: int = 0
+
+
+_depth = _Depth()
+# Rules that close over something are imported with the function, and those of functions that they call, so
+# far down: a rule may call its own function.
+_DEPTH = 3
+
+
+class _Closure:
+    """What the rules of a custom function close over: tracers of the jaxpr that is being imported.
+
+    When rules are traced later, those have ended. So they become operands, and the rules are traced with
+    the function. JAX makes operands of what the function itself closes over, which come next.
+
+    Attributes:
+      consts: how many operands JAX has made.
+      tracers: those of the rules.
+      jaxprs: the rules as traced, until they are imported.
+    """
+
+    def __init__(self, importer: Importer, eqn: Any) -> None:
+        self.importer = importer
+        self.consts = int(eqn.params.get("num_consts", 0))
+        self.tracers: list[Any] = []
+        self.jaxprs: dict[str, Any] = {}
+        self._functions: dict[str, ir.Function] = {}
+
+    def look(self, **rules: Callable[[], tuple[Callable[..., Any], Sequence[Any]]]) -> None:
+        """Trace the rules to see what they close over, where the function itself closes over something.
+
+        Args:
+          rules: by kind, what gives a function for JAX and its abstract operands.
+        """
+        if not self.consts:
+            return
+        found: dict[int, Any] = {}
+        try:
+            for kind, rule in rules.items():
+                f, structs = rule()
+                self.jaxprs[kind] = closed = jax.make_jaxpr(f)(*structs)
+                found.update({id(x): x for x in closed.consts if isinstance(x, jax.core.Tracer)})
+        except Exception as error:
+            if "__jax_array__" in str(error):  # an object that JAX may take in a function further out
+                raise
+            found = {}  # raised again where the rule is needed
+        if not found:
+            self.jaxprs.clear()
+            return
+        self.tracers = list(found.values())
+        if _depth.now < _DEPTH:
+            _depth.now += 1
+            try:
+                for kind in rules:
+                    self.function(kind)
+            finally:
+                _depth.now -= 1
+
+    def function(self, kind: str) -> ir.Function:
+        """The rule of all arguments, of the tracers and what the rule takes."""
+        if kind not in self._functions:
+            self._functions[kind] = import_closed(self.jaxprs.pop(kind), kind, self.tracers)
+        return self._functions[kind]
+
+    def attrs(self, body: ir.Function, rules: dict[str, _Make]) -> dict[str, Any]:
+        """Attributes of the call of a custom function whose rules close over tracers."""
+        params = [Value(type_of(jax.typeof(x)), "captured") for x in self.tracers]
+        whole = body.replace(params=(*params, *body.params))
+        captures = len(params) + self.consts
+        made = {kind: StructuralRule(kind, whole, f, captures=captures) for kind, f in rules.items()}
+        return {"function": whole, **{kind: Opaque(body.name, rule) for kind, rule in made.items()}}
+
+    def operands(self, operands: Sequence[Value]) -> tuple[Value, ...]:
+        """Those of the call."""
+        return (*[self.importer.lift(x) for x in self.tracers], *operands)
+
+
 @imports("custom_jvp_call", "custom_jvp_call_jaxpr")
 def _custom_jvp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     body = importer.closed(eqn.params["call_jaxpr"], _name(eqn))
     moved, given = _inexact(body.in_types), _inexact(body.out_types)
     run, structs = bound(eqn), structs_of(eqn)
+    closure = _Closure(importer, eqn)
 
-    def rule(moves: tuple[bool, ...]) -> ir.Function:
+    def pushing(moves: tuple[bool, ...], can: tuple[bool, ...]) -> Any:
         def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
             moving = _chosen(primals, moves)
-            some = [t for t, moves_too in zip(tangents, _chosen(moves, moved), strict=True) if moves_too]
+            some = [t for t, moves_too in zip(tangents, _chosen(moves, can), strict=True) if moves_too]
             outs, douts = jax.jvp(lambda *xs: tuple(run(*merged(primals, moves, xs))), moving, some)
             return (*outs, *_chosen(douts, given))
 
-        return traced(pushed, (structs, _chosen(structs, moved)), f"jvp_{body.name}")
+        return pushed, (structs, _chosen(structs, can))
+
+    of_arguments = tuple([m and i >= closure.consts for i, m in enumerate(moved)])
+    closure.look(jvp=lambda: pushing(of_arguments, of_arguments))
+    if closure.tracers:
+        attrs = closure.attrs(body, {"jvp": lambda moves: closure.function("jvp")})
+        return importer.builder.emit(calls.custom_jvp_call, closure.operands(operands), attrs)
+
+    def rule(moves: tuple[bool, ...]) -> ir.Function:
+        pushed, ins = pushing(moves, moved)
+        return traced(pushed, ins, f"jvp_{body.name}")
 
     attrs = {"function": body, **_kept(eqn, body, {"jvp": rule})}
     return importer.builder.emit(calls.custom_jvp_call, tuple(operands), attrs)
@@ -131,10 +223,11 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
     body = importer.closed(eqn.params["call_jaxpr"], _name(eqn))
     moved, given = _inexact(body.in_types), _inexact(body.out_types)
     run, structs = bound(eqn), structs_of(eqn)
+    closure = _Closure(importer, eqn)
     # How the residuals make the pull-back, once the forward rule is traced.
     found: dict[tuple[bool, ...], tuple[Any, list[Any]]] = {}
 
-    def fwd(moves: tuple[bool, ...]) -> ir.Function:
+    def forward_of(moves: tuple[bool, ...]) -> Any:
         def forward(primals: Sequence[Any]) -> Any:
             moving = _chosen(primals, moves)
             outs, pull = jax.vjp(lambda *xs: tuple(run(*merged(primals, moves, xs))), *moving)
@@ -142,11 +235,12 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
             found[moves] = tree, [jax.typeof(x) for x in residuals]
             return (*outs, *residuals)
 
-        return traced(forward, (structs,), f"fwd_{body.name}")
+        return forward, (structs,)
 
-    def bwd(moves: tuple[bool, ...]) -> ir.Function:
+    def backward_of(moves: tuple[bool, ...], can: tuple[bool, ...]) -> Any:
         if moves not in found:
-            fwd(moves)
+            forward, ins = forward_of(moves)
+            jax.make_jaxpr(forward)(*ins)
         tree, kept = found[moves]
 
         def backward(residuals: Sequence[Any], cts: Sequence[Any]) -> Any:
@@ -154,11 +248,32 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
             grads = iter(pull(zero_cotangents(cts, given, body.out_types)))
             operands = zip(body.in_types, moves, strict=True)
             every = [next(grads) if m else jnp.zeros(t.shape, t.dtype.np) for t, m in operands]
-            return _chosen(every, moved)
+            return _chosen(every, can)
 
         cts = [struct_of(t) for t in _chosen(body.out_types, given)]
         residuals = [struct_of(type_of(a), a.weak_type) for a in kept]
-        return traced(backward, (residuals, cts), f"bwd_{body.name}")
+        return backward, (residuals, cts)
+
+    of_arguments = tuple([m and i >= closure.consts for i, m in enumerate(moved)])
+    closure.look(fwd=lambda: forward_of(of_arguments), bwd=lambda: backward_of(of_arguments, of_arguments))
+    if closure.tracers:
+
+        def back(moves: tuple[bool, ...]) -> ir.Function:
+            function = closure.function("bwd")
+            count = len(closure.tracers)
+            consts = [Value(t) for t in body.in_types[: closure.consts]]
+            return function.replace(params=(*function.params[:count], *consts, *function.params[count:]))
+
+        attrs = closure.attrs(body, {"fwd": lambda moves: closure.function("fwd"), "bwd": back})
+        return importer.builder.emit(calls.custom_vjp_call, closure.operands(operands), attrs)
+
+    def fwd(moves: tuple[bool, ...]) -> ir.Function:
+        forward, ins = forward_of(moves)
+        return traced(forward, ins, f"fwd_{body.name}")
+
+    def bwd(moves: tuple[bool, ...]) -> ir.Function:
+        backward, ins = backward_of(moves, moved)
+        return traced(backward, ins, f"bwd_{body.name}")
 
     attrs = {"function": body, **_kept(eqn, body, {"fwd": fwd, "bwd": bwd})}
     return importer.builder.emit(calls.custom_vjp_call, tuple(operands), attrs)

@@ -1,4 +1,4 @@
-"""Custom derivative rules of JAX, as rules of the IR that are equal where they do the same.
+"""Custom derivative rules that are equal where they do the same.
 
 A rule is traced when it is asked for, since it may contain calls of custom functions whose rules contain
 more of them, without end (the rule of f may call f). Tracing a program again gives new rules; so that it
@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ir
-from ir.core import Opaque, attr_key
+from ir.core import Function, Opaque, attr_key
 from ir.ops.calls import Rule
 
 # Rules inside rules are followed so far; a rule that goes on and on is equal to itself alone.
 _DEPTH = 4
 
 
-class ImportedRule(Rule):
-    """One derivative rule of a custom function of JAX.
+class StructuralRule(Rule):
+    """One derivative rule of a custom function.
 
     Attributes:
       kind: which rule, such as "jvp".
@@ -31,24 +30,25 @@ class ImportedRule(Rule):
     def __init__(
         self,
         kind: str,
-        body: ir.Function,
-        make: Callable[[tuple[bool, ...]], ir.Function],
+        body: Function,
+        make: Callable[[tuple[bool, ...]], Function],
         moves: tuple[bool, ...] | None = None,
+        captures: int = 0,
     ) -> None:
-        super().__init__(body.name, lambda types: make(self.moves))
+        super().__init__(body.name, lambda types: make(self.moves), captures)
         self.kind = kind
         self.body = body
-        can_move = tuple([t.dtype.is_inexact for t in body.in_types])
+        can_move = tuple([i >= captures and t.dtype.is_inexact for i, t in enumerate(body.in_types)])
         self.moves = can_move if moves is None else moves
         self._can_move = can_move
         self._make = make
-        self._moving: dict[tuple[bool, ...], ImportedRule] = {can_move: self} if moves is None else {}
+        self._moving: dict[tuple[bool, ...], StructuralRule] = {can_move: self} if moves is None else {}
         self._print: Any = None
 
-    def moving(self, moves: tuple[bool, ...]) -> ImportedRule:
+    def moving(self, moves: tuple[bool, ...]) -> StructuralRule:
         moves = tuple([m and c for m, c in zip(moves, self._can_move, strict=True)])
         if moves not in self._moving:
-            self._moving[moves] = ImportedRule(self.kind, self.body, self._make, moves)
+            self._moving[moves] = StructuralRule(self.kind, self.body, self._make, moves, self.captures)
         return self._moving[moves]
 
     def fingerprint(self) -> Any:
@@ -63,29 +63,29 @@ class ImportedRule(Rule):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, ImportedRule) or self._use != other._use:
+        if not isinstance(other, StructuralRule) or self._use != other._use:
             return False
         return bool(self.fingerprint() == other.fingerprint())
 
     def __hash__(self) -> int:
-        return hash((ImportedRule, self._use))
+        return hash((StructuralRule, self._use))
 
     @property
-    def _use(self) -> tuple[str, tuple[bool, ...], ir.Function]:
-        return self.kind, self.moves, self.body
+    def _use(self) -> tuple[str, tuple[bool, ...], int, Function]:
+        return self.kind, self.moves, self.captures, self.body
 
 
-def _of_rule(rule: ImportedRule, around: tuple[ImportedRule, ...]) -> Any:
+def _of_rule(rule: StructuralRule, around: tuple[StructuralRule, ...]) -> Any:
     for distance, outer in enumerate(reversed(around)):
         if outer._use == rule._use:
             return "the rule so many levels out", distance
     if len(around) == _DEPTH:
         return rule._trace  # found nowhere else
     inner = _of_function(rule.function(rule.body.in_types), (*around, rule))
-    return rule.kind, rule.moves, _of_function(rule.body, (*around, rule)), inner
+    return rule.kind, rule.moves, rule.captures, _of_function(rule.body, (*around, rule)), inner
 
 
-def _of_function(function: ir.Function, around: tuple[ImportedRule, ...]) -> Any:
+def _of_function(function: Function, around: tuple[StructuralRule, ...]) -> Any:
     number = {param: i for i, param in enumerate(function.params)}
     parts: list[Any] = [function.in_types]
     for eqn in function.eqns:
@@ -97,14 +97,14 @@ def _of_function(function: ir.Function, around: tuple[ImportedRule, ...]) -> Any
     return (*parts, tuple([number[v] for v in function.results]))
 
 
-def _of_attribute(value: Any, around: tuple[ImportedRule, ...]) -> Any:
-    if isinstance(value, ir.Function):
+def _of_attribute(value: Any, around: tuple[StructuralRule, ...]) -> Any:
+    if isinstance(value, Function):
         return _of_function(value, around)
-    if isinstance(value, Opaque) and isinstance(value.obj, ImportedRule):
+    if isinstance(value, Opaque) and isinstance(value.obj, StructuralRule):
         return _of_rule(value.obj, around)
     if isinstance(value, tuple):
         return tuple([_of_attribute(v, around) for v in value])
     return attr_key(value)
 
 
-__all__ = ["ImportedRule"]
+__all__ = ["StructuralRule"]
