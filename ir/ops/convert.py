@@ -35,9 +35,9 @@ def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _convert_eval(x: Array, *, dtype: DType) -> Array:
-    given = x.real if is_complex(x.dtype) and not dtype.is_complex else x
     if dtype.kind == "bool":
-        return np.asarray(widen(given) != 0)
+        return np.asarray(widen(x) != 0)
+    given = x.real if is_complex(x.dtype) and not dtype.is_complex else x
     if dtype.is_integer and is_float(given.dtype):
         return _saturated(given, dtype.np)
     return widen(given).astype(dtype.np)
@@ -47,8 +47,9 @@ def _convert_jvp(dx: Value, x: Value, y: Value, *, dtype: DType) -> Any:
     return convert(dx, dtype=dtype) if dtype.is_inexact else None
 
 
-# convert(x, dtype=...): complex to real drops the imaginary part, to bool asks for != 0; floats to
-# integers truncate and saturate; integers to narrower integers wrap.
+# convert(x, dtype=...): to bool asks for x != 0, of complex numbers too, either part of which may make
+# them so; complex to other real types drops the imaginary part; floats to integers truncate and saturate;
+# integers to narrower integers wrap.
 convert: Op = unary(
     "convert",
     on=NUMBER | ORDERED,

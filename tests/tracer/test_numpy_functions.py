@@ -160,3 +160,13 @@ def test_logaddexp_derivatives_where_operands_are_equal() -> None:
     for n in range(4):
         got = nth(tr, lambda x: tnp.logaddexp(x, 0.0), n)(0.0)
         assert_same(got, nth(jax, lambda x: jnp.logaddexp(x, 0.0), n)(0.0), weak=False)
+
+
+@pytest.mark.parametrize("name", ["all", "any"])
+def test_truth_of_complex_numbers_is_that_of_numpy(name: str) -> None:
+    """JAX's asks the real parts alone, although its `astype(bool)` asks both."""
+    for z in (np.array([[3j, 1], [0, 0]], np.complex64), np.array([3j, -2j], np.complex64)):
+        for axis in (None, 0, -1):
+            for run in (lambda f: f, tr.jit):
+                got = run(lambda z, axis=axis: getattr(tnp, name)(z, axis))(jnp.asarray(z))
+                np.testing.assert_array_equal(got, getattr(np, name)(z, axis))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -121,6 +122,13 @@ min = amin = _extremum("min", rd.reduce_min, el.minimum)
 
 
 def _truth(name: str, the_op: Op, neutral: bool) -> Any:
+    eager = getattr(jnp, name)
+
+    @functools.wraps(eager)
+    def of_both_parts(a: Any, *args: Any, **kwargs: Any) -> Any:
+        # JAX asks the real parts of complex numbers alone, other than NumPy and than its own `astype`.
+        return eager(jnp.not_equal(a, 0) if jnp.iscomplexobj(a) else a, *args, **kwargs)
+
     def fn(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
         t = convert(lift(a), bool_)
         axes = normalize_axes(axis, t.ndim, name)
@@ -128,7 +136,9 @@ def _truth(name: str, the_op: Op, neutral: bool) -> Any:
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Whether {name} elements are true, over axes."
-    return native(getattr(jnp, name))(fn)
+    fn = native(of_both_parts)(fn)
+    fn.eager = eager  # type: ignore[attr-defined]
+    return fn
 
 
 all = _truth("all", rd.reduce_and, True)
