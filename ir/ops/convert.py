@@ -139,7 +139,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
     info = finfo(x.dtype)
     held_mantissa, held_exponent = int(info.nmant), int(info.bits - 1 - info.nmant)
     word = np.dtype(f"u{x.dtype.itemsize}").type
-    bits = np.ascontiguousarray(x).view(word)
+    bits = np.asarray(x, order="C").view(word)  # ascontiguousarray would give a scalar an axis
     if mantissa_bits < held_mantissa:
         dropped = held_mantissa - mantissa_bits
         last = (bits >> word(dropped)) & word(1)
@@ -152,7 +152,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
         over = bits & exponent > word((bias + wanted_bias) << held_mantissa)
         under = bits & exponent <= word((bias - wanted_bias) << held_mantissa)
         bits = np.where(over, sign | exponent, np.where(under, sign, bits))
-    return np.where(np.isnan(x), x, bits.view(x.dtype))
+    return np.where(np.isnan(x), x, np.asarray(bits).view(x.dtype))
 
 
 # reduce_precision(x, exponent_bits=..., mantissa_bits=...): x rounded to that format, of the same type.

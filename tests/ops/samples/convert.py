@@ -91,15 +91,20 @@ def joined(name: str, dtypes: tuple[str, ...], parts: int) -> Sample:
 
 
 def reduce_precision(
-    exponent_bits: int, mantissa_bits: int, dtypes: tuple[str, ...], reference: Any, **options: Any
+    exponent_bits: int,
+    mantissa_bits: int,
+    dtypes: tuple[str, ...],
+    reference: Any,
+    shape: tuple[int, ...] = (3, 4),
+    **options: Any,
 ) -> Sample:
     return Sample(
         "reduce_precision",
-        lambda d: (d.array(3, 4, low=-9, high=9),),
+        lambda d: (d.array(*shape, low=-9, high=9),),
         reference,
         attrs={"exponent_bits": exponent_bits, "mantissa_bits": mantissa_bits},
         dtypes=dtypes,
-        label=f"e{exponent_bits}m{mantissa_bits}",
+        label=f"e{exponent_bits}m{mantissa_bits}{'' if shape else '_scalar'}",
         special=lambda d: [(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.1, -3.3]).astype(d.dtype),)],
         **options,
     )
@@ -126,6 +131,7 @@ SAMPLES = [
     joined("f32", ("u8", "i8"), 4),
     joined("u64", ("f32", "i32"), 2),
     reduce_precision(8, 7, ("f32",), lambda x, **_: x.astype(jnp.bfloat16).astype(x.dtype), **STEPS),
+    reduce_precision(8, 7, ("f32",), lambda x, **_: x.astype(jnp.bfloat16).astype(x.dtype), (), **STEPS),
     reduce_precision(5, 10, ("f32",), lambda x, **_: x.astype(jnp.float16).astype(x.dtype), **STEPS),
     reduce_precision(11, 52, REAL, lambda x, **_: x),
 ]
