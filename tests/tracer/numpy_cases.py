@@ -750,3 +750,45 @@ case("compress", lambda np, b, x: np.compress(b[0], x, axis=1, size=2), of=(B, X
 case("extract", lambda np, b, x: np.extract(b, x, size=5, fill_value=7), of=(B, X))
 case("apply_along_axis", lambda np, x: np.apply_along_axis(lambda r: np.outer(r, r), 1, x), of=(CUBE,))
 case("apply_along_axis", lambda np, x: np.apply_along_axis(np.sum, -1, x), of=(X,))
+
+# Types asked for, what a reduction begins with, bool scalars as indices.
+case(
+    "var",
+    lambda np, x: np.var(x, dtype="int8"),
+    lambda np, x: np.var(x * 40, 0, dtype="int8"),
+    lambda np, x: np.var(x, dtype="complex64"),
+    lambda np, x: np.var(x, dtype="float16"),
+    of=(N,),
+)
+case("mean", lambda np, x: np.mean(x * 40, dtype="int8"), of=(N,))
+case("std", lambda np, x: np.std(x, dtype="complex64"), of=(X,), gradient=False)
+for name in "sum prod".split():
+    case(
+        name,
+        lambda np, x, _n=name: getattr(np, _n)(x, dtype=bool),
+        lambda np, x, _n=name: getattr(np, _n)(x, 1, dtype=bool, where=x > 0, initial=True),
+        lambda np, x, _n=name: getattr(np, _n)(x * 0, 0, dtype=bool, initial=3),
+        lambda np, x, _n=name: getattr(np, _n)(x > 0, initial=2, promote_integers=False),
+        lambda np, x, _n=name: getattr(np, _n)(x > 0, 0, initial=2),
+        of=(X,),
+    )
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, initial=2.5), of=(N,))
+for name in "max min".split():
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x > 1, initial=2), of=(X,))
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, initial=2.5), of=(N,))
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, 0, initial=-1, where=x > 3), of=(U,))
+for name in "cumsum cumprod".split():
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, 1, dtype=bool), of=(N,))
+case(
+    "take",
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=-1),
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=300),
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=2.7),
+    lambda np, x: np.asarray(x).at[INTS * 4].get(mode="fill", fill_value=-1),
+    of=(U,),
+)
+case(
+    "take_along_axis",
+    lambda np, x: np.take_along_axis(x, INTS[None] * 4, 1, mode="fill", fill_value=-1),
+    of=(U,),
+)

@@ -21,7 +21,7 @@ from ir.op import Op
 from ir.ops import indexing as ix
 from ir.ops import scatter as sc
 from ir.ops import shape as sh
-from ir.types import Shape, bool_, i32
+from ir.types import DType, Shape, bool_, i32
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import (
@@ -67,6 +67,13 @@ class Plan:
         return np.stack(np.broadcast_arrays(*self.known), -1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """A bool scalar as an index: of a new axis of size 1, which True takes once and False never."""
+
+    index: Any
+
+
 def _is_array(x: Any) -> bool:
     return isinstance(x, (Tensor, jax.Array, np.ndarray, list)) or (
         isinstance(x, np.generic) and not isinstance(x, np.integer)
@@ -77,8 +84,13 @@ def _entries(index: Any, rank: int) -> tuple[list[Any], int]:
     """The index as a list of entries with ellipsis expanded and boolean arrays replaced; where that was."""
     entries: list[Any] = []
     for entry in index if isinstance(index, tuple) else (index,):
-        if isinstance(entry, (bool, np.bool_)):
-            raise ArgumentTypeError(f"index: a bool scalar is not supported, got {entry}")
+        if (
+            type(entry) in (bool, np.bool_, np.ndarray)
+            and np.ndim(entry) == 0
+            and np.asarray(entry).dtype == bool
+        ):
+            entries.append(_Truth(np.zeros(int(entry), np.int32)))
+            continue
         if _is_array(entry):
             if not isinstance(entry, (Tensor, jax.Array)):
                 entry = np.asarray(entry)
@@ -99,7 +111,7 @@ def _entries(index: Any, rank: int) -> tuple[list[Any], int]:
                     f"index: expected ints, slices, None, ... or arrays of ints, got {type(entry).__name__}"
                 ) from None
         entries.append(entry)
-    used = sum(e is not None and e is not Ellipsis for e in entries)
+    used = sum(e is not None and e is not Ellipsis and type(e) is not _Truth for e in entries)
     dots = [k for k, e in enumerate(entries) if e is Ellipsis]
     if len(dots) > 1:
         raise ArgumentError("index: expected at most one ellipsis")
@@ -133,8 +145,8 @@ def plan(index: Any, shape: Shape, mode: str | None = None, wrap: bool = True) -
     """
     entries, dots = _entries(index, len(shape))
     sizes = iter(shape)
-    expanded = tuple([1 if e is None else next(sizes) for e in entries])
-    entries = [slice(None) if e is None else e for e in entries]
+    expanded = tuple([1 if e is None or type(e) is _Truth else next(sizes) for e in entries])
+    entries = [slice(None) if e is None else e.index if type(e) is _Truth else e for e in entries]
     outside = {
         axis
         for axis, (entry, size) in enumerate(zip(entries, expanded, strict=True))
@@ -425,6 +437,11 @@ _MODES = {
 }
 
 
+def fill_of(value: Any, dtype: DType) -> Dense | None:
+    """What is read out of range, in the element type of the array; integers wrap, as in JAX."""
+    return None if value is None else Dense(np.asarray(value).astype(dtype.np), dtype)
+
+
 def mode_named(mode: Any) -> str | None:
     """The mode of gather and scatter that a user calls so."""
     name = getattr(mode, "name", mode)
@@ -460,8 +477,7 @@ def take(
     index = lift(indices)
     if index.value.type.dtype is bool_ or not index.value.type.dtype.is_integer:
         raise ArgumentTypeError(f"take: expected integer indices, got {index.value.type}")
-    dtype = t.value.type.dtype
-    fill = None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype)
+    fill = fill_of(fill_value, t.value.type.dtype)
     entries = (*[slice(None)] * axis, index)
     return getitem(
         t,
@@ -502,7 +518,6 @@ def take_along_axis(
     index = _non_negative(index, size) if wrap_negative_indices else index
     index = broadcast_to(index, (*lines[:axis], count, *lines[axis + 1 :]))
     others = tuple([i for i in range(t.ndim) if i != axis])
-    dtype = t.value.type.dtype
     return record(
         ix.gather,
         t,
@@ -514,9 +529,9 @@ def take_along_axis(
         start_indices_batching_dims=others,
         slice_sizes=(1,) * t.ndim,
         mode=mode_named(mode) or "fill",
-        fill_value=None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype),
+        fill_value=fill_of(fill_value, t.value.type.dtype),
         weak=t.weak,
     )
 
 
-__all__ = ["gathered", "getitem", "mode_named", "plan", "take", "take_along_axis", "update"]
+__all__ = ["fill_of", "gathered", "getitem", "mode_named", "plan", "take", "take_along_axis", "update"]

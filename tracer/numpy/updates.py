@@ -6,14 +6,13 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from ir.core import Dense
 from ir.errors import ArgumentError
 from ir.types import i32
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
 from tracer.numpy.creation import ones_like
 from tracer.numpy.dispatch import convert, lift, reshaped
-from tracer.numpy.indexing import Plan, gathered, getitem, mode_named, plan, update
+from tracer.numpy.indexing import Plan, fill_of, gathered, getitem, mode_named, plan, update
 from tracer.value import Tensor
 
 
@@ -160,12 +159,11 @@ class AtIndex:
         """
         options.pop("strategy", None)
         _checked(options)  # type: ignore[arg-type]
-        dtype = self.x.value.type.dtype
         return getitem(
             self.x,
             self.index,
             mode_named(mode),
-            None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype),
+            fill_of(fill_value, self.x.value.type.dtype),
             wrap_negative_indices,
             indices_are_sorted=indices_are_sorted,
             unique_indices=unique_indices,
