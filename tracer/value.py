@@ -6,9 +6,11 @@ so that each function is written once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import jax
 import numpy as np
 
 from ir.core import Value
@@ -50,6 +52,12 @@ else:
     _Operators = object
 
 
+# Packages whose code tells traced values from arrays, and the module that calls `isinstance` for
+# converted code of users.
+_TELL_APART = frozenset({"ir", "lowering", "tracer", "jax", "jaxlib"})
+_CALLS_FOR_USERS = "tracer.conversion.calls"
+
+
 class JaxCallError(TracerError, TypeError):
     """A traced value was handed to JAX; the function it happened in is traced by JAX instead."""
 
@@ -70,6 +78,17 @@ class Tensor(_Operators):
         self.owner = owner
         self.value = value
         self.weak = weak
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """`jax.Array` to users and libraries, so that `isinstance(x, jax.Array)` holds as for tracers of JAX.
+
+        To JAX and to this package it is what it is: they must not take it for an array, and `array * x`
+        must stay ours.
+        """
+        asking = sys._getframe(1).f_globals.get("__name__", "")
+        theirs = asking.partition(".")[0] not in _TELL_APART or asking == _CALLS_FOR_USERS
+        return jax.Array if theirs else Tensor
 
     @property
     def shape(self) -> tuple[int, ...]:

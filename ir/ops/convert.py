@@ -35,9 +35,9 @@ def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _convert_eval(x: Array, *, dtype: DType) -> Array:
-    given = x.real if is_complex(x.dtype) and not dtype.is_complex else x
     if dtype.kind == "bool":
-        return np.asarray(widen(given) != 0)
+        return np.asarray(widen(x) != 0)
+    given = x.real if is_complex(x.dtype) and not dtype.is_complex else x
     if dtype.is_integer and is_float(given.dtype):
         return _saturated(given, dtype.np)
     return widen(given).astype(dtype.np)
@@ -47,8 +47,9 @@ def _convert_jvp(dx: Value, x: Value, y: Value, *, dtype: DType) -> Any:
     return convert(dx, dtype=dtype) if dtype.is_inexact else None
 
 
-# convert(x, dtype=...): complex to real drops the imaginary part, to bool asks for != 0; floats to
-# integers truncate and saturate; integers to narrower integers wrap.
+# convert(x, dtype=...): to bool asks for x != 0, of complex numbers too, either part of which may make
+# them so; complex to other real types drops the imaginary part; floats to integers truncate and saturate;
+# integers to narrower integers wrap.
 convert: Op = unary(
     "convert",
     on=NUMBER | ORDERED,
@@ -138,7 +139,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
     info = finfo(x.dtype)
     held_mantissa, held_exponent = int(info.nmant), int(info.bits - 1 - info.nmant)
     word = np.dtype(f"u{x.dtype.itemsize}").type
-    bits = np.ascontiguousarray(x).view(word)
+    bits = np.asarray(x, order="C").view(word)  # ascontiguousarray would give a scalar an axis
     if mantissa_bits < held_mantissa:
         dropped = held_mantissa - mantissa_bits
         last = (bits >> word(dropped)) & word(1)
@@ -151,7 +152,7 @@ def _reduce_precision_eval(x: Array, *, exponent_bits: int, mantissa_bits: int) 
         over = bits & exponent > word((bias + wanted_bias) << held_mantissa)
         under = bits & exponent <= word((bias - wanted_bias) << held_mantissa)
         bits = np.where(over, sign | exponent, np.where(under, sign, bits))
-    return np.where(np.isnan(x), x, bits.view(x.dtype))
+    return np.where(np.isnan(x), x, np.asarray(bits).view(x.dtype))
 
 
 # reduce_precision(x, exponent_bits=..., mantissa_bits=...): x rounded to that format, of the same type.

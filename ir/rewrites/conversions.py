@@ -97,6 +97,7 @@ def conversion_to_own_type(x, *, d):
         at((3,), d=dtype_named("bf16"), e=dtype_named("f32"), dtypes=["f32"]),
         at((3,), d=dtype_named("f64"), e=dtype_named("i8"), dtypes=["i32"]),
         at((3,), d=dtype_named("f16"), e=dtype_named("f32"), dtypes=["bf16"]),
+        at((3,), d=dtype_named("f32"), e=dtype_named("bool"), dtypes=["c64"]),
     ],
 )
 def conversion_through_wider(x, *, d, e):

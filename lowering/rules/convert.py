@@ -15,6 +15,8 @@ from lowering.emit import lowers
 @lowers("convert")
 def _convert(x: Any, *, dtype: DType) -> Any:
     if np.issubdtype(x.dtype, np.complexfloating) and not dtype.is_complex:
+        if dtype.kind == "bool":
+            return lax.ne(x, lax.full_like(x, 0))  # JAX's conversion would ask the real part alone
         x = lax.real(x)  # said here, JAX need not warn of it
     if x.dtype == ml_dtypes.float4_e2m1fn and dtype.is_integer:
         x = lax.convert_element_type(x, np.float32)  # XLA's direct conversion saturates at once

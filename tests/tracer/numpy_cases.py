@@ -32,6 +32,7 @@ D = array(3, 4, dtype=numpy.complex64, seed=12)
 H = array(3, 4, dtype=numpy.float16, seed=13)
 SPECIAL = numpy.array([numpy.nan, numpy.inf, -numpy.inf, 0.0, -0.0, 1.5, -2.5, 0.5], numpy.float32)
 INTS = numpy.array([2, 0, -1, 1], numpy.int32)
+IMAGINARY = numpy.array([3j, 0, 1, -2j, complex(-0.0, -0.0), complex(0, numpy.nan)], numpy.complex64)
 
 
 CASES: list[Case] = []
@@ -85,7 +86,7 @@ each(
     (C,),
     gradient=False,
 )
-each("logical_not", (X,), (B,), (N,), (C,), (SPECIAL,))
+each("logical_not", (X,), (B,), (N,), (C,), (SPECIAL,), (IMAGINARY,))
 each("bitwise_not invert bitwise_invert", (N,), (B,), (U,), (SMALL,))
 case(
     "round",
@@ -153,6 +154,8 @@ each(
     (C, D),
 )
 each("logical_and logical_or logical_xor", (X, Y), (B, B2), (N, B), (SPECIAL, SPECIAL), (EMPTY, V))
+each("logical_and logical_or logical_xor", (IMAGINARY, IMAGINARY[::-1]), (IMAGINARY, True))
+each("count_nonzero", (IMAGINARY,), (IMAGINARY[:1],))
 each("bitwise_and bitwise_or bitwise_xor", (N, M), (B, B2), (U, SMALL), (B, N))
 each(
     "left_shift bitwise_left_shift right_shift bitwise_right_shift",
@@ -190,6 +193,7 @@ case(
     of=(B, X, Y),
 )
 case("where", lambda np, x, y: np.where(x > 0, x, y), of=(N, X))
+case("where", lambda np, z: np.where(z, 1, 2), of=(IMAGINARY,))
 case(
     "clip",
     lambda np, x: np.clip(x, -1, 1),
@@ -230,6 +234,14 @@ case(
 )
 case("astype", lambda np, x: x.astype(np.uint8), lambda np, x: x.astype(float), of=(U,))
 case("astype", lambda np, x: x.astype(bool), lambda np, x: x.astype(np.complex64), of=(C,))
+case(
+    "astype",
+    lambda np, z: z.astype(bool),
+    lambda np, z: z.real.astype(bool),
+    lambda np, z: z.astype(np.complex64).astype(bool),
+    lambda np, z: (z + np.zeros(6, bool)).astype(bool),
+    of=(IMAGINARY,),
+)
 
 # Reductions ------------------------------------------------------------------------------------------
 
@@ -738,3 +750,45 @@ case("compress", lambda np, b, x: np.compress(b[0], x, axis=1, size=2), of=(B, X
 case("extract", lambda np, b, x: np.extract(b, x, size=5, fill_value=7), of=(B, X))
 case("apply_along_axis", lambda np, x: np.apply_along_axis(lambda r: np.outer(r, r), 1, x), of=(CUBE,))
 case("apply_along_axis", lambda np, x: np.apply_along_axis(np.sum, -1, x), of=(X,))
+
+# Types asked for, what a reduction begins with, bool scalars as indices.
+case(
+    "var",
+    lambda np, x: np.var(x, dtype="int8"),
+    lambda np, x: np.var(x * 40, 0, dtype="int8"),
+    lambda np, x: np.var(x, dtype="complex64"),
+    lambda np, x: np.var(x, dtype="float16"),
+    of=(N,),
+)
+case("mean", lambda np, x: np.mean(x * 40, dtype="int8"), of=(N,))
+case("std", lambda np, x: np.std(x, dtype="complex64"), of=(X,), gradient=False)
+for name in "sum prod".split():
+    case(
+        name,
+        lambda np, x, _n=name: getattr(np, _n)(x, dtype=bool),
+        lambda np, x, _n=name: getattr(np, _n)(x, 1, dtype=bool, where=x > 0, initial=True),
+        lambda np, x, _n=name: getattr(np, _n)(x * 0, 0, dtype=bool, initial=3),
+        lambda np, x, _n=name: getattr(np, _n)(x > 0, initial=2, promote_integers=False),
+        lambda np, x, _n=name: getattr(np, _n)(x > 0, 0, initial=2),
+        of=(X,),
+    )
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, initial=2.5), of=(N,))
+for name in "max min".split():
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x > 1, initial=2), of=(X,))
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, initial=2.5), of=(N,))
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, 0, initial=-1, where=x > 3), of=(U,))
+for name in "cumsum cumprod".split():
+    case(name, lambda np, x, _n=name: getattr(np, _n)(x, 1, dtype=bool), of=(N,))
+case(
+    "take",
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=-1),
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=300),
+    lambda np, x: np.take(x, INTS * 4, mode="fill", fill_value=2.7),
+    lambda np, x: np.asarray(x).at[INTS * 4].get(mode="fill", fill_value=-1),
+    of=(U,),
+)
+case(
+    "take_along_axis",
+    lambda np, x: np.take_along_axis(x, INTS[None] * 4, 1, mode="fill", fill_value=-1),
+    of=(U,),
+)

@@ -378,6 +378,19 @@ def test_arrays_closed_over_are_captures() -> None:
     assert imported.function.in_types[0].shape == (5000,)
 
 
+@pytest.mark.filterwarnings("ignore:Casting complex values")
+def test_conversion_of_complex_numbers_to_bool() -> None:
+    z = jnp.array([3j, 0, 1, -2j])
+    for f in (lambda z: lax.convert_element_type(z, bool), lambda z: z.astype(bool), jnp.logical_not):
+        np.testing.assert_array_equal(tr.jit(tr.from_jax(f))(z), jax.jit(f)(z))
+
+
+def test_rounding_of_a_known_scalar() -> None:
+    f = lambda x: lax.reduce_precision(jnp.float32(1.2345), 5, 3) + lax.reduce_precision(x, 5, 3)
+    close(tr.jit(tr.from_jax(f))(1.7), f(jnp.float32(1.7)), 0)
+    close(tr.jit(lambda x: tr.from_jax(lambda: f(jnp.float32(2.3)))() + x)(1.0), f(jnp.float32(2.3)) + 1, 0)
+
+
 def test_same_result_types_as_jax() -> None:
     f = lambda x: (jnp.asarray(2.0) * 1, x + 1, jnp.int8(1) + x, jnp.sum(x) * 1.5)
     assert_same(tr.jit(f)(jnp.int32(3)), jax.jit(f)(jnp.int32(3)))

@@ -207,6 +207,46 @@ def test_fori_loop() -> None:
     assert count_ops(static, "scan") == 1
 
 
+def test_the_index_of_fori_loop_is_as_weakly_typed_as_in_jax() -> None:
+    starts = (0, 0.0, np.uint8(0), np.float16(0), jnp.int32(0))
+    for lower, n, first in (
+        *((0, 4, s) for s in starts),
+        *((0, np.int32(4), s) for s in starts),
+        (0, np.int8(4), np.int8(0)),
+        (np.int32(0), 4, 0),
+        (np.uint32(0), np.uint32(4), 0),
+    ):
+        for body in (lambda i, s: s + i, lambda i, s: s * 2 + i * 3):
+            for known in (False, True):
+
+                def run(
+                    xp: Any, t: Any, lower: Any = lower, n: Any = n, s: Any = first, body: Any = body
+                ) -> Any:
+                    if known:
+                        return t.jit(lambda s: t.fori_loop(lower, n, body, s))(s)
+                    return t.jit(lambda n: t.fori_loop(lower, n, body, s))(n)
+
+                check(run)
+    check(lambda xp, t: t.jit(lambda n: t.fori_loop(0, n, lambda i, s: i, 0))(4))
+    check(lambda xp, t: t.jit(lambda n, s: t.fori_loop(0, n, lambda i, s: s + i, s))(4, np.uint8(0)))
+
+
+def test_errors_of_fori_loop_name_it() -> None:
+    def body(i: Any, s: Any) -> Any:
+        return {"a": s["a"] + 0.5}
+
+    for n in (3, np.int32(3)):
+        for run in (
+            lambda f, n: tr.jit(lambda n: f(n))(n),
+            lambda f, n: tr.jit(lambda x: f(n))(0.0),
+            lambda f, n: f(n),
+        ):
+            with raises(ArgumentTypeError, "fori_loop: expected body", "val['a']", "i32[]", "f32[]"):
+                run(lambda n: tr.fori_loop(0, n, body, {"a": np.int32(0)}), n)
+            with raises(ArgumentTypeError, "fori_loop: expected body", "structure"):
+                run(lambda n: tr.fori_loop(0, n, body, {"a": 1.0, "b": 2.0}), n)
+
+
 def test_map() -> None:
     xs = {"a": array(7, 2), "b": array(7)}
     f = lambda xp: lambda x: (xp.sin(x["a"]) * x["b"], x["b"])

@@ -239,3 +239,33 @@ def test_an_ellipsis_of_no_axes_separates_arrays() -> None:
         np.testing.assert_array_equal(
             tr.jit(lambda x, i=index: x.at[i].set(0.0))(x), jnp.asarray(x).at[index].set(0)
         )
+
+
+BOOLS: dict[str, Any] = {
+    "true": True,
+    "false": False,
+    "numpy": np.bool_(True),
+    "array": np.array(True),
+    "false array": np.array(False),
+    "after an axis": (slice(None), True),
+    "before a new axis": (True, None, 1),
+    "after a new axis": (None, True),
+    "after an ellipsis": (..., True),
+    "twice": (True, True),
+    "both": (True, slice(None), False),
+    "with an array": (1, True, np.array([0, 2])),
+    "apart from an array": (True, slice(None), np.array([0, 2])),
+}
+
+
+@pytest.mark.parametrize("name", BOOLS)
+def test_bool_scalars(name: str) -> None:
+    """Against NumPy: JAX asserts where one is a false NumPy scalar, and drops axes after a new one."""
+    index, x = BOOLS[name], np.asarray(X)
+    np.testing.assert_array_equal(tr.jit(lambda x: x[index])(X), x[index])
+    want = x.copy()
+    want[index] = 7
+    np.testing.assert_array_equal(tr.jit(lambda x: x.at[index].set(7.0))(X), want)
+    np.add.at(added := x.copy(), index, 2)
+    np.testing.assert_array_equal(tr.jit(lambda x: x.at[index].add(2.0))(X), added)
+    np.testing.assert_array_equal(tr.grad(lambda x: x[index].sum())(X), np.add.at(g := 0 * x, index, 1) or g)

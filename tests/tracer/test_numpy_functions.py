@@ -160,3 +160,47 @@ def test_logaddexp_derivatives_where_operands_are_equal() -> None:
     for n in range(4):
         got = nth(tr, lambda x: tnp.logaddexp(x, 0.0), n)(0.0)
         assert_same(got, nth(jax, lambda x: jnp.logaddexp(x, 0.0), n)(0.0), weak=False)
+
+
+@pytest.mark.parametrize("name", ["all", "any"])
+def test_truth_of_complex_numbers_is_that_of_numpy(name: str) -> None:
+    """JAX's asks the real parts alone, although its `astype(bool)` asks both."""
+    for z in (np.array([[3j, 1], [0, 0]], np.complex64), np.array([3j, -2j], np.complex64)):
+        for axis in (None, 0, -1):
+            for run in (lambda f: f, tr.jit):
+                got = run(lambda z, axis=axis: getattr(tnp, name)(z, axis))(jnp.asarray(z))
+                np.testing.assert_array_equal(got, getattr(np, name)(z, axis))
+
+
+REFUSED = {
+    "std in integers": lambda np, x: np.std(x, dtype="int8"),
+    "real variance of complex numbers": lambda np, x: np.var(1j * x, dtype="float32"),
+    "mean in bools": lambda np, x: np.mean(x, dtype=bool),
+    "variance in bools": lambda np, x: np.var(x, dtype=bool),
+    "clip of complex numbers": lambda np, x: np.clip(1j * x, 0, 1),
+    "clip to complex numbers": lambda np, x: np.clip(x, max=1j),
+    "initial of several": lambda np, x: np.max(x, initial=np.ones(3)),
+    "argmax of complex numbers": lambda np, x: np.argmax(1j * x),
+    "argmin of complex numbers": lambda np, x: np.argmin(1j * x),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_jax_refuses(name: str) -> None:
+    x = jnp.arange(3.0)
+    with pytest.raises((TypeError, ValueError)):
+        REFUSED[name](jnp, x)
+    for run in (tr.jit, lambda f: f):
+        with pytest.raises((TypeError, ValueError)) as info:
+            run(lambda x: REFUSED[name](tnp, x))(x)
+        assert run is not tr.jit or isinstance(info.value, tr.errors.TracerError)
+
+
+def test_equality_of_keys() -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    for f in (
+        lambda k: (k == k, k != k, k[0] == k, k == k[1:2], k != k[2]),
+        lambda k: (k[0] == k[1], k[1] != k[1]),
+    ):
+        assert_same(tr.jit(f)(keys), f(keys))
+        assert_same(tr.vmap(lambda k: (k == keys[1], k != keys[1]))(keys), (keys == keys[1], keys != keys[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -176,3 +177,38 @@ def test_constants_of_every_kind() -> None:
         jnp.arange(3),
     ):
         both(lambda xp, t, c=c: t.jit(lambda x: (x * 1, c))(2.0))
+
+
+def test_traced_values_are_arrays_of_jax_to_those_who_ask() -> None:
+    """As its tracers are; JAX itself must not take them for such, and leaves `array * x` to them."""
+
+    def scaled(p: Any) -> Any:
+        return jax.tree.map(lambda a: a * 10 if isinstance(a, jax.Array) else a, p)
+
+    def f(x: Any, n: Any) -> Any:
+        return scaled({"x": x, "n": n, "fixed": 3})
+
+    x, n = jnp.arange(3.0), jnp.int32(2)
+    for transform in (lambda t, f: t.jit(f), lambda t, f: t.vmap(f, in_axes=(0, None))):
+        assert_same(transform(tr, f)(x, n), transform(jax, f)(x, n))
+    assert_same(tr.jit(f, autograph=True)(x, n), jax.jit(f)(x, n))
+    assert_same(*[t.grad(lambda x: f(x, x)["x"].sum())(x) for t in (tr, jax)])
+
+    @functools.singledispatch
+    def kind(x: Any) -> int:
+        return 0
+
+    @kind.register(jax.Array)
+    def _(x: Any) -> int:
+        return 1
+
+    seen = []
+
+    def asks(x: Any) -> Any:
+        seen.append(
+            (kind(x), isinstance(x, (int, float)), isinstance(x, np.ndarray), isinstance(x, jax.core.Tracer))
+        )
+        return x
+
+    tr.jit(asks)(1.0)
+    assert seen == [(1, False, False, False)]

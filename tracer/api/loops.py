@@ -13,7 +13,7 @@ from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops.while_loop import while_loop as while_op
 from ir.types import TensorType, bool_
 from tracer.api.arguments import function_name, leaf_type, tree_flatten, tree_unflatten
-from tracer.api.scan import Mismatch, scan, stable_carry
+from tracer.api.scan import Mismatch, record_scan, stable_carry
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import trace_flat
@@ -135,14 +135,31 @@ def fori_loop(
     if not callable(body_fun):
         raise ArgumentTypeError(f"fori_loop: expected a function, got {type(body_fun).__name__}")
     first, last = _known(lower), _known(upper)
+    tree = tree_flatten(init_val)[1]
+
+    def step(carry: Any, _: Any = None) -> Any:
+        i, value = carry
+        new = body_fun(i, value)
+        new_tree = tree_flatten(new)[1]
+        if new_tree != tree:
+            raise ArgumentTypeError(
+                f"fori_loop: expected {function_name(body_fun)} to return a value of structure {tree}, "
+                f"got {new_tree}"
+            )
+        return (i + 1, new), None
+
+    def mismatch(k: int, have: TensorType, got: TensorType) -> Exception:
+        paths, _ = jax.tree_util.tree_flatten_with_path(init_val)
+        name = f"val{jax.tree_util.keystr(paths[k - 1][0])}" if k else "the index"
+        return ArgumentTypeError(
+            f"fori_loop: expected {function_name(body_fun)} to keep the type of the value, "
+            f"but {name} goes in as {have} and comes out as {got}"
+        )
+
     if first is not None and last is not None:
         _bounds_type(lower, upper)
-
-        def step(carry: Any, _: Any) -> Any:
-            i, value = carry
-            return (i + 1, body_fun(i, value)), None
-
-        out, _ = scan(step, (first, init_val), None, max(0, last - first), unroll=unroll or 1)
+        trips = max(0, last - first)
+        out, _ = record_scan(step, (first, init_val), None, trips, False, unroll or 1, mismatch)
         return out[1]
     if unroll is not None and unroll is not False and unroll != 1:
         raise ArgumentError("fori_loop: expected bounds that are known for unroll, got traced ones")
@@ -153,8 +170,10 @@ def fori_loop(
             lower, upper, init_val
         )
     dtype = _bounds_type(lower, upper)
-    begin, end = [convert(lift(x), dtype) for x in (lower, upper)]
-    return while_loop(lambda s: s[0] < end, lambda s: (s[0] + 1, body_fun(s[0], s[1])), (begin, init_val))[1]
+    begin, end = lift(lower), convert(lift(upper), dtype)
+    # The index is as weakly typed as the bound it starts from, unless that takes the type of the other.
+    begin = convert(begin, dtype, begin.weak and begin.value.type.dtype is dtype)
+    return record_while(lambda s: s[0] < end, lambda s: step(s)[0], (begin, init_val), mismatch=mismatch)[1]
 
 
 def _known(bound: Any) -> int | None:

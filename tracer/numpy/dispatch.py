@@ -17,6 +17,7 @@ from ir.errors import ArgumentTypeError, ShapeError
 from ir.op import Op
 from ir.ops import convert as cv
 from ir.ops import elementwise as ew
+from ir.ops.random import random_unwrap
 from ir.ops.shape import broadcast_in_dim, reshape
 from ir.types import DType, Shape, bool_, i32
 from tracer.state import state
@@ -214,6 +215,7 @@ def binary_function(
     compares: bool = False,
     ordered: bool = False,
     of_bools: Op | None = None,
+    of_keys: Op | None = None,
     doc: str = "",
 ) -> Any:
     """An elementwise function of two arguments, promoted and broadcast.
@@ -226,6 +228,7 @@ def binary_function(
       compares: the result is a bool.
       ordered: compare complex numbers by their real parts, then by their imaginary parts.
       of_bools: the op for bools.
+      of_keys: how what is said of the words of PRNG keys is joined to one answer.
       doc: its documentation.
     """
 
@@ -250,6 +253,10 @@ def binary_function(
         dtype = a.value.type.dtype
         if dtype is bool_ and of_bools is not None:
             return trace.emit1(of_bools, (a.value, b.value), EMPTY_ATTRS, weak)
+        if of_keys is not None and dtype.kind == "key":
+            a, b = [trace.emit1(random_unwrap, (t.value,), EMPTY_ATTRS) for t in (a, b)]
+            each = trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS)
+            return trace.emit1(of_keys, (each.value,), {"axes": (each.ndim - 1,)})
         if ordered and dtype.is_complex:
             return _lexicographic(the_op, a, b)
         return trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak and not compares)

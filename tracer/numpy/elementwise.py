@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ir.core import EMPTY_ATTRS
-from ir.errors import ArgumentTypeError
+from ir.errors import ArgumentError, ArgumentTypeError
 from ir.ops import elementwise as ew
+from ir.ops.reduce import reduce_and, reduce_or
 from ir.types import bool_, i32
 from tracer.numpy.dispatch import (
     binary_function,
@@ -57,8 +58,8 @@ arctan2 = atan2 = binary_function("arctan2", ew.atan2, jnp.arctan2, to_float=Tru
 nextafter = binary_function("nextafter", ew.nextafter, jnp.nextafter, to_float=True)
 minimum = binary_function("minimum", ew.min, jnp.minimum)
 maximum = binary_function("maximum", ew.max, jnp.maximum)
-equal = binary_function("equal", ew.eq, jnp.equal, compares=True)
-not_equal = binary_function("not_equal", ew.ne, jnp.not_equal, compares=True)
+equal = binary_function("equal", ew.eq, jnp.equal, compares=True, of_keys=reduce_and)
+not_equal = binary_function("not_equal", ew.ne, jnp.not_equal, compares=True, of_keys=reduce_or)
 less = binary_function("less", ew.lt, jnp.less, compares=True, ordered=True)
 less_equal = binary_function("less_equal", ew.le, jnp.less_equal, compares=True, ordered=True)
 greater = binary_function("greater", ew.gt, jnp.greater, compares=True, ordered=True)
@@ -312,6 +313,8 @@ def where(
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
     """`arr` limited to [min, max]."""
     out = lift(arr)
+    if any(lift(x).value.type.dtype.is_complex for x in (out, min, max) if x is not None):
+        raise ArgumentError("clip: expected real numbers, got complex ones, which have no order")
     if min is not None:
         out = maximum(min, out)
     if max is not None:

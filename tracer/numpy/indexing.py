@@ -1,4 +1,4 @@
-"""`x[...]`, `x.at[...]` and the functions that index: take, take_along_axis.
+"""`x[...]`, updates of it, and the functions that index: take, take_along_axis.
 
 An index is normalised to one entry an axis: new axes are inserted first, so that what remains are
 slices, static ints and index arrays. Static parts become slice, reverse and reshape; arrays become
@@ -21,10 +21,9 @@ from ir.op import Op
 from ir.ops import indexing as ix
 from ir.ops import scatter as sc
 from ir.ops import shape as sh
-from ir.types import Shape, bool_, i32
+from ir.types import DType, Shape, bool_, i32
 from tracer.numpy import arithmetic as ar
 from tracer.numpy import elementwise as el
-from tracer.numpy.creation import ones_like
 from tracer.numpy.dispatch import (
     broadcast_shapes,
     broadcast_to,
@@ -48,9 +47,9 @@ class Plan:
       expanded: shape of the operand with new axes of size 1 inserted.
       slices: a slice for each axis of `expanded`; the whole axis where an index array applies.
       dropped: axes of static ints, which the result lacks.
-      arrays: index array by axis, broadcast to one shape, non-negative.
+      arrays: index array by axis, broadcast to one shape, counted from the start.
       batch: shape of the index arrays.
-      known: the index arrays joined along a last axis, where all are known now.
+      known: the index arrays in the order of their axes, not broadcast, where all are known now.
       front: whether the axes of the index arrays come first in the result (they were separated).
     """
 
@@ -59,8 +58,20 @@ class Plan:
     dropped: tuple[int, ...]
     arrays: dict[int, Tensor]
     batch: Shape
-    known: Any
+    known: tuple[Any, ...] | None
     front: bool
+
+    def vectors(self) -> Any:
+        """The known index arrays joined along a last axis."""
+        assert self.known is not None
+        return np.stack(np.broadcast_arrays(*self.known), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """A bool scalar as an index: of a new axis of size 1, which True takes once and False never."""
+
+    index: Any
 
 
 def _is_array(x: Any) -> bool:
@@ -73,8 +84,13 @@ def _entries(index: Any, rank: int) -> tuple[list[Any], int]:
     """The index as a list of entries with ellipsis expanded and boolean arrays replaced; where that was."""
     entries: list[Any] = []
     for entry in index if isinstance(index, tuple) else (index,):
-        if isinstance(entry, (bool, np.bool_)):
-            raise ArgumentTypeError(f"index: a bool scalar is not supported, got {entry}")
+        if (
+            type(entry) in (bool, np.bool_, np.ndarray)
+            and np.ndim(entry) == 0
+            and np.asarray(entry).dtype == bool
+        ):
+            entries.append(_Truth(np.zeros(int(entry), np.int32)))
+            continue
         if _is_array(entry):
             if not isinstance(entry, (Tensor, jax.Array)):
                 entry = np.asarray(entry)
@@ -95,7 +111,7 @@ def _entries(index: Any, rank: int) -> tuple[list[Any], int]:
                     f"index: expected ints, slices, None, ... or arrays of ints, got {type(entry).__name__}"
                 ) from None
         entries.append(entry)
-    used = sum(e is not None and e is not Ellipsis for e in entries)
+    used = sum(e is not None and e is not Ellipsis and type(e) is not _Truth for e in entries)
     dots = [k for k, e in enumerate(entries) if e is Ellipsis]
     if len(dots) > 1:
         raise ArgumentError("index: expected at most one ellipsis")
@@ -116,13 +132,28 @@ def _nonzero(mask: Any) -> list[Any]:
     return list(np.nonzero(np.asarray(mask)))
 
 
-def plan(index: Any, shape: Shape) -> Plan:
-    """Normalise `index` for an array of `shape`; StaticIndexError for a static int out of range."""
+def plan(index: Any, shape: Shape, mode: str | None = None, wrap: bool = True) -> Plan:
+    """Normalise `index` for an array of `shape`.
+
+    Args:
+      index, shape: what is indexed, and with what.
+      mode: says what becomes of static ints out of range where it is "fill" or "clip".
+      wrap: count negative numbers from the end; otherwise they are out of range.
+
+    Raises:
+      StaticIndexError: a static int is out of range, and no mode says what to do.
+    """
     entries, dots = _entries(index, len(shape))
     sizes = iter(shape)
-    expanded = tuple([1 if e is None else next(sizes) for e in entries])
-    entries = [slice(None) if e is None else e for e in entries]
-    has_arrays = any(_is_array(e) for e in entries)
+    expanded = tuple([1 if e is None or type(e) is _Truth else next(sizes) for e in entries])
+    entries = [slice(None) if e is None else e.index if type(e) is _Truth else e for e in entries]
+    outside = {
+        axis
+        for axis, (entry, size) in enumerate(zip(entries, expanded, strict=True))
+        if isinstance(entry, int) and not (-size if wrap else 0) <= entry < size
+    }
+    # What is out of range is left to gather and scatter.
+    has_arrays = any(_is_array(e) for e in entries) or bool(outside)
     slices: list[slice] = []
     dropped: list[int] = []
     arrays: dict[int, Any] = {}
@@ -130,10 +161,10 @@ def plan(index: Any, shape: Shape) -> Plan:
         if isinstance(entry, slice):
             slices.append(slice(*_static_slice(entry).indices(size)))
         elif isinstance(entry, int):
-            if not -size <= entry < size:
+            if axis in outside and mode not in ("fill", "clip"):
                 raise StaticIndexError(f"index {entry} is out of range for axis {axis} of size {size}")
             if has_arrays:
-                arrays[axis] = np.asarray(entry % size, np.int32)
+                arrays[axis] = np.asarray(_in_int32(entry))
                 slices.append(slice(0, size, 1))
             else:
                 slices.append(slice(entry % size, entry % size + 1, 1))
@@ -141,9 +172,9 @@ def plan(index: Any, shape: Shape) -> Plan:
         else:
             arrays[axis] = entry
             slices.append(slice(0, size, 1))
-    known = {axis: _wrapped(a, expanded[axis]) for axis, a in arrays.items() if _is_known(a)}
+    known = {axis: _wrapped(a, expanded[axis], wrap) for axis, a in arrays.items() if _is_known(a)}
     lifted = {
-        axis: lift(known[axis]) if axis in known else _non_negative(lift(a), expanded[axis])
+        axis: lift(known[axis]) if axis in known else _non_negative(lift(a), expanded[axis], wrap)
         for axis, a in arrays.items()
     }
     batch = broadcast_shapes(*[a.shape for a in lifted.values()]) if lifted else ()
@@ -156,9 +187,7 @@ def plan(index: Any, shape: Shape) -> Plan:
         tuple(dropped),
         {axis: broadcast_to(a, batch) for axis, a in lifted.items()},
         batch,
-        np.stack(np.broadcast_arrays(*[known[axis] for axis in axes]), -1)
-        if len(known) == len(axes) > 1
-        else None,
+        tuple([known[axis] for axis in axes]) if len(known) == len(axes) > 0 else None,
         front,
     )
 
@@ -179,18 +208,26 @@ def _is_known(index: Any) -> bool:
     return isinstance(index, np.ndarray) and index.dtype.kind in "iu"
 
 
-def _wrapped(index: Any, size: int) -> Any:
+def _in_int32(index: int) -> Any:
+    """A static index, one that is out of range in any case kept so."""
+    limits = np.iinfo(np.int32)
+    return np.int32(min(max(index, limits.min), limits.max))
+
+
+def _wrapped(index: Any, size: int, wrap: bool) -> Any:
     """`_non_negative` of an array that is known now."""
     index = index if index.dtype.itemsize >= 4 else index.astype(np.int32)
-    return index if index.dtype.kind == "u" else np.where(index < 0, index + size, index)
+    return index if index.dtype.kind == "u" or not wrap else np.where(index < 0, index + size, index)
 
 
-def _non_negative(index: Tensor, size: int) -> Tensor:
+def _non_negative(index: Tensor, size: int, wrap: bool = True) -> Tensor:
     """Negative indices counted from the end."""
     if index.value.type.dtype.kind == "uint":
         return convert(index, i32) if index.value.type.dtype.bits < 32 else index
     if index.value.type.dtype.bits < 32:
         index = convert(index, i32)
+    if not wrap:
+        return index
     wrapped: Tensor = el.where(el.less(index, 0), el.add(index, size), index)
     return wrapped
 
@@ -231,8 +268,8 @@ def _layout(p: Plan, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _index_vectors(p: Plan, axes: tuple[int, ...]) -> Tensor:
     """Index arrays joined along a last axis."""
-    if p.known is not None:
-        return lift(p.known)
+    if p.known is not None and len(axes) > 1:
+        return lift(p.vectors())
     columns = [reshaped(p.arrays[axis], (*p.batch, 1)) for axis in axes]
     if len(columns) == 1:
         return columns[0]
@@ -268,13 +305,24 @@ def _gathered(block: Tensor, p: Plan, mode: str, fill_value: Any = None, **hints
 
 
 def getitem(
-    x: Any, index: Any, mode: str = "promise_in_bounds", fill_value: Any = None, **hints: bool
+    x: Any,
+    index: Any,
+    mode: str | None = None,
+    fill_value: Any = None,
+    wrap_negative_indices: bool = True,
+    **hints: bool,
 ) -> Any:
     """`x[index]`."""
     t = lift(x)
-    p = plan(index, t.shape)
+    return gathered(t, plan(index, t.shape, mode, wrap_negative_indices), mode, fill_value, **hints)
+
+
+def gathered(t: Tensor, p: Plan, mode: str | None, fill_value: Any = None, **hints: bool) -> Tensor:
+    """What `t` holds at a planned index."""
     block = _sliced(reshaped(t, p.expanded), p.slices)
-    return _gathered(block, p, mode, fill_value, **hints) if p.arrays else _without(block, p.dropped)
+    if not p.arrays:
+        return _without(block, p.dropped)
+    return _gathered(block, p, mode or "promise_in_bounds", fill_value, **hints)
 
 
 # Updates ----------------------------------------------------------------------------------------------
@@ -295,14 +343,26 @@ _JOIN: dict[str, Any] = {
 }
 
 
-def update(x: Any, index: Any, values: Any, how: str, mode: str = "fill", **hints: bool) -> Any:
-    """`x` with `x[index]` set to, or combined with, `values` (broadcast to the shape of `x[index]`)."""
+def update(
+    x: Any,
+    index: Any,
+    values: Any,
+    how: str,
+    mode: str | None = None,
+    wrap_negative_indices: bool = True,
+    **hints: bool,
+) -> Any:
+    """`x` with `x[index]` set to, or combined with, `values` (broadcast to the shape of `x[index]`).
+
+    Array indices out of range are dropped, where no mode says otherwise.
+    """
     t, new = lift(x), lift(values)
     dtype, weak = t.value.type.dtype, t.weak
     wide, wide_weak = promote_dtypes(dtype, weak, new.value.type.dtype, new.weak)
     if how != "set" and wide is not dtype:  # combined in the common type, as in JAX
-        return convert(update(convert(t, wide, wide_weak), index, values, how, mode, **hints), dtype, weak)
-    p = plan(index, t.shape)
+        widened = convert(t, wide, wide_weak)
+        return convert(update(widened, index, values, how, mode, wrap_negative_indices, **hints), dtype, weak)
+    p = plan(index, t.shape, mode, wrap_negative_indices)
     whole = reshaped(t, p.expanded)
     block = _sliced(whole, p.slices)
     new = convert(new, dtype, weak)
@@ -320,7 +380,7 @@ def update(x: Any, index: Any, values: Any, how: str, mode: str = "fill", **hint
             update_window_dims=offset_dims,
             inserted_window_dims=axes,
             scatter_dims_to_operand_dims=axes,
-            mode=mode,
+            mode=mode or "fill",
             weak=t.weak,
             **hints,
         )
@@ -377,119 +437,18 @@ _MODES = {
 }
 
 
-def _mode(mode: Any, default: str) -> str:
+def fill_of(value: Any, dtype: DType) -> Dense | None:
+    """What is read out of range, in the element type of the array; integers wrap, as in JAX."""
+    return None if value is None else Dense(np.asarray(value).astype(dtype.np), dtype)
+
+
+def mode_named(mode: Any) -> str | None:
+    """The mode of gather and scatter that a user calls so."""
     name = getattr(mode, "name", mode)
     name = {"FILL_OR_DROP": "fill", "CLIP": "clip", "PROMISE_IN_BOUNDS": "promise_in_bounds"}.get(name, name)
     if name not in _MODES:
         raise ArgumentError(f"index: expected a mode of {[m for m in _MODES if m]}, got {mode!r}")
-    return _MODES[name] or default
-
-
-class At:
-    """`x.at`: functional updates, `x.at[index].set(values)` and the like."""
-
-    __slots__ = ("x",)
-
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
-
-    def __getitem__(self, index: Any) -> AtIndex:
-        return AtIndex(self.x, index)
-
-
-class AtIndex:
-    """`x.at[index]`; each method returns a new array. Out-of-range array indices are dropped."""
-
-    __slots__ = ("index", "x")
-
-    def __init__(self, x: Tensor, index: Any) -> None:
-        self.x = x
-        self.index = index
-
-    def _update(self, values: Any, how: str, mode: Any, sorted_: bool, unique: bool) -> Any:
-        return update(
-            self.x,
-            self.index,
-            values,
-            how,
-            _mode(mode, "fill"),
-            indices_are_sorted=sorted_,
-            unique_indices=unique,
-        )
-
-    def set(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] = values`."""
-        return self._update(values, "set", mode, indices_are_sorted, unique_indices)
-
-    def add(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] += values`; repeated indices add up."""
-        return self._update(values, "add", mode, indices_are_sorted, unique_indices)
-
-    def subtract(self, values: Any, **options: Any) -> Any:
-        """`x[index] -= values`."""
-        return self.add(el.negative(values), **options)
-
-    def multiply(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] *= values`."""
-        return self._update(values, "multiply", mode, indices_are_sorted, unique_indices)
-
-    mul = multiply
-
-    def divide(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] /= values`."""
-        ones = lift(self.x).owner.scalar(1, self.x.value.type.dtype, self.x.shape, self.x.weak)
-        by = update(ones, self.index, values, "multiply", _mode(mode, "fill"))
-        return el.divide(self.x, by)
-
-    def power(self, values: Any, *, mode: Any = None, **hints: bool) -> Any:
-        """`x[index] **= values`."""
-        to = update(ones_like(self.x), self.index, values, "multiply", _mode(mode, "fill"), **hints)
-        return ar.power(self.x, to)
-
-    def min(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] = minimum(x[index], values)`."""
-        return self._update(values, "min", mode, indices_are_sorted, unique_indices)
-
-    def max(
-        self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None
-    ) -> Any:
-        """`x[index] = maximum(x[index], values)`."""
-        return self._update(values, "max", mode, indices_are_sorted, unique_indices)
-
-    def apply(self, func: Any, **options: Any) -> Any:
-        """`x[index] = func(x[index])`; indices must not repeat."""
-        return self.set(func(getitem(self.x, self.index)), **options)
-
-    def get(
-        self,
-        *,
-        indices_are_sorted: bool = False,
-        unique_indices: bool = False,
-        mode: Any = None,
-        fill_value: Any = None,
-    ) -> Any:
-        """`x[index]`, with a mode for indices out of range."""
-        chosen = _mode(mode, "promise_in_bounds")
-        dtype = self.x.value.type.dtype
-        fill = None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype)
-        return getitem(
-            self.x,
-            self.index,
-            chosen,
-            fill,
-            indices_are_sorted=indices_are_sorted,
-            unique_indices=unique_indices,
-        )
+    return _MODES[name]
 
 
 # Functions ---------------------------------------------------------------------------------------------
@@ -513,18 +472,17 @@ def take(
     axis = normalize_axis(axis, t.ndim, "take")
     if mode == "wrap":
         indices, mode = ar.remainder(lift(indices), t.shape[axis]), "clip"
-    elif _mode(mode, "fill") == "clip":  # negative indices are out of range here, as in NumPy
+    elif mode_named(mode) == "clip":  # negative indices are out of range here, as in NumPy
         indices = el.maximum(lift(indices), 0)
     index = lift(indices)
     if index.value.type.dtype is bool_ or not index.value.type.dtype.is_integer:
         raise ArgumentTypeError(f"take: expected integer indices, got {index.value.type}")
-    dtype = t.value.type.dtype
-    fill = None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype)
+    fill = fill_of(fill_value, t.value.type.dtype)
     entries = (*[slice(None)] * axis, index)
     return getitem(
         t,
         entries,
-        _mode(mode, "fill"),
+        mode_named(mode) or "fill",
         fill,
         unique_indices=unique_indices,
         indices_are_sorted=indices_are_sorted,
@@ -560,7 +518,6 @@ def take_along_axis(
     index = _non_negative(index, size) if wrap_negative_indices else index
     index = broadcast_to(index, (*lines[:axis], count, *lines[axis + 1 :]))
     others = tuple([i for i in range(t.ndim) if i != axis])
-    dtype = t.value.type.dtype
     return record(
         ix.gather,
         t,
@@ -571,10 +528,10 @@ def take_along_axis(
         operand_batching_dims=others,
         start_indices_batching_dims=others,
         slice_sizes=(1,) * t.ndim,
-        mode=_mode(mode, "fill"),
-        fill_value=None if fill_value is None else Dense(np.asarray(fill_value, dtype.np), dtype),
+        mode=mode_named(mode) or "fill",
+        fill_value=fill_of(fill_value, t.value.type.dtype),
         weak=t.weak,
     )
 
 
-__all__ = ["At", "AtIndex", "getitem", "take", "take_along_axis", "update"]
+__all__ = ["fill_of", "gathered", "getitem", "mode_named", "plan", "take", "take_along_axis", "update"]

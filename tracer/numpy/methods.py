@@ -17,6 +17,7 @@ from tracer.numpy import manipulation as ma
 from tracer.numpy import reductions as rd
 from tracer.numpy.borrowed import compress
 from tracer.numpy.borrowing import borrowed
+from tracer.numpy.updates import At
 from tracer.state import state
 from tracer.value import Tensor
 
@@ -108,7 +109,7 @@ def _getitem(self: Tensor, index: Any) -> Any:
 
 
 def _at(self: Tensor) -> Any:
-    return self.outside().at if state.trace is None else ix.At(self)
+    return self.outside().at if state.trace is None else At(self)
 
 
 def _varargs(fn: Any) -> Any:

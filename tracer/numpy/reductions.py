@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, ArgumentTypeError
 from ir.op import Op
 from ir.ops import cumulative as cu
 from ir.ops import reduce as rd
-from ir.types import bool_
+from ir.types import DType, bool_
 from tracer.numpy import elementwise as el
 from tracer.numpy.dispatch import (
     broadcast_to,
@@ -37,18 +38,26 @@ def _masked(x: Tensor, where: Any, fill: Any) -> Tensor:
     return x if where is None else el.where(where, x, convert(lift(fill), x.value.type.dtype, x.weak))
 
 
+def _initial(name: str, x: Tensor, initial: Any) -> Tensor:
+    """What a reduction of `x` begins with, in the type of `x`."""
+    t = lift(initial)
+    if t.shape:
+        raise ArgumentError(f"{name}: expected a scalar as initial, got shape {t.shape}")
+    return convert(t, x.value.type.dtype)
+
+
 def _reduce(x: Tensor, the_op: Op, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     out = x.owner.emit1(the_op, (x.value,), {"axes": axes}) if axes else Tensor(x.owner, x.value)
     return _kept(out, x.shape, axes, keepdims)
 
 
-def _accumulates(x: Tensor, dtype: Any) -> Tensor:
-    """`x` in the type sums and products are taken in: bools and small integers widen, as in NumPy."""
+def _accumulates(x: Tensor, dtype: Any, promote: bool) -> Tensor:
+    """`x` in the type sums and products are taken in: bools and, if told to, small integers widen."""
     if dtype is not None:
         return convert(x, canonical(dtype))
     have = x.value.type.dtype
     wide = scalar_dtype(int) if have.kind != "uint" else canonical(np.uint64)
-    if have is bool_ or (have.is_integer and have.bits < wide.bits):
+    if have is bool_ or (promote and have.is_integer and have.bits < wide.bits):
         return convert(x, wide)
     return x
 
@@ -66,10 +75,13 @@ def sum(
 ) -> Any:
     """Sum over axes; of nothing, 0."""
     t = lift(a)
-    t = _accumulates(t, dtype) if promote_integers or dtype is not None else t
+    t = _accumulates(t, dtype, promote_integers)
     axes = normalize_axes(axis, t.ndim, "sum")
-    total = _reduce(_masked(t, where, 0), rd.reduce_sum, axes, keepdims)
-    return total if initial is None else el.add(total, initial)
+    bools = t.value.type.dtype is bool_
+    total = _reduce(_masked(t, where, 0), rd.reduce_or if bools else rd.reduce_sum, axes, keepdims)
+    if initial is None:
+        return total
+    return (el.logical_or if bools else el.add)(total, _initial("sum", t, initial))
 
 
 @native(jnp.prod)
@@ -85,10 +97,13 @@ def prod(
 ) -> Any:
     """Product over axes; of nothing, 1."""
     t = lift(a)
-    t = _accumulates(t, dtype) if promote_integers or dtype is not None else t
+    t = _accumulates(t, dtype, promote_integers)
     axes = normalize_axes(axis, t.ndim, "prod")
-    total = _reduce(_masked(t, where, 1), rd.reduce_prod, axes, keepdims)
-    return total if initial is None else el.multiply(total, initial)
+    bools = t.value.type.dtype is bool_
+    total = _reduce(_masked(t, where, 1), rd.reduce_and if bools else rd.reduce_prod, axes, keepdims)
+    if initial is None:
+        return total
+    return (el.logical_and if bools else el.multiply)(total, _initial("prod", t, initial))
 
 
 def _extremum(name: str, the_op: Op, join: Any) -> Any:
@@ -108,8 +123,10 @@ def _extremum(name: str, the_op: Op, join: Any) -> Any:
             )
         if where is not None and initial is None:
             raise ArgumentError(f"{name}: where= needs initial=")
-        best = _reduce(_masked(t, where, initial), the_op, axes, keepdims)
-        return best if initial is None else join(best, initial)
+        if initial is None:
+            return _reduce(t, the_op, axes, keepdims)
+        first = _initial(name, t, initial)
+        return join(_reduce(_masked(t, where, first), the_op, axes, keepdims), first)
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"The {name}imum over axes; gradients of ties share equally."
@@ -121,6 +138,13 @@ min = amin = _extremum("min", rd.reduce_min, el.minimum)
 
 
 def _truth(name: str, the_op: Op, neutral: bool) -> Any:
+    eager = getattr(jnp, name)
+
+    @functools.wraps(eager)
+    def of_both_parts(a: Any, *args: Any, **kwargs: Any) -> Any:
+        # JAX asks the real parts of complex numbers alone, other than NumPy and than its own `astype`.
+        return eager(jnp.not_equal(a, 0) if jnp.iscomplexobj(a) else a, *args, **kwargs)
+
     def fn(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
         t = convert(lift(a), bool_)
         axes = normalize_axes(axis, t.ndim, name)
@@ -128,11 +152,20 @@ def _truth(name: str, the_op: Op, neutral: bool) -> Any:
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Whether {name} elements are true, over axes."
-    return native(getattr(jnp, name))(fn)
+    fn = native(of_both_parts)(fn)
+    fn.eager = eager  # type: ignore[attr-defined]
+    return fn
 
 
 all = _truth("all", rd.reduce_and, True)
 any = _truth("any", rd.reduce_or, False)
+
+
+def _number_type(name: str, dtype: Any) -> DType:
+    to = canonical(dtype)
+    if to is bool_:
+        raise ArgumentTypeError(f"{name}: expected a dtype of numbers, got {to}")
+    return to
 
 
 def _count(t: Tensor, axes: tuple[int, ...], where: Any, keepdims: bool, dtype: Any) -> Any:
@@ -153,12 +186,12 @@ def mean(
     where: Any = None,
 ) -> Any:
     """Arithmetic mean over axes."""
-    t = el.as_float(a) if dtype is None else convert(lift(a), canonical(dtype))
+    t = el.as_float(a) if dtype is None else convert(lift(a), _number_type("mean", dtype))
     have = t.value.type.dtype
     axes = normalize_axes(axis, t.ndim, "mean")
     # Half precision accumulates in single precision, as NumPy and JAX do.
     wide = canonical(np.float32) if have.kind == "float" and have.bits < 32 else have
-    total = sum(convert(t, wide, t.weak), axes, keepdims=keepdims, where=where)
+    total = sum(convert(t, wide, t.weak), axes, keepdims=keepdims, where=where, promote_integers=False)
     count = _count(t, axes, where, keepdims, wide)
     return convert(el.divide(total, count if isinstance(count, Tensor) else float(count)), have)
 
@@ -180,22 +213,31 @@ def var(
     correction: Any = None,
 ) -> Any:
     """Variance over axes, with `count - ddof` in the denominator; `mean`, if known, with those axes kept."""
-    t = el.as_float(a) if dtype is None else convert(lift(a), canonical(dtype))
+    if dtype is None:
+        t = el.as_float(a)
+        to = t.value.type.dtype.real
+    else:
+        t, to = lift(a), _number_type("var", dtype)
+        if t.value.type.dtype.is_complex and not to.is_complex:
+            raise ArgumentError(f"var: expected a complex dtype for complex numbers, got {to}")
+        t = convert(t, to)
     have = t.value.type.dtype
     axes = normalize_axes(axis, t.ndim, "var")
     wide = canonical(np.float32) if have.kind == "float" and have.bits < 32 else have
     t = convert(t, wide, t.weak)
     if mean is None:
-        mean = _mean(t, axes, keepdims=True, where=where)
+        mean = _mean(t, axes, None if wide.is_inexact else wide.np, keepdims=True, where=where)
     centered = el.subtract(t, convert(lift(mean), wide))
     squares = el.square(el.abs(centered)) if wide.is_complex else el.square(centered)
-    total = sum(squares, axes, keepdims=keepdims, where=where)
+    total = sum(squares, axes, keepdims=keepdims, where=where, promote_integers=False)
     count = _count(t, axes, where, keepdims, total.value.type.dtype)
     less = ddof if correction is None else correction
     count = el.subtract(count, less) if isinstance(count, Tensor) else float(count - less)
     if not isinstance(count, Tensor) and count <= 0:
-        return convert(el.multiply(total, float("nan")), have.real)
-    return convert(el.divide(total, count), have.real)
+        return convert(el.multiply(total, float("nan")), to)
+    found = convert(el.divide(total, count), to)
+    # In integers the quotient is truncated; JAX then makes room for the nan of no elements.
+    return convert(found, scalar_dtype(float), True) if to.is_integer else found
 
 
 @native(jnp.std)
@@ -212,6 +254,8 @@ def std(
     correction: Any = None,
 ) -> Any:
     """Standard deviation over axes."""
+    if dtype is not None and not canonical(dtype).is_inexact:
+        raise ArgumentError(f"std: expected an inexact dtype, got {canonical(dtype)}")
     return el.sqrt(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
@@ -256,13 +300,15 @@ def _cumulative(name: str, the_op: Op) -> Any:
         t = lift(a)
         if dtype is not None:
             t = convert(t, canonical(dtype))
-        elif t.value.type.dtype is bool_:
+        bools = dtype is not None and t.value.type.dtype is bool_
+        if t.value.type.dtype is bool_:
             t = convert(t, scalar_dtype(int))
         if axis is None or not t.ndim:
             axis = 0 if axis is None else axis
             t = reshaped(t, (t.size,))
         axis = normalize_axis(axis, t.ndim, name)
-        return t.owner.emit1(the_op, (t.value,), {"axis": axis, "reverse": False})
+        total = t.owner.emit1(the_op, (t.value,), {"axis": axis, "reverse": False})
+        return convert(total, bool_) if bools else total
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"Cumulative {name[3:]} along an axis, of the flattened array by default."

@@ -16,10 +16,10 @@ STEPS = {"derivative_rtol": 1e6, "why": "rounding is a step function, its deriva
 
 def converted(x: Any, dtype: Any) -> Any:
     """As `astype`, said with other ops where NumPy and XLA differ."""
-    if jnp.iscomplexobj(x) and not np.issubdtype(dtype, np.complexfloating):
-        x = jnp.real(x)
     if dtype == np.bool_:
         return x != jnp.zeros_like(x)
+    if jnp.iscomplexobj(x) and not np.issubdtype(dtype, np.complexfloating):
+        x = jnp.real(x)
     if jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.integer):
         info = jnp.iinfo(dtype)
         wide = jnp.nan_to_num(jnp.trunc(x.astype(jnp.float64)), nan=0, posinf=np.inf, neginf=-np.inf)
@@ -30,8 +30,11 @@ def converted(x: Any, dtype: Any) -> Any:
 
 
 def edges(d: Draw) -> list[tuple[Any, ...]]:
-    """Out of range, between integers, not a number."""
-    if d.dtype.kind in "biuc" or d.dtype.itemsize == 1:
+    """Out of range, between integers, not a number; imaginary."""
+    if d.dtype.kind == "c":
+        parts = [0.0, -0.0, 2.5, np.nan]
+        return [(np.array([complex(x, y) for x in parts for y in parts]).astype(d.dtype),)]
+    if d.dtype.kind in "biu" or d.dtype.itemsize == 1:
         return []
     special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 6e4, -6e4]
     special += [] if d.dtype == np.float16 else [1e30, -1e30]
@@ -88,15 +91,20 @@ def joined(name: str, dtypes: tuple[str, ...], parts: int) -> Sample:
 
 
 def reduce_precision(
-    exponent_bits: int, mantissa_bits: int, dtypes: tuple[str, ...], reference: Any, **options: Any
+    exponent_bits: int,
+    mantissa_bits: int,
+    dtypes: tuple[str, ...],
+    reference: Any,
+    shape: tuple[int, ...] = (3, 4),
+    **options: Any,
 ) -> Sample:
     return Sample(
         "reduce_precision",
-        lambda d: (d.array(3, 4, low=-9, high=9),),
+        lambda d: (d.array(*shape, low=-9, high=9),),
         reference,
         attrs={"exponent_bits": exponent_bits, "mantissa_bits": mantissa_bits},
         dtypes=dtypes,
-        label=f"e{exponent_bits}m{mantissa_bits}",
+        label=f"e{exponent_bits}m{mantissa_bits}{'' if shape else '_scalar'}",
         special=lambda d: [(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.1, -3.3]).astype(d.dtype),)],
         **options,
     )
@@ -123,6 +131,7 @@ SAMPLES = [
     joined("f32", ("u8", "i8"), 4),
     joined("u64", ("f32", "i32"), 2),
     reduce_precision(8, 7, ("f32",), lambda x, **_: x.astype(jnp.bfloat16).astype(x.dtype), **STEPS),
+    reduce_precision(8, 7, ("f32",), lambda x, **_: x.astype(jnp.bfloat16).astype(x.dtype), (), **STEPS),
     reduce_precision(5, 10, ("f32",), lambda x, **_: x.astype(jnp.float16).astype(x.dtype), **STEPS),
     reduce_precision(11, 52, REAL, lambda x, **_: x),
 ]
