@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from tracer.bridge import Bridge
     from tracer.concrete import Inputs
 
-# NumPy arrays up to this many bytes become constants of the program, larger ones captures.
-_CONSTANT_BYTES = 4096
+# NumPy arrays up to this many bytes become constants of a compiled function, larger ones captures. What an
+# un-jitted transform closes over may be new at every call and is captured, whatever its size.
+CONSTANT_BYTES = 4096
 _PYTHON_SCALARS = frozenset({bool, int, float, complex})
 _scalar_constants: dict[tuple[Any, DType], Dense] = {}
 
@@ -47,11 +48,15 @@ class Trace(Builder):
         that `bool()` of a traced value can be answered; otherwise `None`.
       known: values that were computed to answer such questions.
       numbers: constants of one number by the id of the number, which is kept for good, and their shape.
+      embeds: whether small arrays become constants.
+      copies: small arrays that are captured, by id, and what they held then; shared with enclosing traces.
     """
 
-    __slots__ = ("active", "args", "captures", "inputs", "known", "numbers", "parent")
+    __slots__ = ("active", "args", "captures", "copies", "embeds", "inputs", "known", "numbers", "parent")
 
-    def __init__(self, parent: Trace | Bridge | None, inputs: Inputs | None = None) -> None:
+    def __init__(
+        self, parent: Trace | Bridge | None, inputs: Inputs | None = None, embeds: bool | None = None
+    ) -> None:
         super().__init__()
         self.parent = parent
         self.captures: dict[int, tuple[Any, Value, bool]] = {}
@@ -60,6 +65,13 @@ class Trace(Builder):
         self.args: tuple[Value, ...] = ()
         self.known: dict[Value, Any] = {}
         self.numbers: dict[tuple[int, Shape], Value] = {}
+        outer = parent if parent is None or isinstance(parent, Trace) else parent.parent
+        self.copies: dict[int, tuple[Any, Any]] = {} if outer is None else outer.copies
+        self.embeds: bool
+        if embeds is None:
+            self.embeds = inputs is None if outer is None else outer.embeds
+        else:
+            self.embeds = embeds
 
     def emit(self, op: Op, operands: tuple[Value, ...], attrs: Attrs = EMPTY_ATTRS) -> tuple[Value, ...]:
         # The same as Builder.emit, with the source looked up from the user's frame.
@@ -99,10 +111,25 @@ class Trace(Builder):
         if hasattr(x, "__jax_array__") and not isinstance(x, jax.Array):
             return self.lift(x.__jax_array__())
         type_, weak = type_of(x)
-        if isinstance(x, (np.ndarray, np.generic)) and x.nbytes <= _CONSTANT_BYTES:
-            dense = Dense(np.array(x, type_.dtype.np), type_.dtype)
-            return self.emit1(constant, (), {"value": dense, "shape": type_.shape}, weak)
+        if isinstance(x, (np.ndarray, np.generic)) and x.nbytes <= CONSTANT_BYTES:
+            if self.embeds or not x.ndim:
+                return self.embedded(x, type_, weak)
+            x = self._copied(x)
         return self.captured(x, type_, weak)
+
+    def embedded(self, x: Any, type_: TensorType, weak: bool = False) -> Tensor:
+        """An array as a constant."""
+        dense = Dense(np.array(x, type_.dtype.np), type_.dtype)
+        return self.emit1(constant, (), {"value": dense, "shape": type_.shape}, weak)
+
+    def _copied(self, x: Any) -> Any:
+        """What `x` holds now: the array may be written before the program runs."""
+        found = self.copies.get(id(x))
+        if found is None or (found[1] is not x and found[1].tobytes() != x.tobytes()):
+            copy = np.array(x)
+            found = self.copies[id(x)] = (x, copy)
+            self.copies[id(copy)] = (copy, copy)
+        return found[1]
 
     def scalar(self, x: Any, dtype: DType, shape: tuple[int, ...], weak: bool = False) -> Tensor:
         """A constant of `shape` whose elements equal the Python number `x`."""
@@ -181,6 +208,7 @@ def trace_flat(
     names: Sequence[str] = (),
     inputs: Inputs | None = None,
     has_aux: bool = False,
+    embeds: bool | None = None,
 ) -> Traced:
     """Record `fn`, which takes one traced value for each type and returns a pytree.
 
@@ -192,6 +220,7 @@ def trace_flat(
       inputs: the arguments, where control flow on values may be answered by evaluation.
       has_aux: `fn` returns `(result, aux)`; leaves of `aux` that do not depend on the arguments may be
         any objects and are returned as they are.
+      embeds: whether small arrays become constants; as in the enclosing trace by default.
 
     Raises:
       ArgumentTypeError: a result is no array and no number.
@@ -199,7 +228,9 @@ def trace_flat(
     params = tuple([Value(t, names[i] if i < len(names) else "") for i, t in enumerate(types)])
     parent = state.trace or state.bridge
     try:
-        trace, results, tree, fixed = _recorded(fn, Trace(parent, inputs), params, weak, name, has_aux)
+        trace, results, tree, fixed = _recorded(
+            fn, Trace(parent, inputs, embeds), params, weak, name, has_aux
+        )
     except Exception as error:
         from tracer.bridge import handed_to_jax, raised_by_jax, through_jax
 
@@ -208,7 +239,7 @@ def trace_flat(
         by_jax = functools.partial(through_jax, fn, name)
         try:
             trace, results, tree, fixed = _recorded(
-                by_jax, Trace(parent, inputs), params, weak, name, has_aux
+                by_jax, Trace(parent, inputs, embeds), params, weak, name, has_aux
             )
         except Exception as again:
             if not isinstance(again, JaxCallError):  # for which an enclosing function may be traced by JAX
@@ -288,4 +319,4 @@ def escaped(tensor: Tensor) -> EscapedValueError:
     )
 
 
-__all__ = ["Trace", "Traced", "canonical", "dtype_of", "escaped", "trace_flat"]
+__all__ = ["CONSTANT_BYTES", "Trace", "Traced", "canonical", "dtype_of", "escaped", "trace_flat"]

@@ -399,3 +399,56 @@ def test_a_cached_gradient_is_cheap() -> None:
 
 def test_module_has_one_cache() -> None:
     assert execute.PROGRAMS is PROGRAMS
+
+
+def test_arrays_that_change_from_call_to_call_compile_once() -> None:
+    """Small arrays of NumPy that a function closes over are operands of un-jitted transforms."""
+    x, rng = jnp.arange(4.0), np.random.default_rng(0)
+
+    def at(w: Any, t: Any, xp: Any) -> Any:
+        f = lambda x: (xp.sin(x * w) + w[::-1]).sum()
+        step = lambda c, _: (c * w, None)
+        fold = lambda x: (
+            t.scan(step, x, None, length=3)[0].sum() if t is tr else jax.lax.scan(step, x, None, 3)[0].sum()
+        )
+        return (
+            t.grad(f)(x), t.vmap(lambda y: y * w)(x), t.jvp(f, (x,), (x,)), t.grad(fold)(x),
+            t.jacfwd(lambda x: x * w)(x), t.grad(lambda x: t.grad(f)(x * w).sum())(x),
+        )  # fmt: skip
+
+    counts = []
+    for _ in range(3):
+        w = rng.uniform(size=4).astype(np.float32)
+        assert_same(at(w, tr, tnp), at(w, jax, jnp))
+        counts.append(len(PROGRAMS))
+    assert counts[0] == counts[2]
+
+
+def test_arrays_written_while_a_function_is_traced() -> None:
+    """Each use has what the array held then; what is written later does not show."""
+    x, w = jnp.arange(3.0), np.zeros(3, np.float32)
+
+    def f(x: Any) -> Any:
+        out = 0.0
+        for i in range(1, 4):
+            w[:] = i
+            out = out + (x * w).sum() * w[0]
+        return out
+
+    assert_same(tr.grad(f)(x), jnp.full(3, 14.0, jnp.float32))
+    assert_same(tr.vmap(f)(x[None]), f(x)[None])
+    out, pull = tr.vjp(lambda x: x * w, x)
+    w[:] = 9
+    assert_same((out, pull(x)), (3 * x, (3 * x,)))
+
+
+def test_known_indices_stay_known() -> None:
+    """Of un-jitted transforms, too: they are part of the program."""
+    index = np.array([0, 2])
+    x = jnp.arange(3.0)
+    for f in (
+        lambda x: x[index].sum(),
+        lambda x: x.at[index].set(x[0]).sum(),
+        lambda x: x[index, None].sum(),
+    ):
+        assert_same(tr.grad(f)(x), jax.grad(f)(x))

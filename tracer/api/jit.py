@@ -99,6 +99,7 @@ def jit(
                 flat.weak,
                 name=function_name(f),
                 names=flat.names,
+                embeds=True,
             )
         finally:
             state.roll = outer

@@ -35,7 +35,8 @@ from tracer.numpy.dispatch import (
     record,
     reshaped,
 )
-from tracer.types import promote_dtypes
+from tracer.trace import CONSTANT_BYTES
+from tracer.types import promote_dtypes, type_of
 from tracer.value import Tensor
 
 
@@ -174,7 +175,7 @@ def plan(index: Any, shape: Shape, mode: str | None = None, wrap: bool = True) -
             slices.append(slice(0, size, 1))
     known = {axis: _wrapped(a, expanded[axis], wrap) for axis, a in arrays.items() if _is_known(a)}
     lifted = {
-        axis: lift(known[axis]) if axis in known else _non_negative(lift(a), expanded[axis], wrap)
+        axis: _constant(known[axis]) if axis in known else _non_negative(lift(a), expanded[axis], wrap)
         for axis, a in arrays.items()
     }
     batch = broadcast_shapes(*[a.shape for a in lifted.values()]) if lifted else ()
@@ -202,6 +203,14 @@ def _static_slice(entry: slice) -> slice:
             "index: slices need static bounds, got a traced one",
             note="use tracer.numpy.take with computed indices, or dynamic_slice",
         ) from error
+
+
+def _constant(index: Any) -> Tensor:
+    """Indices that are known, which rewrites may look at."""
+    trace = current_trace()
+    if index.nbytes > CONSTANT_BYTES:
+        return trace.lift(index)
+    return trace.embedded(index, *type_of(index))
 
 
 def _is_known(index: Any) -> bool:
@@ -269,7 +278,7 @@ def _layout(p: Plan, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _index_vectors(p: Plan, axes: tuple[int, ...]) -> Tensor:
     """Index arrays joined along a last axis."""
     if p.known is not None and len(axes) > 1:
-        return lift(p.vectors())
+        return _constant(p.vectors())
     columns = [reshaped(p.arrays[axis], (*p.batch, 1)) for axis in axes]
     if len(columns) == 1:
         return columns[0]
@@ -416,7 +425,7 @@ def _put(whole: Tensor, block: Tensor, slices: tuple[slice, ...]) -> Tensor:
     return record(
         sc.scatter,
         whole,
-        lift(vectors),
+        _constant(vectors),
         block,
         update_window_dims=others,
         inserted_window_dims=strided,
