@@ -14,7 +14,7 @@ from tests.tracer.cases import Case, weights
 from tests.tracer.helpers import assert_same
 
 # What JAX raises where it does not take the operands.
-REFUSALS = (TypeError, ValueError, IndexError, NotImplementedError)
+REFUSALS = (TypeError, ValueError, IndexError, NotImplementedError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
