@@ -217,7 +217,8 @@ def diagonal_mask(shape: Shape, k: int, compare: Any) -> Tensor:
 @native(jnp.tri)
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones at and below the k-th diagonal."""
-    return convert(diagonal_mask((int(N), int(N if M is None else M)), k, ew.ge), _dtype(dtype))
+    shape = (int(N), int(N if M is None else M))
+    return convert(diagonal_mask(shape, k, ew.ge), _dtype(np.float32 if dtype is None else dtype))
 
 
 def _triangle(name: str, lower: bool) -> Any:
