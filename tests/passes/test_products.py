@@ -115,6 +115,24 @@ def test_the_best_is_left_alone(f: Callable[..., Any]) -> None:
     assert reorder_products(function) is function
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("vector_first", [False, True])
+def test_outer_products_have_their_axes_in_any_order(axis: int, vector_first: bool) -> None:
+    """What is repeated along axes of its own may be smaller or larger, and come first or last."""
+
+    def f(A: Any, B: Any, x: Any) -> Any:
+        product, vector = tnp.expand_dims(A @ B, axis), x.reshape([-1 if k == axis else 1 for k in range(3)])
+        return (vector * product if vector_first else product * vector)[1:4, 1:5, 1:6]
+
+    args = [GIVEN["A"], GIVEN["B"], GIVEN["x"][:7]]
+    with jax.enable_x64(True):
+        before = cse(tr.trace(f)(*args))
+    after = reorder_products(before)
+    assert ir.flops(after) < ir.flops(before)
+    ir.verify(after)
+    np.testing.assert_allclose(ir.evaluate(after, *args)[0], ir.evaluate(before, *args)[0], atol=1e-9)
+
+
 def test_small_products_are_left_alone() -> None:
     x = np.ones((2, 2), np.float32)
     function = tr.trace(lambda a: a.T @ a @ a[0])(x)

@@ -134,8 +134,6 @@ class _Writer:
                 precision=self.network.precision,
             )
             return value, (*batch, *rows, *columns)
-        if len(left) < len(right):
-            (x, left), (y, right), columns = b, a, rows
         labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
         shape = tuple([self.order.sizes[label] for label in labels])
         value = mul(_spread(x, left, labels, shape), _spread(y, right, labels, shape))
