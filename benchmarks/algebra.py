@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import tracer as tr
 import tracer.numpy as tnp
 from benchmarks.loop_programs.core import normal, steady, worst_error
+from benchmarks.tables import markdown, table
 
 RESULTS = Path(__file__).parent / "results" / "algebra.md"
 COLUMNS = ("expression", "tracer, ms", "JAX, ms", "by hand, ms", "tracer / by hand", "JAX / by hand")
@@ -92,16 +92,10 @@ def main(*, quick: bool = False) -> None:
         ours, naive, best = steady(sides, args, 0.05 if quick else 2.0)
         figures = [f"{1e3 * seconds:.3f}" for seconds in (ours, naive, best)]
         rows.append((name, *figures, f"{ours / best:.2f}", f"{naive / best:.2f}"))
-    table = Table(title=f"Linear algebra, n = {n:,}, float32")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "expression" else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    Console().print(table(f"Linear algebra, n = {n:,}, float32", COLUMNS, rows))
     if not quick:
         lines = ["# Linear algebra", "", __doc__.strip().splitlines()[0], f"n = {n:,}, float32.", ""]
-        lines += [f"| {' | '.join(row)} |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows)]
-        RESULTS.write_text("\n".join(lines) + "\n")
+        RESULTS.write_text("\n".join([*lines, *markdown(COLUMNS, rows), ""]))
 
 
 if __name__ == "__main__":

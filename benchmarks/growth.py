@@ -18,11 +18,11 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import ir
 import tracer as tr
 import tracer.numpy as tnp
+from benchmarks.tables import markdown, table
 from ir import transforms
 from ir.passes.pipeline import pipeline
 from lowering.emit import emit
@@ -86,30 +86,23 @@ def main(*, quick: bool = False) -> None:
     repeats = 1 if quick else 5
     stages(sizes[0], 1)
     measured = [stages(n, repeats) for n in track(sizes, description="growth")]
-    table = Table(title="CPU seconds by size of the program (equations), and ratio to half the size")
-    table.add_column("stage")
     rows = []
-    for n in sizes:
-        table.add_column(f"{n:,}", justify="right")
     for name in measured[0]:
         cells = [f"{measured[0][name]:.4f}"]
         for small, large in itertools.pairwise(measured):
             cells.append(f"{large[name]:.4f} ({large[name] / small[name]:.2f}x)")
-        rows.append((name, cells))
-        table.add_row(name, *cells)
-    Console().print(table)
+        rows.append((name, *cells))
+    title = "CPU seconds by size of the program (equations), and ratio to half the size"
+    Console().print(table(title, ["stage", *[f"{n:,}" for n in sizes]], rows))
     if quick:
         return
     RESULTS.parent.mkdir(exist_ok=True)
-    header = " | ".join(["stage", *[f"{n:,} equations" for n in sizes]])
     lines = [
         "# Growth of each stage",
         "",
         "Least CPU seconds of five runs, and the ratio to half the size, by `make growth`.",
         "",
-        f"| {header} |",
-        "|" + " --- |" * (len(sizes) + 1),
-        *[f"| {' | '.join([name, *cells])} |" for name, cells in rows],
+        *markdown(["stage", *[f"{n:,} equations" for n in sizes]], rows),
         "",
     ]
     RESULTS.write_text("\n".join(lines))

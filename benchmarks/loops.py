@@ -23,12 +23,12 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import tracer as tr
 import tracer.numpy as tnp
 from benchmarks.loop_programs import PROGRAMS, Program
 from benchmarks.loop_programs.core import differentiated, first_call, gradient_of, steady, worst_error
+from benchmarks.tables import markdown, table
 
 RESULTS = Path(__file__).parent / "results" / "loops.md"
 SCALES = (1, 2, 4)
@@ -251,7 +251,6 @@ def _micro(seconds: float | None) -> str:
 
 def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: Sequence[str], torch: Any) -> str:
     versions = f"JAX {jax.__version__}" + (f", PyTorch {torch.__version__}" if torch else "")
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows]
     return "\n".join([
         "# Plain Python loops",
         "",
@@ -261,7 +260,7 @@ def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], summary: Sequ
         "",
         *[f"- {line}" for line in summary],
         "",
-        *["| " + " | ".join(line) + " |" for line in lines],
+        *markdown(heads, rows),
         "",
     ])  # fmt: skip
 
@@ -276,13 +275,8 @@ def main(*, quick: bool = False, jax_cap: float | None = None) -> None:
     measure_all(report, torch, quick=quick)
     shown = columns(report, torch)
     rows = [[cell(s) for cell in shown.values()] for s in report.samples]
-    table = Table(title="Plain Python loops, value and gradient")
-    for head in shown:
-        table.add_column(head, justify="left" if head == "program" else "right")
-    for row in rows:
-        table.add_row(*row)
     console = Console(width=max(Console().width, _WIDTH))
-    console.print(table)
+    console.print(table("Plain Python loops, value and gradient", shown, rows))
     for line in report.summary():
         console.print(line, highlight=False)
     if not quick:

@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from rich.console import Console
-from rich.table import Table
 
 import tracer as tr
 import tracer.numpy as tnp
+from benchmarks.tables import table
 
 
 def _chain(xp: Any, x: Any, length: int) -> Any:
@@ -59,13 +59,11 @@ def main(*, quick: bool = False) -> None:
         "dispatch of a jitted function": (lambda: fast(x), lambda: plain(x), 20 if quick else 2000),
         "un-jitted grad": (lambda: ours(x), lambda: theirs(x), 5 if quick else 100),
     }
-    table = Table(title="Overheads, tracer beside JAX")
-    for column in ("case", "tracer", "JAX", "tracer / JAX"):
-        table.add_column(column, justify="left" if column == "case" else "right")
+    rows = []
     for name, (mine, other, calls) in cases.items():
         a, b = _pair(mine, other, rounds, calls)
-        table.add_row(name, f"{a * 1e6:,.1f} us", f"{b * 1e6:,.1f} us", f"{a / b:.2f}")
-    Console().print(table)
+        rows.append((name, f"{a * 1e6:,.1f} us", f"{b * 1e6:,.1f} us", f"{a / b:.2f}"))
+    Console().print(table("Overheads, tracer beside JAX", ("case", "tracer", "JAX", "tracer / JAX"), rows))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from typing import Any
 import jax
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import tracer as tr
+from benchmarks.tables import markdown, table
 from tests.third_party.programs import PROGRAMS
 
 RESULTS = Path(__file__).parent / "results" / "third_party.md"
@@ -52,15 +52,9 @@ def main(*, quick: bool = False) -> None:
         mine, other = _steady(ours, theirs, args, 0.2 if quick else 3.0)
         times = (f"{mine * 1e6:,.0f} us", f"{other * 1e6:,.0f} us", f"{mine / other:.2f}")
         rows.append((name, *times, f"{first / other_first:.2f}"))
-    table = Table(title="Libraries written with JAX, value and gradient")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "program" else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    Console().print(table("Libraries written with JAX, value and gradient", COLUMNS, rows))
     if not quick:
-        lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *rows]
-        text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        text = "\n".join(markdown(COLUMNS, rows))
         RESULTS.write_text(
             f"{__doc__.splitlines()[0]}\n\nJAX {jax.__version__}, {jax.devices()[0].device_kind}.\n\n{text}\n"
         )

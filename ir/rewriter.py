@@ -16,7 +16,7 @@ from ir.contents import has_effects
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Function, Value, attr_key
 from ir.errors import IRTypeError
 from ir.op import Builder, Op, building
-from ir.ops.shape import constant, full
+from ir.ops.shape import broadcast_in_dim, constant, full, iota
 from ir.rewrite import Apply, AttrVar, Literal, Pattern, Rule, Var
 from ir.source import UNKNOWN, merge
 from ir.types import TensorType
@@ -35,6 +35,19 @@ def constant_number(eqn: Eqn | None) -> Any:
         return None
     dense = eqn.attrs["value"]
     return dense.item() if dense.shape == () and dense.dtype.kind != "key" else None
+
+
+def index_axis(value: Value, definition: Callable[[Value], Eqn | None]) -> int | None:
+    """The axis whose indices a value holds, or None."""
+    eqn = definition(value)
+    if eqn is None or eqn.op is iota:
+        return None if eqn is None else eqn.attrs["axis"]
+    made = definition(eqn.operands[0]) if eqn.op is broadcast_in_dim else None
+    if made is None or made.op is not iota:
+        return None
+    axis = made.attrs["axis"]
+    at: int = eqn.attrs["dims"][axis]
+    return at if made.attrs["shape"][axis] == eqn.attrs["shape"][at] else None
 
 
 def _same_number(a: Any, b: float) -> bool:

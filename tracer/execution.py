@@ -8,7 +8,6 @@ from typing import Any
 
 import ir
 from ir.op import inline
-from ir.passes.dce import dce
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.rolling import roll
 from ir.transforms import guarded
@@ -41,7 +40,7 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     if derivative is None:
         return find(function, None)
     # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
-    return find(guarded(dce(function), derivative.nonzero, 1), derivative.counted)
+    return find(guarded(function, derivative.nonzero, 1), derivative.counted)
 
 
 def apply(

@@ -67,11 +67,9 @@ class Trace(Builder):
         self.numbers: dict[tuple[int, Shape], Value] = {}
         outer = parent if parent is None or isinstance(parent, Trace) else parent.parent
         self.copies: dict[int, tuple[Any, Any]] = {} if outer is None else outer.copies
-        self.embeds: bool
         if embeds is None:
-            self.embeds = inputs is None if outer is None else outer.embeds
-        else:
-            self.embeds = embeds
+            embeds = inputs is None if outer is None else outer.embeds
+        self.embeds: bool = embeds
 
     def emit(self, op: Op, operands: tuple[Value, ...], attrs: Attrs = EMPTY_ATTRS) -> tuple[Value, ...]:
         # The same as Builder.emit, with the source looked up from the user's frame.

@@ -22,6 +22,7 @@ from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
+from ir.rewriter import index_axis
 from ir.rewrites.kinds import EXACT, INEXACT, INTEGER, repeated
 from ir.types import TensorType, dtype_named, i32
 
@@ -263,26 +264,11 @@ COMMON = tuple(each for op in (add, sub) for each in _common(op))
 # Rows chosen by comparison ------------------------------------------------------------------------
 
 
-def _index_axis(value, definition):
-    """The axis whose indices a value holds, or None."""
-    eqn = definition(value)
-    if eqn is not None and eqn.op is iota:
-        return eqn.attrs["axis"]
-    if eqn is None or eqn.op is not broadcast_in_dim:
-        return None
-    made, axis = definition(eqn.operands[0]), None
-    if made is not None and made.op is iota:
-        axis = eqn.attrs["dims"][made.attrs["axis"]]
-        if made.attrs["shape"][made.attrs["axis"]] != eqn.attrs["shape"][axis]:
-            return None
-    return axis
-
-
 def _chosen(p, q, axis, definition):
     """What is compared with the indices along an axis, one for each place on the other axes, or None."""
     for which, index in ((p, q), (q, p)):
         made = definition(which)
-        if made is None or made.op is not broadcast_in_dim or _index_axis(index, definition) != axis:
+        if made is None or made.op is not broadcast_in_dim or index_axis(index, definition) != axis:
             continue
         x, dims, shape = made.operands[0], made.attrs["dims"], made.attrs["shape"]
         if axis in dims and x.type.shape[dims.index(axis)] != 1:
@@ -323,7 +309,6 @@ def _compared(shape, rows):
     )
 
 
-# fmt: off
 _CHOICE = [
     at(*_compared((5, 4), (0,)), (4, 3), d=dtype_named("f32"), dtypes=["f32"], **_MATMUL),
     at(

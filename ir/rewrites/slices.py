@@ -5,27 +5,7 @@
 
 from __future__ import annotations
 
-import builtins
-
-from ir.ops.elementwise import (
-    abs,
-    add,
-    cos,
-    div,
-    exp,
-    log,
-    logistic,
-    max,
-    min,
-    mul,
-    neg,
-    rsqrt,
-    sin,
-    sqrt,
-    square,
-    sub,
-    tanh,
-)
+from ir.ops import elementwise as ew
 from ir.ops.shape import (
     broadcast_in_dim,
     broadcast_to,
@@ -57,7 +37,7 @@ def _composed(x, *, a, s, c, t, out):
     starts, limits, strides = [], [], []
     for axis, n in enumerate(out.type.shape):
         first, step = a[axis] + c[axis] * s[axis], s[axis] * t[axis]
-        first = builtins.min(first, x.type.shape[axis])
+        first = min(first, x.type.shape[axis])
         starts.append(first)
         limits.append(first + (n - 1) * step + 1 if n else first)
         strides.append(step)
@@ -141,11 +121,8 @@ def _overlap(x, config, a, b):
     """Of a slice of a padding: its starts and limits in the operand, and the padding around that."""
     starts, limits, around = [], [], []
     for n, (low, _, _), start, limit in zip(x.type.shape, config, a, b, strict=True):
-        first, last = (
-            builtins.min(builtins.max(start - low, 0), n),
-            builtins.min(builtins.max(limit - low, 0), n),
-        )
-        before = builtins.min(builtins.max(low - start, 0), limit - start)
+        first, last = min(max(start - low, 0), n), min(max(limit - low, 0), n)
+        before = min(max(low - start, 0), limit - start)
         starts.append(first)
         limits.append(last)
         around.append((before, limit - start - before - (last - first), 0))
@@ -219,6 +196,12 @@ def slice_of_broadcast(x, *, t, d, a, b, s):
 # Through elementwise operations -------------------------------------------------------------------
 
 
+_UNARY = (
+    ew.abs, ew.cos, ew.exp, ew.log, ew.logistic, ew.neg, ew.rsqrt, ew.sin, ew.sqrt, ew.square, ew.tanh,
+)  # fmt: skip
+_BINARY = (ew.add, ew.div, ew.max, ew.min, ew.mul, ew.sub)
+
+
 def _of_unary(op):
     @rule(changes=NOTHING, name=f"slice_of_{op.name}", single_use=True, examples=_PARTS[1])
     def of_unary(x, *, a, b, s):
@@ -248,7 +231,7 @@ _PARTS = {
     ]
     for n in (1, 2)
 }
-UNARY = tuple(map(_of_unary, (abs, cos, exp, log, logistic, neg, rsqrt, sin, sqrt, square, tanh)))
-BINARY = tuple(map(_of_binary, (add, div, max, min, mul, sub)))
+UNARY = tuple(map(_of_unary, _UNARY))
+BINARY = tuple(map(_of_binary, _BINARY))
 
 RULES = collected(globals())

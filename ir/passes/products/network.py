@@ -22,10 +22,10 @@ from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.scatter import scatter_add
 from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, slice, transpose
-from ir.rewriter import constant_number
+from ir.rewriter import constant_number, index_axis
 
 # Products of more factors are read in parts.
-MOST = 24
+_MOST = 24
 
 
 class Label:
@@ -149,7 +149,7 @@ class _Reading:
     def step(self, value: Value, axes: Axes) -> None:
         """Read the equation of a value, or take the value as a factor."""
         eqn = self.reader.definitions.get(value)
-        if eqn is not None and value.type.dtype is self.dtype and len(self.terms) + len(self.stack) < MOST:
+        if eqn is not None and value.type.dtype is self.dtype and len(self.terms) + len(self.stack) < _MOST:
             read = _READ.get(eqn.op)
             if read is not None and read(self, eqn, axes):
                 self.special = self.special or eqn.op not in _FREE
@@ -261,7 +261,7 @@ class _Reading:
 
     def diagonal(self, eqn: Eqn, axes: Axes) -> bool:
         """A gather of the elements whose indices on two axes are equal."""
-        pair = diagonal_axes(eqn, self.reader.definitions)
+        pair = _diagonal_axes(eqn, self.reader.definitions)
         if pair is None:
             return False
         (x, _), offsets = eqn.operands, eqn.attrs["offset_dims"]
@@ -314,25 +314,13 @@ class _Reading:
         eqn = self.reader.definitions.get(which)
         if eqn is None or eqn.op is not eq:
             return None
-        made = [self.index_axis(v) for v in eqn.operands]
+        made = [index_axis(v, self.reader.definitions.get) for v in eqn.operands]
         if None in made or made[0] == made[1]:
             return None
         return made[0], made[1]  # type: ignore[return-value]
 
-    def index_axis(self, value: Value) -> int | None:
-        """The axis whose indices a value holds."""
-        eqn = self.reader.definitions.get(value)
-        if eqn is not None and eqn.op is broadcast_in_dim:
-            inner = self.reader.definitions.get(eqn.operands[0])
-            if inner is not None and inner.op is iota:
-                size = inner.attrs["shape"][inner.attrs["axis"]]
-                at = eqn.attrs["dims"][inner.attrs["axis"]]
-                return int(at) if size == eqn.attrs["shape"][at] else None
-            return None
-        return int(eqn.attrs["axis"]) if eqn is not None and eqn.op is iota else None
 
-
-def diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> tuple[int, int] | None:
+def _diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> tuple[int, int] | None:
     """The two axes of equal size of which a gather takes the diagonal, all others whole; or None."""
     a, (x, indices) = eqn.attrs, eqn.operands
     pair = a["start_index_map"]

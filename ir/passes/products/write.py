@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from ir.core import Dense, Value
+from ir.core import Value
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, mul, neg
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, constant, full_like, permute, reshape_to, slice
-from ir.passes.products.network import Axes, Network
+from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, slice
+from ir.passes.products.network import Axes, Label, Network
 from ir.passes.products.order import Labels, Order
 from ir.types import i32
 
@@ -33,7 +31,12 @@ class _Writer:
         self.network, self.order, self.env = network, order, env
         order.seconds()  # makes the plans
         self.made: dict[object, tuple[Value, tuple[int, ...]]] = {}
-        self.wanted = self._numbers(network.out)
+        self.numbers: dict[Label, int] = {}  # by which the order knows the labels
+        for (_, axes), factor in zip(network.terms, order.factors, strict=True):
+            wide = dict.fromkeys([a.label for a in axes if a.label.size > 1])
+            self.numbers.update(zip(wide, factor.labels, strict=True))
+        # (-1 for axes of one element, and where factors are repeated)
+        self.wanted = [self.numbers.get(label, -1) for label in network.out]
         self.scaled = self._smallest()
 
     def _smallest(self) -> int | None:
@@ -54,20 +57,13 @@ class _Writer:
         if self.network.sums and not self.order.sums:
             value = add(value, full_like(value, 0))  # a sum has no -0
         out = self.network.root.results[0].type
-        wanted = self.wanted  # (-1 for axes of one element, and where factors are repeated)
+        wanted = self.wanted
         order = [label for label in wanted if label in labels]
         value = permute(value, tuple([labels.index(label) for label in order]))
         if value.type.size == out.size:
             return reshape_to(value, out.shape)
         at = {label: k for k, label in enumerate(wanted) if label >= 0}
         return broadcast_in_dim(value, shape=out.shape, dims=tuple([at[label] for label in order]))  # type: ignore[no-any-return]
-
-    def _numbers(self, labels: Sequence[object]) -> list[int]:
-        known: dict[object, int] = {}
-        for (_, axes), factor in zip(self.network.terms, self.order.factors, strict=True):
-            wide = list(dict.fromkeys([a.label for a in axes if a.label.size > 1]))
-            known.update(zip(wide, factor.labels, strict=True))
-        return [known.get(label, -1) for label in labels]
 
     def _place(self, labels: Sequence[int]) -> int:
         """Where the first of some labels stands in the result; after all for those that it has not."""
@@ -102,7 +98,7 @@ class _Writer:
         """A factor: cut, its axes of one element left out, each label once, summed where only it has a label."""
         value, axes = self.network.terms[i]
         value = _cut(self.env.get(value, value), axes)
-        numbers = self._numbers([axis.label for axis in axes])
+        numbers = [self.numbers.get(axis.label, -1) for axis in axes]
         value = reshape_to(
             value, tuple([n for n, k in zip(value.type.shape, numbers, strict=True) if k >= 0])
         )
@@ -176,11 +172,10 @@ def _diagonal(value: Value, labels: list[int]) -> tuple[Value, list[int]]:
     twice = next(label for label in labels if labels.count(label) > 1)
     pair = [k for k, label in enumerate(labels) if label == twice][:2]
     n = value.type.shape[pair[0]]
-    indices = np.repeat(np.arange(n, dtype=np.int32)[:, None], 2, axis=1)
     rest = [k for k in range(len(labels)) if k not in pair]
     out = gather(
         value,
-        constant(value=Dense(indices, i32), shape=(n, 2)),
+        iota(shape=(n, 2), dtype=i32, axis=0),
         offset_dims=tuple(range(1, 1 + len(rest))),
         collapsed_slice_dims=tuple(pair),
         start_index_map=tuple(pair),
