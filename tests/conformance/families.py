@@ -134,7 +134,7 @@ add(NUMPY, "negative positive square conj conjugate real imag angle iscomplex is
 add(NUMPY, "sign", unary(kinds="bif"))  # z / |z| has a derivative; JAX takes it for zero
 add(NUMPY, "abs absolute fabs reciprocal", unary(0.3, 2))
 add(NUMPY, "isfinite isinf isnan logical_not bitwise_count signbit i0 nan_to_num", unary(kinds="bif"))
-add(NUMPY, "sinc", unary(0.5, 2, "if"))
+add(NUMPY, "sinc", unary(0.5, 2, "f"))  # at integers ours is 0, JAX's what pi lacks of being pi
 add(NUMPY, "bitwise_not invert bitwise_invert", unary(kinds="bi"))
 add(NUMPY, "ravel zeros_like ones_like copy atleast_1d atleast_2d atleast_3d fix", unary())
 add(NUMPY, "add subtract multiply equal not_equal", binary())
@@ -151,7 +151,8 @@ add(NUMPY, "gcd lcm", binary(-9, 9, "i"))
 add(NUMPY, "isclose allclose array_equal array_equiv", binary(kinds="bif"))
 add(NUMPY, "sum prod", reduction(initial=True))
 add(NUMPY, "mean var std", reduction())
-add(NUMPY, "all any count_nonzero", reduction(where=False))
+add(NUMPY, "all any", reduction(kinds="bif", where=False))  # JAX drops imaginary parts; ours are NumPy's
+add(NUMPY, "count_nonzero", reduction(where=False))
 add(NUMPY, "max min amax amin", reduction(kinds="bif", initial=True))
 add(NUMPY, "ptp", reduction(kinds="if", where=False))
 add(NUMPY, "nansum nanprod nanmean nanvar nanstd", reduction(kinds="bif", where=False))
