@@ -13,11 +13,15 @@ class Machine:
       flops: operations a second within large contractions.
       bandwidth: bytes a second to and from memory.
       launch: seconds that each kernel takes besides.
+      cache: bytes that a kernel finds in the cache, if the last one left them there.
+      cached: bytes a second to and from the cache.
     """
 
     flops: float
     bandwidth: float
     launch: float
+    cache: float = 8e6
+    cached: float = 4e10
 
     def seconds(self, flops: float, nbytes: float) -> float:
         """Of one kernel that does so many operations and moves so many bytes."""
@@ -25,4 +29,4 @@ class Machine:
 
 
 # Two to four cores.
-CPU = Machine(flops=1e11, bandwidth=1.5e10, launch=1e-6)
+CPU = Machine(flops=1e11, bandwidth=8e9, launch=1e-6)

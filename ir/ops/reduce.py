@@ -174,7 +174,7 @@ reduce_prod = _reduction(
 # Extrema ------------------------------------------------------------------------------------------
 
 
-def _identity(bound: Callable[[Any], Any], dtype: Any) -> Any:
+def identity(bound: Callable[[Any], Any], dtype: Any) -> Any:
     """The identity of max or min in a type: its infinity where it has one, otherwise its last number."""
     identity = bound(dtype)
     if is_float(dtype) and np.isnan(np.asarray(identity).astype(dtype).astype(np.float64)):
@@ -188,7 +188,7 @@ def _extremum(function: np.ufunc, bound: Callable[[Any], Any]) -> Callable[..., 
         if x.size:
             return function.reduce(x, axis=axes)
         kept = [n for d, n in enumerate(x.shape) if d not in axes]
-        return np.full(kept, _identity(bound, dtype), x.dtype)
+        return np.full(kept, identity(bound, dtype), x.dtype)
 
     return eval_rule
 
@@ -210,7 +210,7 @@ def _index_of_extremum(x: Value, axes: Axes, bound: Callable[[Any], Any], beats:
         return select(first, a, b), select(first, i, j)
 
     function = build(scalars, better, "better", source=current_builder().source)
-    inits = (full((), _identity(bound, x.type.dtype.np), x.type.dtype), full((), -1, i32))
+    inits = (full((), identity(bound, x.type.dtype.np), x.type.dtype), full((), -1, i32))
     # The place is that of an element, which does not move: no derivative to compute of it.
     return reduce(stop_gradient(x), spread, *inits, function=function, axes=axes)[1], spread
 

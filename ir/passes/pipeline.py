@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ir.collector import without_collection
 from ir.core import Function
 from ir.errors import ArgumentError
+from ir.passes.blocking import block
 from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
@@ -45,7 +46,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         fold_exact if exact else fold,
         rules,
         cse,
-        *(() if exact else (reorder_products, rules, cse)),
+        *(() if exact else (reorder_products, rules, cse, block, rules, cse)),
         dce,
     )
 

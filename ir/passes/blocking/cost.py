@@ -1,0 +1,99 @@
+"""How long a region takes, computed at once or in blocks.
+
+What is computed element by element costs the reading of arrays in memory and the writing of results: one kernel
+computes all that leads to an array which is kept. Arrays are kept for products, and for several users. A kernel whose
+arrays fit into the cache finds them there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ir.core import Eqn, Value
+from ir.machine import Machine
+from ir.ops.contraction import dot_general
+from ir.ops.elementwise import eq, ge, gt, le, lt, ne
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, transpose
+from ir.passes.blocking.region import Program, Region
+
+# Not worth keeping for a second user.
+_FREE = (constant, iota, broadcast_in_dim, eq, ge, gt, le, lt, ne)
+_MOVES = (broadcast_in_dim, reshape, transpose)
+# Rows of a product that take as long as loading the other operand.
+_ROWS = 16
+_SOURCES = 12
+
+# An array that a kernel reads, and the dimension of which it takes a block.
+Source = tuple[Value, int | None]
+
+
+def seconds(
+    program: Program,
+    region: Region,
+    eqns: Sequence[Eqn],
+    outputs: Iterable[Value],
+    block: int,
+    machine: Machine,
+) -> float:
+    """Of equations of a region, in blocks of so many elements: of all blocks."""
+    count = region.size / block
+
+    once = 0.0
+    for flops, whole, parted in _kernels(program, region, eqns, set(outputs), block):
+        moved = whole + parted / count
+        bandwidth = machine.cached if moved <= machine.cache else machine.bandwidth
+        once += flops / machine.flops + moved / bandwidth + machine.launch
+    if block < region.size:
+        # Joined results are read and written with every block.
+        joined = sum(v.type.nbytes for v in outputs if v not in region.dims)
+        once += 2 * joined / (machine.cached if 2 * joined <= machine.cache else machine.bandwidth)
+        once += 4 * machine.launch
+    return once * count
+
+
+def _kernels(
+    program: Program,
+    region: Region,
+    eqns: Sequence[Eqn],
+    outputs: set[Value],
+    block: int,
+) -> Iterable[tuple[float, int, int]]:
+    """(operations in one block, bytes of arrays taken whole, bytes of arrays parted in blocks) of each kernel."""
+    inside = set(eqns)
+    sources: dict[Value, frozenset[Source]] = {}
+
+    def of(value: Value, dim: int | None) -> frozenset[Source]:
+        made = program.definitions.get(value)
+        if made is not None and made in inside and region.has(value, dim):
+            return sources[value]
+        return frozenset() if made is not None and made.op in (constant, iota) else frozenset([(value, dim)])
+
+    for eqn in eqns:
+        read = frozenset().union(*[of(v, d) for v, d in region.operands(eqn)])
+        fused = eqn.op.elementwise or eqn.op in _MOVES or eqn.op in (constant, iota)
+        users = [u for v in eqn.results for u in program.users.get(v, ()) if u in inside]
+        kept = (
+            not fused
+            or any(v in outputs for v in eqn.results)
+            or any(u.op is dot_general for u in users)
+            or (len(users) > 1 and eqn.op not in _FREE)
+            or len(read) > _SOURCES
+        )
+        if not kept:
+            sources.update(dict.fromkeys(eqn.results, read))
+            continue
+        made = [(v, region.dims.get(v)) for v in eqn.results]
+        sources.update({v: frozenset([(v, d)]) for v, d in made})
+        if eqn.op in (constant, iota):
+            continue
+        flops = 0.0
+        if eqn.op is dot_general:
+            depth = math.prod([eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]])
+            axis = region.axis_of[eqn]
+            flops = 2 * eqn.results[0].type.size * depth * block / region.size
+            if None in axis.operands:
+                flops *= 1 + _ROWS / block
+        moved = [*read, *made]
+        whole = sum(v.type.nbytes for v, d in moved if d is None)
+        yield flops, whole, sum(v.type.nbytes for v, d in moved if d is not None)

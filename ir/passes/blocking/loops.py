@@ -1,0 +1,238 @@
+"""Writing a region as loops over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ir.core import Eqn, Function, Value
+from ir.numerics.precision import highest, lowest
+from ir.op import Builder, Op, building, current_builder
+from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, and_, max, min, mul
+from ir.ops.indexing import dynamic_slice
+from ir.ops.loops import scan
+from ir.ops.reduce import identity
+from ir.ops.shape import (
+    broadcast_in_dim,
+    concatenate,
+    constant,
+    full,
+    iota,
+    permute,
+    reshape_to,
+)
+from ir.passes.blocking.axes import Axis
+from ir.passes.blocking.region import Loop, Program, Region
+from ir.passes.squeeze import squeeze_inside
+from ir.types import TensorType, bf16, f16, f32, i32
+
+
+def written(
+    program: Program, region: Region, block: int, inside: Callable[[Function], Function]
+) -> Function:
+    """The program with the region computed by loops over blocks of so many elements.
+
+    Args:
+      inside: applied to the bodies of the loops.
+    """
+    function = program.function
+    env: dict[Value, Value] = {}
+    eqns: list[Eqn] = []
+    waiting: dict[int, list[Eqn]] = {}
+    for eqn in function.eqns:
+        if eqn not in region.axis_of:
+            waiting.setdefault(region.ready[eqn], []).append(eqn)
+    for s in range(len(region.loops) + 1):
+        for eqn in waiting.get(s, ()):
+            if not env.keys().isdisjoint(eqn.operands):
+                operands = tuple([env.get(v, v) for v in eqn.operands])
+                eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
+            eqns.append(eqn)
+        if s < len(region.loops) and region.loops[s].eqns:
+            builder = Builder(region.loops[s].eqns[0].source)
+            with building(builder):
+                _Writer(program, region, region.loops[s], env, inside).write(block)
+            eqns += builder.eqns
+    return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))
+
+
+class _Writer:
+    """Writes one loop.
+
+    Attributes:
+      env: what stands for values of the program.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        region: Region,
+        loop: Loop,
+        env: dict[Value, Value],
+        inside: Callable[[Function], Function],
+    ) -> None:
+        self.program, self.region, self.loop, self.env, self.bodies = program, region, loop, env, inside
+        self.inside = {v for eqn in loop.eqns for v in eqn.results}
+        self.joins = {v: region.axis_of[eqn].combine for eqn in loop.eqns for v in eqn.results}
+        self.mapped = [v for v in loop.outputs if v in region.dims]
+        self.joined = [v for v in loop.outputs if v not in region.dims]
+
+    def write(self, block: int) -> None:
+        """Write it, and give `env` what stands for its outputs."""
+        count, rest = divmod(self.region.size, block)
+        joined, mapped = self._scan(block, count)
+        if rest:
+            start = full((), block * count, i32)
+            parts = self._block(start, rest, lambda v: self.env.get(v, v))
+            joined = [
+                self._combine(v, total, part)
+                for v, total, part in zip(self.joined, joined, parts[: len(joined)], strict=True)
+            ]
+            mapped = [
+                concatenate(done, part, axis=self.region.dims[v])
+                for v, done, part in zip(self.mapped, mapped, parts[len(joined) :], strict=True)
+            ]
+        for v, made in zip(self.joined, joined, strict=True):
+            self.env[v] = made if made.type is v.type else convert(made, dtype=v.type.dtype)
+        self.env.update(zip(self.mapped, mapped, strict=True))
+        for v in self.loop.outputs:
+            if not self.env[v].name:
+                self.env[v].name = v.name
+
+    def _scan(self, block: int, count: int) -> tuple[list[Value], list[Value]]:
+        """Joined and mapped outputs of `count` blocks."""
+        outer: dict[Value, Value] = {}
+
+        def constant_of(value: Value) -> Value:
+            return outer.setdefault(value, Value(value.type, value.name))
+
+        body = Builder(self.loop.eqns[0].source)
+        carries = [Value(_accumulated(v.type, self.joins[v])) for v in self.joined]
+        start = Value(TensorType((), i32))
+        with building(body):
+            parts = self._block(start, block, constant_of)
+            totals = [
+                self._combine(v, carry, part)
+                for v, carry, part in zip(self.joined, carries, parts[: len(carries)], strict=True)
+            ]
+        function = Function(
+            (*outer.values(), *carries, start), tuple(body.eqns), (*totals, *parts[len(carries) :]), "block"
+        )
+        function = self.bodies(squeeze_inside(function) if block == 1 else function)
+        starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), block, i32))
+        initial = [_identity(c.type, self.joins[v]) for v, c in zip(self.joined, carries, strict=True)]
+        out = scan(
+            *[self.env.get(v, v) for v in outer], *initial, starts,
+            function=function, num_consts=len(outer), num_carry=len(carries), length=count,
+        )  # fmt: skip
+        out = out if isinstance(out, tuple) else (out,)
+        stacked = zip(self.mapped, out[len(carries) :], strict=True)
+        return list(out[: len(carries)]), [_unstacked(x, self.region.dims[v]) for v, x in stacked]
+
+    def _block(self, start: Value, size: int, given: Callable[[Value], Value]) -> list[Value]:
+        """Joined and mapped outputs of the block of so many elements from `start` on."""
+        region = self.region
+        made: dict[Value, Value] = {}
+        slices: dict[tuple[Value, int], Value] = {}
+        alone: dict[Value, Value] = {}
+        builder = current_builder()
+        usual = builder.source
+
+        def operand(v: Value, d: int | None) -> Value:
+            if region.has(v, d) and v in self.inside:
+                return made[v]
+            if d is None:
+                return self._made_of_nothing(v, alone) or given(v)
+            if (v, d) not in slices:
+                slices[v, d] = self._free(v, d, start, size) or _sliced(given(v), d, start, size)
+            return slices[v, d]
+
+        for eqn in self.loop.eqns:
+            builder.source = eqn.source
+            axis = region.axis_of[eqn]
+            operands = [operand(v, d) for v, d in zip(eqn.operands, axis.operands, strict=True)]
+            made.update(zip(eqn.results, _computed(eqn, axis, operands, start, size), strict=True))
+        builder.source = usual
+        return [made[v] for v in (*self.joined, *self.mapped)]
+
+    def _made_of_nothing(self, value: Value, known: dict[Value, Value]) -> Value | None:
+        """What is made of constants and positions only, such as a mask, made anew; None for other values."""
+        if value not in known:
+            eqns = self.program.of_nothing(value)
+            if eqns is None:
+                return None
+            for eqn in eqns:
+                if eqn.results[0] not in known:
+                    operands = tuple([known[v] for v in eqn.operands])
+                    known[eqn.results[0]] = current_builder().copy(eqn, operands)[0]
+        return known[value]
+
+    def _free(self, value: Value, dim: int, start: Value, size: int) -> Value | None:
+        """A block of a constant or of positions, made anew; None for other values."""
+        eqn = self.program.definitions.get(value)
+        if eqn is None or eqn.op not in (constant, iota):
+            return None
+        for axis in self.program.axes(eqn):
+            if axis.results == (dim,):
+                return _computed(eqn, axis, (), start, size)[0]
+        return None
+
+    def _combine(self, value: Value, one: Value, other: Value) -> Value:
+        combine = self.joins[value]
+        assert combine is not None
+        return combine(one, other)  # type: ignore[no-any-return]
+
+
+def _computed(
+    eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int
+) -> tuple[Value, ...]:
+    """The results of an equation for a block."""
+    builder = current_builder()
+    attrs = eqn.attrs if axis.resized is None else axis.resized(size)
+    if axis.combine is add and _accumulated(eqn.results[0].type, add) is not eqn.results[0].type:
+        if eqn.op is dot_general:
+            attrs = {**attrs, "preferred_type": f32}
+        else:
+            operands = [convert(x, dtype=f32) for x in operands]
+    out = builder.emit(eqn.op, tuple(operands), attrs)
+    for new, old in zip(out, eqn.results, strict=True):
+        new.name = old.name
+    if axis.counts:
+        first = convert(start, dtype=out[0].type.dtype) if out[0].type.dtype is not i32 else start
+        out = (add(out[0], broadcast_in_dim(first, shape=out[0].type.shape, dims=())),)
+    return out
+
+
+def _accumulated(type: TensorType, combine: Op | None) -> TensorType:
+    """The type in which results of blocks are joined: sums are rounded to fewer bits once."""
+    narrow = combine is add and type.dtype in (f16, bf16)
+    return TensorType(type.shape, f32) if narrow else type
+
+
+def _identity(type: TensorType, combine: Op | None) -> Value:
+    """What joins with any array of the type to that array."""
+    dtype = type.dtype.np
+    if combine in (max, min):
+        bound = lowest if combine is max else highest
+        return full(type.shape, identity(bound, dtype), type.dtype)
+    if combine is and_:
+        return full(type.shape, True if type.dtype.kind == "bool" else -1, type.dtype)
+    return full(type.shape, 1 if combine is mul else 0, type.dtype)
+
+
+def _sliced(value: Value, dim: int, start: Value, size: int) -> Value:
+    zero = full((), 0, i32)
+    sizes = list(value.type.shape)
+    sizes[dim] = size
+    at = [start if d == dim else zero for d in range(value.type.rank)]
+    return dynamic_slice(value, *at, sizes=tuple(sizes))  # type: ignore[no-any-return]
+
+
+def _unstacked(x: Value, dim: int) -> Value:
+    """Blocks, stacked in front, in their places along a dimension."""
+    count, *shape = x.type.shape
+    order = [d + 1 for d in range(len(shape))]
+    order.insert(dim, 0)
+    shape[dim] *= count
+    return reshape_to(permute(x, tuple(order)), tuple(shape))

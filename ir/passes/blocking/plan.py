@@ -1,0 +1,140 @@
+"""Large arrays that are only on their way to smaller ones are computed in blocks, and never held at once.
+
+    s = dot_general(q, k);  p = exp(s);  o = dot_general(p, v)
+    becomes    for each block of rows:  s = dot_general(q_block, k);  p = exp(s);  o_block = dot_general(p, v)
+
+Attention, forward and backward, is what this is best known for (Dao et al., "FlashAttention", 2022; Rabe and Staats,
+"Self-attention does not need O(n^2) memory", 2021). Nothing here knows of it: any part of a program that has an axis
+along which it can be computed becomes a loop, where the model of the machine says that this is quicker, or is as quick
+and takes less memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from ir.core import Function, Value
+from ir.machine import CPU, Machine
+from ir.ops.loops import scan
+from ir.passes.blocking.cost import seconds
+from ir.passes.blocking.loops import written
+from ir.passes.blocking.region import Program, Region, regions
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.remarks import remark
+
+# Arrays that are so many times as large as the cache are looked at, and so many of them.
+_LARGE, _SEEDS = 4, 64
+# A loop has to be quicker by this factor; or by the other, where it takes half the memory.
+_QUICKER, _NO_SLOWER = 0.8, 0.97
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A region, in blocks of so many elements, with seconds at once and in blocks."""
+
+    region: Region
+    block: int
+    old: float
+    new: float
+
+    @property
+    def pays(self) -> bool:
+        if self.new < _QUICKER * self.old:
+            return True
+        return self.new < _NO_SLOWER * self.old and self.nbytes(self.block) < self.nbytes(self.region.size) / 2
+
+    def nbytes(self, block: int) -> float:
+        """Of what is held at a time: two large arrays, and the results."""
+        region = self.region
+        largest = max(v.type.nbytes for v in region.dims) * block / region.size
+        return 2 * largest + sum(v.type.nbytes for loop in region.loops for v in loop.outputs)
+
+
+@deep
+def block(function: Function) -> Function:
+    """Compute large intermediate arrays in blocks, where that pays."""
+    return blocked(function, CPU)
+
+
+def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
+    """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep."""
+    if not depth:
+        return function
+    least = _LARGE * machine.cache
+    seen: set[Value] = set()
+    program = Program(function)
+    for _ in range(_SEEDS):
+        large = [
+            v
+            for eqn in program.function.eqns
+            if eqn.op is not scan
+            for v in eqn.results
+            if v.type.nbytes >= least and v not in seen
+        ]
+        if not large:
+            break
+        seed = max(large, key=lambda v: v.type.nbytes)
+        plan = _best(program, seed, machine)
+        if plan is None or not plan.pays:
+            seen.add(seed)
+            continue
+        region = plan.region
+        seen.update(v for v in large if v in region.dims)
+        remark("block", program.definitions[seed].source, _said(plan))
+        inside = functools.partial(blocked, machine=machine, depth=depth - 1)
+        program = Program(dce(written(program, region, plan.block, inside)))
+    return program.function
+
+
+def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = True) -> _Plan | None:
+    """The quickest plan for a large array."""
+    best: _Plan | None = None
+    for region in regions(program, seed):
+        everything = list(region.axis_of)
+        outputs = {v for loop in region.loops for v in loop.outputs}
+        used = {eqn for loop in region.loops for eqn in loop.eqns}
+        old = seconds(program, region, [e for e in everything if e in used], outputs, region.size, machine)
+        block = 1
+        while block < region.size:
+            new = sum(
+                seconds(program, region, loop.eqns, loop.outputs, block, machine) for loop in region.loops
+            )
+            plan = _Plan(region, block, old, new)
+            if best is None or new < best.new:
+                best = plan
+            block *= 2
+        if nested and region.parallel and seed.type.nbytes / region.size > machine.cache:
+            inner = _within(program, region, old, machine)
+            if inner is not None and (best is None or inner.new < best.new):
+                best = inner
+    return best
+
+
+def _within(program: Program, region: Region, old: float, machine: Machine) -> _Plan | None:
+    """One element after the other, each in blocks of another axis."""
+    bodies: list[Function] = []
+
+    def seen(body: Function) -> Function:
+        bodies.append(body)
+        return body
+
+    written(program, region, 1, seen)
+    body = Program(bodies[0])
+    seed = max(body.definitions, key=lambda v: v.type.nbytes)
+    inner = _best(body, seed, machine, nested=False)
+    if inner is None or not inner.pays:
+        return None
+    (loop,) = [loop for loop in region.loops if loop.eqns]
+    one = seconds(program, region, loop.eqns, loop.outputs, 1, machine)
+    return _Plan(region, 1, old, one + region.size * (inner.new - inner.old))
+
+
+def _said(plan: _Plan) -> str:
+    region = plan.region
+    before, after = plan.nbytes(region.size) / 1e6, plan.nbytes(plan.block) / 1e6
+    return (
+        f"in blocks of {plan.block} of {region.size}: {before:.3g} MB -> {after:.3g} MB, "
+        f"{plan.old * 1e3:.3g} ms -> {plan.new * 1e3:.3g} ms"
+    )
