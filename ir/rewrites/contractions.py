@@ -144,7 +144,6 @@ def _exchanged(x, y, *, p, lc, rc, lb, rb, precision, preferred):
 TRANSPOSES = tuple(each for kinds in _KINDS for each in _of_transpose(*kinds))
 
 
-
 # Sums of products ---------------------------------------------------------------------------------
 
 

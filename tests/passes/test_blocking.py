@@ -66,7 +66,9 @@ def test_blocks_of_an_op_are_those_of_its_result(name: str) -> None:
                 got = np.concatenate([p[k] for p in parts], d)
             assert got.dtype == want.dtype
             np.testing.assert_allclose(
-                got.astype(np.complex128), want.astype(np.complex128), rtol=1e-3 if want.itemsize < 8 else 1e-10
+                got.astype(np.complex128),
+                want.astype(np.complex128),
+                rtol=1e-3 if want.itemsize < 8 else 1e-10,
             )
 
 
@@ -276,7 +278,9 @@ def test_a_chain_of_large_arrays_takes_linear_time() -> None:
 
         def body(x: Value) -> Value:
             for _ in range(n):
-                x = ir.ops.elementwise.exp(ir.ops.contraction.dot_general(x, x, lhs_contract=(1,), rhs_contract=(0,)))
+                x = ir.ops.elementwise.exp(
+                    ir.ops.contraction.dot_general(x, x, lhs_contract=(1,), rhs_contract=(0,))
+                )
             return x
 
         return build([x.type], body)

@@ -28,9 +28,7 @@ from ir.passes.squeeze import squeeze_inside
 from ir.types import TensorType, bf16, f16, f32, i32
 
 
-def written(
-    program: Program, region: Region, block: int, inside: Callable[[Function], Function]
-) -> Function:
+def written(program: Program, region: Region, block: int, inside: Callable[[Function], Function]) -> Function:
     """The program with the region computed by loops over blocks of so many elements.
 
     Args:
@@ -184,9 +182,7 @@ class _Writer:
         return combine(one, other)  # type: ignore[no-any-return]
 
 
-def _computed(
-    eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int
-) -> tuple[Value, ...]:
+def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int) -> tuple[Value, ...]:
     """The results of an equation for a block."""
     builder = current_builder()
     attrs = eqn.attrs if axis.resized is None else axis.resized(size)

@@ -40,10 +40,17 @@ class _Plan:
     new: float
 
     @property
+    def saved(self) -> float:
+        """Seconds."""
+        return self.old - self.new
+
+    @property
     def pays(self) -> bool:
         if self.new < _QUICKER * self.old:
             return True
-        return self.new < _NO_SLOWER * self.old and self.nbytes(self.block) < self.nbytes(self.region.size) / 2
+        return (
+            self.new < _NO_SLOWER * self.old and self.nbytes(self.block) < self.nbytes(self.region.size) / 2
+        )
 
     def nbytes(self, block: int) -> float:
         """Of what is held at a time: two large arrays, and the results."""
@@ -89,25 +96,25 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
 
 
 def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = True) -> _Plan | None:
-    """The quickest plan for a large array."""
+    """The plan that saves most for a large array."""
     best: _Plan | None = None
     for region in regions(program, seed):
-        everything = list(region.axis_of)
         outputs = {v for loop in region.loops for v in loop.outputs}
         used = {eqn for loop in region.loops for eqn in loop.eqns}
-        old = seconds(program, region, [e for e in everything if e in used], outputs, region.size, machine)
+        once = [eqn for eqn in region.axis_of if eqn in used]
+        old = seconds(program, region, once, outputs, region.size, machine)
         block = 1
         while block < region.size:
             new = sum(
                 seconds(program, region, loop.eqns, loop.outputs, block, machine) for loop in region.loops
             )
             plan = _Plan(region, block, old, new)
-            if best is None or new < best.new:
+            if best is None or plan.saved > best.saved:
                 best = plan
             block *= 2
         if nested and region.parallel and seed.type.nbytes / region.size > machine.cache:
             inner = _within(program, region, old, machine)
-            if inner is not None and (best is None or inner.new < best.new):
+            if inner is not None and (best is None or inner.saved > best.saved):
                 best = inner
     return best
 

@@ -160,7 +160,10 @@ def _grown(program: Program, large: dict[Value, int], size: int) -> Region | Non
     absorbed = _absorb(program, axis_of)
     ordered = {eqn: axis_of[eqn] for eqn in program.function.eqns if eqn in axis_of}
     dims = {
-        v: d for eqn, axis in ordered.items() for v, d in zip(eqn.results, axis.results, strict=True) if d is not None
+        v: d
+        for eqn, axis in ordered.items()
+        for v, d in zip(eqn.results, axis.results, strict=True)
+        if d is not None
     }
     region = Region(size, ordered, dims)
     _schedule(program, region, absorbed | large.keys())
@@ -214,7 +217,9 @@ def _leading_to(axis_of: dict[Eqn, Axis], dims: dict[Value, int], large: dict[Va
         if touches or not needed.isdisjoint(eqn.results):
             kept.add(eqn)
             needed.update(
-                v for v, d in zip(eqn.operands, axis.operands, strict=True) if d is not None and dims.get(v) == d
+                v
+                for v, d in zip(eqn.operands, axis.operands, strict=True)
+                if d is not None and dims.get(v) == d
             )
     return kept
 
