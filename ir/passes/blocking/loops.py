@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ir.core import Eqn, Function, Value
-from ir.numerics.precision import highest, lowest
-from ir.op import Builder, Op, building, current_builder
-from ir.ops.contraction import dot_general
+from ir.op import Builder, building, current_builder
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, and_, max, min, mul
+from ir.ops.elementwise import add, mul
 from ir.ops.indexing import dynamic_slice
 from ir.ops.loops import scan
-from ir.ops.reduce import identity
 from ir.ops.shape import (
     broadcast_in_dim,
     concatenate,
@@ -23,9 +20,10 @@ from ir.ops.shape import (
     reshape_to,
 )
 from ir.passes.blocking.axes import Axis
+from ir.passes.blocking.joins import Join
 from ir.passes.blocking.region import Loop, Program, Region
 from ir.passes.squeeze import squeeze_inside
-from ir.types import TensorType, bf16, f16, f32, i32
+from ir.types import TensorType, i32
 
 
 def written(program: Program, region: Region, block: int, inside: Callable[[Function], Function]) -> Function:
@@ -72,31 +70,32 @@ class _Writer:
     ) -> None:
         self.program, self.region, self.loop, self.env, self.bodies = program, region, loop, env, inside
         self.inside = {v for eqn in loop.eqns for v in eqn.results}
-        self.joins = {v: region.axis_of[eqn].combine for eqn in loop.eqns for v in eqn.results}
         self.mapped = [v for v in loop.outputs if v in region.dims]
-        self.joined = [v for v in loop.outputs if v not in region.dims]
+        self.joins = {
+            eqn.results[0]: Join(eqn, combine)
+            for eqn in loop.eqns
+            if (combine := region.axis_of[eqn].combine) is not None
+        }
 
     def write(self, block: int) -> None:
         """Write it, and give `env` what stands for its outputs."""
         count, rest = divmod(self.region.size, block)
         joined, mapped = self._scan(block, count)
         if rest:
-            start = full((), block * count, i32)
-            parts = self._block(start, rest, lambda v: self.env.get(v, v))
-            joined = [
-                self._combine(v, total, part)
-                for v, total, part in zip(self.joined, joined, parts[: len(joined)], strict=True)
-            ]
+            parts, more = self._block(full((), block * count, i32), rest, lambda v: self.env.get(v, v))
+            joined = self._joined(joined, parts)
             mapped = [
                 concatenate(done, part, axis=self.region.dims[v])
-                for v, done, part in zip(self.mapped, mapped, parts[len(joined) :], strict=True)
+                for v, done, part in zip(self.mapped, mapped, more, strict=True)
             ]
-        for v, made in zip(self.joined, joined, strict=True):
-            self.env[v] = made if made.type is v.type else convert(made, dtype=v.type.dtype)
+        self.env.update({v: join.last(x) for (v, join), x in zip(self.joins.items(), joined, strict=True)})
         self.env.update(zip(self.mapped, mapped, strict=True))
         for v in self.loop.outputs:
             if not self.env[v].name:
                 self.env[v].name = v.name
+
+    def _joined(self, some: Sequence[Value], more: Sequence[Value]) -> list[Value]:
+        return [j.combine(a, b) for j, a, b in zip(self.joins.values(), some, more, strict=True)]
 
     def _scan(self, block: int, count: int) -> tuple[list[Value], list[Value]]:
         """Joined and mapped outputs of `count` blocks."""
@@ -106,30 +105,26 @@ class _Writer:
             return outer.setdefault(value, Value(value.type, value.name))
 
         body = Builder(self.loop.eqns[0].source)
-        carries = [Value(_accumulated(v.type, self.joins[v])) for v in self.joined]
+        carries = [Value(join.type) for join in self.joins.values()]
         start = Value(TensorType((), i32))
         with building(body):
-            parts = self._block(start, block, constant_of)
-            totals = [
-                self._combine(v, carry, part)
-                for v, carry, part in zip(self.joined, carries, parts[: len(carries)], strict=True)
-            ]
-        function = Function(
-            (*outer.values(), *carries, start), tuple(body.eqns), (*totals, *parts[len(carries) :]), "block"
-        )
+            parts, mapped = self._block(start, block, constant_of)
+            totals = self._joined(carries, parts)
+        function = Function((*outer.values(), *carries, start), tuple(body.eqns), (*totals, *mapped), "block")
         function = self.bodies(squeeze_inside(function) if block == 1 else function)
         starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), block, i32))
-        initial = [_identity(c.type, self.joins[v]) for v, c in zip(self.joined, carries, strict=True)]
         out = scan(
-            *[self.env.get(v, v) for v in outer], *initial, starts,
+            *[self.env.get(v, v) for v in outer], *[join.first() for join in self.joins.values()], starts,
             function=function, num_consts=len(outer), num_carry=len(carries), length=count,
         )  # fmt: skip
         out = out if isinstance(out, tuple) else (out,)
         stacked = zip(self.mapped, out[len(carries) :], strict=True)
         return list(out[: len(carries)]), [_unstacked(x, self.region.dims[v]) for v, x in stacked]
 
-    def _block(self, start: Value, size: int, given: Callable[[Value], Value]) -> list[Value]:
-        """Joined and mapped outputs of the block of so many elements from `start` on."""
+    def _block(
+        self, start: Value, size: int, given: Callable[[Value], Value]
+    ) -> tuple[list[Value], list[Value]]:
+        """What is to be joined, and mapped outputs, of the block of so many elements from `start` on."""
         region = self.region
         made: dict[Value, Value] = {}
         slices: dict[tuple[Value, int], Value] = {}
@@ -150,9 +145,12 @@ class _Writer:
             builder.source = eqn.source
             axis = region.axis_of[eqn]
             operands = [operand(v, d) for v, d in zip(eqn.operands, axis.operands, strict=True)]
-            made.update(zip(eqn.results, _computed(eqn, axis, operands, start, size), strict=True))
+            if axis.combine is None:
+                made.update(zip(eqn.results, _computed(eqn, axis, operands, start, size), strict=True))
+            else:
+                made[eqn.results[0]] = self.joins[eqn.results[0]].block(operands, eqn.attrs)
         builder.source = usual
-        return [made[v] for v in (*self.joined, *self.mapped)]
+        return [made[v] for v in self.joins], [made[v] for v in self.mapped]
 
     def _made_of_nothing(self, value: Value, known: dict[Value, Value]) -> Value | None:
         """What is made of constants and positions only, such as a mask, made anew; None for other values."""
@@ -176,21 +174,11 @@ class _Writer:
                 return _computed(eqn, axis, (), start, size)[0]
         return None
 
-    def _combine(self, value: Value, one: Value, other: Value) -> Value:
-        combine = self.joins[value]
-        assert combine is not None
-        return combine(one, other)  # type: ignore[no-any-return]
-
 
 def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int) -> tuple[Value, ...]:
     """The results of an equation for a block."""
     builder = current_builder()
     attrs = eqn.attrs if axis.resized is None else axis.resized(size)
-    if axis.combine is add and _accumulated(eqn.results[0].type, add) is not eqn.results[0].type:
-        if eqn.op is dot_general:
-            attrs = {**attrs, "preferred_type": f32}
-        else:
-            operands = [convert(x, dtype=f32) for x in operands]
     out = builder.emit(eqn.op, tuple(operands), attrs)
     for new, old in zip(out, eqn.results, strict=True):
         new.name = old.name
@@ -198,23 +186,6 @@ def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, siz
         first = convert(start, dtype=out[0].type.dtype) if out[0].type.dtype is not i32 else start
         out = (add(out[0], broadcast_in_dim(first, shape=out[0].type.shape, dims=())),)
     return out
-
-
-def _accumulated(type: TensorType, combine: Op | None) -> TensorType:
-    """The type in which results of blocks are joined: sums are rounded to fewer bits once."""
-    narrow = combine is add and type.dtype in (f16, bf16)
-    return TensorType(type.shape, f32) if narrow else type
-
-
-def _identity(type: TensorType, combine: Op | None) -> Value:
-    """What joins with any array of the type to that array."""
-    dtype = type.dtype.np
-    if combine in (max, min):
-        bound = lowest if combine is max else highest
-        return full(type.shape, identity(bound, dtype), type.dtype)
-    if combine is and_:
-        return full(type.shape, True if type.dtype.kind == "bool" else -1, type.dtype)
-    return full(type.shape, 1 if combine is mul else 0, type.dtype)
 
 
 def _sliced(value: Value, dim: int, start: Value, size: int) -> Value:

@@ -56,7 +56,7 @@ class _Plan:
         """Of what is held at a time: two large arrays, and the results."""
         region = self.region
         largest = max(v.type.nbytes for v in region.dims) * block / region.size
-        return 2 * largest + sum(v.type.nbytes for loop in region.loops for v in loop.outputs)
+        return 2 * largest + sum(v.type.nbytes for v in region.outputs)
 
 
 @deep
@@ -99,10 +99,9 @@ def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = Tru
     """The plan that saves most for a large array."""
     best: _Plan | None = None
     for region in regions(program, seed):
-        outputs = {v for loop in region.loops for v in loop.outputs}
         used = {eqn for loop in region.loops for eqn in loop.eqns}
         once = [eqn for eqn in region.axis_of if eqn in used]
-        old = seconds(program, region, once, outputs, region.size, machine)
+        old = seconds(program, region, once, region.outputs, region.size, machine)
         block = 1
         while block < region.size:
             new = sum(

@@ -56,6 +56,11 @@ class Region:
     again: int = 0
 
     @property
+    def outputs(self) -> list[Value]:
+        """What the loops compute for others, and for each other."""
+        return [v for loop in self.loops for v in loop.outputs]
+
+    @property
     def parallel(self) -> bool:
         """Whether blocks have nothing to do with each other."""
         busy = [loop for loop in self.loops if loop.eqns]
@@ -123,7 +128,8 @@ def regions(program: Program, seed: Value) -> Iterator[Region]:
             # Rows and columns of one array that are one axis are no axis to part it by.
             if len(dims) == len(members):
                 region = _grown(program, dims, n)
-                if region is not None:
+                # One that hands on arrays as large does not do without them.
+                if region is not None and all(v.type.size < seed.type.size for v in region.outputs):
                     yield region
 
 

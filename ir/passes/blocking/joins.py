@@ -1,0 +1,108 @@
+"""What joins the results of blocks to the result of all: a sum, a product, an extremum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ir.core import Attrs, Eqn, Value
+from ir.numerics.precision import highest, lowest
+from ir.op import Op, current_builder
+from ir.ops.contraction import dot_general, swapped
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, and_, max, min, mul
+from ir.ops.reduce import identity
+from ir.ops.shape import full, permute
+from ir.types import TensorType, bf16, f16, f32
+
+# On CPUs, XLA sums over the first axes of both operands faster where the result has more columns than rows.
+_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Join:
+    """The results of blocks of one equation, joined.
+
+    Sums of half precision are rounded once. Products with more rows than columns are summed up as their transposes.
+
+    Attributes:
+      eqn: has one result.
+      combine: joins two blocks.
+    """
+
+    eqn: Eqn
+    combine: Op
+
+    @property
+    def widened(self) -> bool:
+        return self.combine is add and self.eqn.results[0].type.dtype in (f16, bf16)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the operands of a product are exchanged."""
+        if self.eqn.op is not dot_general:
+            return False
+        _, rows, columns = self._parts()
+        return rows > _COLUMNS * columns
+
+    def _parts(self) -> tuple[int, int, int]:
+        """Of a product: how many batch axes there are, and elements of its rows and columns."""
+        lhs, attrs = self.eqn.operands[0].type, self.eqn.attrs
+        batch = len(attrs["lhs_batch"])
+        free = lhs.rank - batch - len(attrs["lhs_contract"])
+        shape = self.eqn.results[0].type.shape
+        return batch, math.prod(shape[batch : batch + free]), math.prod(shape[batch + free :])
+
+    def _exchange(self) -> tuple[int, ...]:
+        """For each axis of the exchanged product, which of the product it is."""
+        lhs, attrs = self.eqn.operands[0].type, self.eqn.attrs
+        batch = len(attrs["lhs_batch"])
+        free = lhs.rank - batch - len(attrs["lhs_contract"])
+        rank = self.eqn.results[0].type.rank
+        return (*range(batch), *range(batch + free, rank), *range(batch, batch + free))
+
+    @property
+    def type(self) -> TensorType:
+        """Of what is joined."""
+        type = self.eqn.results[0].type
+        shape = tuple([type.shape[d] for d in self._exchange()]) if self.turned else type.shape
+        return TensorType(shape, f32 if self.widened else type.dtype)
+
+    def block(self, operands: Sequence[Value], attrs: Attrs) -> Value:
+        """The result of one block."""
+        if self.eqn.op is dot_general:
+            attrs = {**attrs, "preferred_type": f32} if self.widened else attrs
+            if self.turned:
+                operands, attrs = operands[::-1], _exchanged(attrs)
+        elif self.widened:
+            operands = [convert(x, dtype=f32) for x in operands]
+        return current_builder().emit(self.eqn.op, tuple(operands), attrs)[0]
+
+    def first(self) -> Value:
+        """What joins with any array to that array."""
+        shape, dtype = self.type.shape, self.type.dtype
+        if self.combine in (max, min):
+            return full(shape, identity(lowest if self.combine is max else highest, dtype.np), dtype)
+        if self.combine is and_:
+            return full(shape, True if dtype.kind == "bool" else -1, dtype)
+        return full(shape, 1 if self.combine is mul else 0, dtype)
+
+    def last(self, joined: Value) -> Value:
+        """The result of the equation."""
+        if self.turned:
+            order = self._exchange()
+            joined = permute(joined, tuple([order.index(d) for d in range(len(order))]))
+        return convert(joined, dtype=self.eqn.results[0].type.dtype) if self.widened else joined
+
+
+def _exchanged(attrs: Attrs) -> Attrs:
+    """The attributes of a product with its operands exchanged."""
+    return {
+        **attrs,
+        "lhs_contract": attrs["rhs_contract"],
+        "rhs_contract": attrs["lhs_contract"],
+        "lhs_batch": attrs["rhs_batch"],
+        "rhs_batch": attrs["lhs_batch"],
+        "precision": swapped(attrs["precision"]),
+    }
