@@ -37,7 +37,8 @@ from ir.op import Builder, Op, building
 # What a rule may change, from harmless to not.
 NOTHING: Final = 0  # not a bit
 ROUNDING: Final = 1  # the last digits
-SPECIAL: Final = 2  # NaN, inf or signed zeros of finite inputs
+RANGE: Final = 2  # and results whose digits or range were lost on the way to them
+SPECIAL: Final = 3  # NaN, inf or signed zeros of finite inputs
 
 _COMMUTATIVE = frozenset({"add", "mul", "max", "min", "and", "or", "xor", "eq", "ne"})
 
@@ -196,7 +197,7 @@ class Rule:
     """A pattern, a replacement and when it holds.
 
     Attributes:
-      changes: NOTHING, ROUNDING or SPECIAL.
+      changes: NOTHING, ROUNDING, RANGE or SPECIAL.
       guard: on what was matched; None for always.
       on: kinds of element types of the root for which it holds; None for all.
       single_use: covered values other than the root may have no other consumer.

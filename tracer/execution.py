@@ -10,6 +10,7 @@ import ir
 from ir.op import inline
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.rolling import roll
+from ir.passes.simplify import stabilize
 from ir.transforms import guarded
 from lowering.execute import Cache, run
 from tracer.state import state
@@ -35,10 +36,15 @@ class Derivative:
 
 
 def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Function:
-    """The program with its loops found again, as the compilation that traces it wants."""
+    """The program with its loops found again, as the compilation that traces it wants.
+
+    What is differentiated is brought into the forms that keep digits and range before, where rounding may change.
+    """
     find = state.roll or roll
     if derivative is None:
         return find(function, None)
+    if find is roll:
+        function = stabilize(function)
     # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
     return find(guarded(function, derivative.nonzero, 1), derivative.counted)
 

@@ -18,7 +18,7 @@ def _rules(**allowed: bool) -> RuleTable:
 
 @deep
 def simplify(function: Function) -> Function:
-    """Apply the rules that change nothing, or rounding only."""
+    """Apply the rules that change no more than rounding, or give back what went out of range."""
     return apply_rules(function, _rules())
 
 
@@ -40,3 +40,12 @@ def tidy(function: Function) -> Function:
     from ir.rewrites import inner_table
 
     return apply_rules(function, inner_table())
+
+
+@deep
+def stabilize(function: Function) -> Function:
+    """Apply the rules that keep digits and range."""
+    from ir.rewrites import stability_table
+
+    table = stability_table()
+    return apply_rules(function, table) if any(eqn.op in table for eqn in function.eqns) else function

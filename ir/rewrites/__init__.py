@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from ir.rewrite import NOTHING, ROUNDING, SPECIAL, Rule
+from ir.rewrite import NOTHING, RANGE, SPECIAL, Rule
 from ir.rewriter import RuleTable
 from ir.rewrites import (
     arithmetic,
@@ -20,6 +20,7 @@ from ir.rewrites import (
     scatters,
     shapes,
     slices,
+    stability,
 )
 
 FAMILIES = (
@@ -33,6 +34,7 @@ FAMILIES = (
     scatters,
     reductions,
     contractions,
+    stability,
 )
 RULES: tuple[Rule, ...] = tuple(each for family in FAMILIES for each in family.RULES)
 
@@ -74,13 +76,13 @@ INNER: tuple[Rule, ...] = (
 
 @functools.cache
 def rule_table(*, exact: bool = False, fast_math: bool = False) -> RuleTable:
-    """The rules that may be applied: all that change nothing, or at most rounding, unless told otherwise.
+    """The rules that may be applied: all but those that change special values, unless told otherwise.
 
     Args:
       exact: only rules that change not a bit.
       fast_math: rules too that change NaN, inf or signed zeros.
     """
-    limit = NOTHING if exact else SPECIAL if fast_math else ROUNDING
+    limit = NOTHING if exact else SPECIAL if fast_math else RANGE
     return RuleTable([each for each in RULES if each.changes <= limit])
 
 
@@ -88,3 +90,10 @@ def rule_table(*, exact: bool = False, fast_math: bool = False) -> RuleTable:
 def inner_table() -> RuleTable:
     """The rules of `INNER`."""
     return RuleTable(INNER)
+
+
+@functools.cache
+def stability_table() -> RuleTable:
+    """The rules that keep digits and range, which serve derivatives most; logarithms are taken before broadcasting."""
+    sunk = [each for each in shapes.RULES if each.name == "log_of_broadcast"]
+    return RuleTable([*stability.RULES, *sunk])

@@ -362,10 +362,4 @@ def exp_of_log(x):
     return exp(log(x)), x
 
 
-@rule(changes=SPECIAL, on=FLOAT)
-def log_of_exp(x):
-    """log(exp x) = x; large x would give inf."""
-    return log(exp(x)), x
-
-
 RULES = collected(globals())

@@ -13,7 +13,7 @@ from ir.core import Function
 from ir.ops.elementwise import abs as abs_
 from ir.ops.elementwise import add, mul, neg
 from ir.passes.dce import dce
-from ir.rewrite import NOTHING, ROUNDING, SPECIAL, Rule, at, rule
+from ir.rewrite import NOTHING, RANGE, ROUNDING, SPECIAL, Rule, at, rule
 from ir.rewrites import INNER, RULES
 from tests.passes import theorems
 from tests.passes.theorems import Instance, difference, instances, rewritten
@@ -71,6 +71,8 @@ def test_nothing_becomes_slower(each: Rule) -> None:
     for instance in drawn(each):
         for before in [instance.function] + ([] if each.single_use else [instance.exposed()]):
             after = dce(rewritten(each, before)[0])
+            if each.changes == RANGE:
+                continue  # a result that is right is worth an operation
             assert ir.flops(after) <= ir.flops(before), instance.label
             shown = f"{instance.label}:\n{before}\nbecame\n{after}"
             assert theorems.traffic(after) <= theorems.traffic(before), shown
@@ -113,7 +115,9 @@ def test_derivatives_are_kept(each: Rule) -> None:
             continue
         before, after = derivatives(instance.function), derivatives(rewritten(each, instance.function)[0])
         if before is not None and after is not None and each.name not in DERIVATIVES_DIFFER:
-            check(before, after, instance.label, [theorems.normal, theorems.small], eps=64, signs=False)
+            # Not by zeros, where only one of both derivatives need be lost.
+            draws = [theorems.normal, theorems.positive if each.changes == RANGE else theorems.small]
+            check(before, after, instance.label, draws, eps=64, signs=False)
 
 
 def test_names_are_unique_and_every_rule_says_what_it_does() -> None:

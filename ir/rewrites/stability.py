@@ -1,0 +1,84 @@
+"""Exponentials, logarithms and their kin in the forms that lose neither digits nor range.
+
+A number that overflows or underflows on the way to a result in range makes the result inf, 0 or nan, and its derivative
+nan. These rules run before a program is differentiated, too. (Higham, "Accuracy and Stability of Numerical Algorithms",
+2002, chapter 1; Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions", 2021.)
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The variables of a rule stand for patterns while it is declared and for what they match later on.
+
+from __future__ import annotations
+
+from ir.ops.elementwise import add, div, exp, expm1, log, log1p, logistic, max, min, mul, neg, sub
+from ir.ops.shape import full_like
+from ir.rewrite import RANGE, collected, lit, rule
+from ir.rewrites.kinds import FLOAT
+
+
+@rule(changes=RANGE, on=FLOAT)
+def exp_minus_one(x):
+    """exp(x) - 1 = expm1(x), also for small x."""
+    return sub(exp(x), lit(1)), expm1(x)
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_one_plus(x):
+    """log(1 + x) = log1p(x), also for small x."""
+    return log(add(lit(1), x)), log1p(x)
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_one_minus(x):
+    """log(1 - x) = log1p(-x), also for small x."""
+    return log(sub(lit(1), x)), log1p(neg(x))
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_exp(x):
+    """log(exp x) = x, also for x whose exponential is inf or 0."""
+    return log(exp(x)), x
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_exp_over(x, y):
+    """log(exp(x) / y) = x - log(y): log-softmax, also for x far from the largest."""
+    return log(div(exp(x), y)), sub(x, log(y))
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_exp_times(x, y):
+    """log(exp(x) y) = x + log(y)."""
+    return log(mul(exp(x), y)), add(x, log(y))
+
+
+def _softplus(x):
+    """max(x, 0) + log1p(exp(min(x, -x))): what is exponentiated is never positive; the derivative at 0 is 1/2."""
+    return add(max(x, full_like(x, 0)), log1p(exp(min(x, neg(x)))))
+
+
+@rule(changes=RANGE, on=FLOAT)
+def softplus(x):
+    """log1p(exp(x)), also for x whose exponential is inf."""
+    return log1p(exp(x)), _softplus
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_logistic(x):
+    """log(logistic(x)) = -softplus(-x), also for x whose logistic function is 0."""
+    return log(logistic(x)), lambda x: neg(_softplus(neg(x)))
+
+
+@rule(changes=RANGE, on=FLOAT)
+def logistic_of_exp(x):
+    """exp(x) / (1 + exp(x)), also for x whose exponential is inf."""
+    return div(exp(x), add(lit(1), exp(x))), logistic(x)
+
+
+@rule(changes=RANGE, on=FLOAT)
+def logistic_of_negative(x):
+    """1 / (1 + exp(-x)), with a derivative that is finite where exp(-x) is inf."""
+    return div(lit(1), add(lit(1), exp(neg(x)))), logistic(x)
+
+
+RULES = collected(globals())
