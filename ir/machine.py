@@ -13,20 +13,27 @@ class Machine:
       flops: operations a second within large contractions.
       bandwidth: bytes a second to and from memory.
       launch: seconds that each kernel takes besides.
-      cache: bytes that a kernel finds in the cache, if the last one left them there.
-      cached: bytes a second to and from the cache.
+      caches: from the smallest, (bytes of an array that is kept there, bytes a second).
+      fresh: bytes a second for which a program gets memory that it had not before.
     """
 
     flops: float
     bandwidth: float
     launch: float
-    cache: float = 8e6
-    cached: float = 4e10
+    caches: tuple[tuple[float, float], ...] = ()
+    fresh: float = float("inf")
 
     def seconds(self, flops: float, nbytes: float) -> float:
-        """Of one kernel that does so many operations and moves so many bytes."""
+        """Of one kernel that does so many operations and moves so many bytes to and from memory."""
         return flops / self.flops + nbytes / self.bandwidth + self.launch
 
+    def moving(self, nbytes: float, largest: float) -> float:
+        """Seconds to move so many bytes again and again, of arrays of which the largest has so many."""
+        for size, rate in self.caches:
+            if largest <= size:
+                return nbytes / rate
+        return nbytes / self.bandwidth
 
-# Two to four cores.
-CPU = Machine(flops=1e11, bandwidth=8e9, launch=1e-6)
+
+# Two to four cores; the rates of XLA's own kernels.
+CPU = Machine(flops=1.5e11, bandwidth=9e9, launch=1e-6, caches=((2.2e6, 5e10), (2e7, 3e10)), fresh=3e9)

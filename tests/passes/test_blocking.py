@@ -16,7 +16,7 @@ import ir
 import tracer as tr
 import tracer.numpy as tnp
 from ir.core import Function, Value, inner_first
-from ir.machine import Machine
+from ir.machine import CPU, Machine
 from ir.op import build
 from ir.passes.blocking import blocked
 from ir.passes.blocking.axes import Axis, axes
@@ -31,7 +31,7 @@ from tests.ops.harness import BY_NAME, as_tuple, case, primary
 from tests.passes.test_products import programs
 
 # Memory so slow, and a cache so small, that everything is worth a loop.
-SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, cache=8000, cached=2e7)
+SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, caches=((4000, 2e7),))
 
 
 # Axes of ops -----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_effects_keep_their_order() -> None:
 def test_small_programs_are_left_as_they_are() -> None:
     x = np.ones((64, 64), np.float32)
     function = optimize(tr.trace(tr.grad(lambda x: tnp.sum(tr.nn.softmax(x @ x) @ x)))(x))
-    assert blocked(function, Machine(flops=1e11, bandwidth=1e10, launch=1e-6)) is function
+    assert blocked(function, CPU) is function
 
 
 def test_it_says_what_it_did() -> None:

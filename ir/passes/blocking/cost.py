@@ -38,17 +38,15 @@ def seconds(
 ) -> float:
     """Of equations of a region, in blocks of so many elements: of all blocks."""
     count = region.size / block
-
     once = 0.0
-    for flops, whole, parted in _kernels(program, region, eqns, set(outputs), block):
-        moved = whole + parted / count
-        bandwidth = machine.cached if moved <= machine.cache else machine.bandwidth
-        once += flops / machine.flops + moved / bandwidth + machine.launch
+    for flops, moved in _kernels(program, region, eqns, set(outputs), block):
+        nbytes = [v.type.nbytes if d is None else v.type.nbytes / count for v, d in moved]
+        # A product is computed while its operands arrive.
+        once += max(flops / machine.flops, machine.moving(sum(nbytes), max(nbytes))) + machine.launch
     if block < region.size:
-        # Joined results are read and written with every block.
-        joined = sum(v.type.nbytes for v in outputs if v not in region.dims)
-        once += 2 * joined / (machine.cached if 2 * joined <= machine.cache else machine.bandwidth)
-        once += 4 * machine.launch
+        # What is joined is read, and read and written where it is added up, with every block.
+        joined = [v.type.nbytes for v in outputs if v not in region.dims]
+        once += machine.moving(3 * sum(joined), max(joined, default=0)) + 4 * machine.launch
     return once * count
 
 
@@ -58,8 +56,8 @@ def _kernels(
     eqns: Sequence[Eqn],
     outputs: set[Value],
     block: int,
-) -> Iterable[tuple[float, int, int]]:
-    """(operations in one block, bytes of arrays taken whole, bytes of arrays parted in blocks) of each kernel."""
+) -> Iterable[tuple[float, list[Source]]]:
+    """(operations in one block, what is read and written) of each kernel."""
     inside = set(eqns)
     sources: dict[Value, frozenset[Source]] = {}
 
@@ -94,6 +92,4 @@ def _kernels(
             flops = 2 * eqn.results[0].type.size * depth * block / region.size
             if None in axis.operands:
                 flops *= 1 + _ROWS / block
-        moved = [*read, *made]
-        whole = sum(v.type.nbytes for v, d in moved if d is None)
-        yield flops, whole, sum(v.type.nbytes for v, d in moved if d is not None)
+        yield flops, [*read, *made]

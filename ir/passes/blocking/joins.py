@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ir.core import Attrs, Eqn, Value
 from ir.numerics.precision import highest, lowest
 from ir.op import Op, current_builder
+from ir.ops.calls import optimization_barrier
 from ir.ops.contraction import dot_general, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, and_, max, min, mul
@@ -16,15 +17,13 @@ from ir.ops.reduce import identity
 from ir.ops.shape import full, permute
 from ir.types import TensorType, bf16, f16, f32
 
-# On CPUs, XLA sums over the first axes of both operands faster where the result has more columns than rows.
-_COLUMNS = 4
-
 
 @dataclass(frozen=True)
 class Join:
     """The results of blocks of one equation, joined.
 
-    Sums of half precision are rounded once. Products with more rows than columns are summed up as their transposes.
+    Sums of half precision are rounded once. Products are summed up in the layout that XLA's CPU kernels like best:
+    few rows and many columns, the left operand with the axes that are summed over last.
 
     Attributes:
       eqn: has one result.
@@ -44,7 +43,7 @@ class Join:
         if self.eqn.op is not dot_general:
             return False
         _, rows, columns = self._parts()
-        return rows > _COLUMNS * columns
+        return rows > columns
 
     def _parts(self) -> tuple[int, int, int]:
         """Of a product: how many batch axes there are, and elements of its rows and columns."""
@@ -75,6 +74,7 @@ class Join:
             attrs = {**attrs, "preferred_type": f32} if self.widened else attrs
             if self.turned:
                 operands, attrs = operands[::-1], _exchanged(attrs)
+            operands, attrs = _rows_first(operands, attrs)
         elif self.widened:
             operands = [convert(x, dtype=f32) for x in operands]
         return current_builder().emit(self.eqn.op, tuple(operands), attrs)[0]
@@ -106,3 +106,17 @@ def _exchanged(attrs: Attrs) -> Attrs:
         "rhs_batch": attrs["lhs_batch"],
         "precision": swapped(attrs["precision"]),
     }
+
+
+def _rows_first(operands: Sequence[Value], attrs: Attrs) -> tuple[Sequence[Value], Attrs]:
+    """The left operand, with the axes that are summed over as its last ones."""
+    lhs, rhs = operands
+    batch, contract = attrs["lhs_batch"], attrs["lhs_contract"]
+    rows = [d for d in range(lhs.type.rank) if d not in batch and d not in contract]
+    perm = (*batch, *rows, *contract)
+    if perm == tuple(range(len(perm))):
+        return operands, attrs
+    moved = optimization_barrier(permute(lhs, perm))
+    batches = tuple(range(len(batch)))
+    contracts = tuple(range(len(batch) + len(rows), len(perm)))
+    return (moved, rhs), {**attrs, "lhs_batch": batches, "lhs_contract": contracts}

@@ -25,19 +25,26 @@ from ir.passes.nested import deep
 from ir.remarks import remark
 
 # Arrays that are so many times as large as the cache are looked at, and so many of them.
-_LARGE, _SEEDS = 4, 64
+_LARGE, _SEEDS = 8, 64
 # A loop has to be quicker by this factor; or by the other, where it takes half the memory.
 _QUICKER, _NO_SLOWER = 0.8, 0.97
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A region, in blocks of so many elements, with seconds at once and in blocks."""
+    """A region, in blocks of so many elements.
+
+    Attributes:
+      old, new: seconds at once and in blocks.
+      before, after: bytes that are held on the way, besides the results.
+    """
 
     region: Region
     block: int
     old: float
     new: float
+    before: float
+    after: float
 
     @property
     def saved(self) -> float:
@@ -48,15 +55,14 @@ class _Plan:
     def pays(self) -> bool:
         if self.new < _QUICKER * self.old:
             return True
-        return (
-            self.new < _NO_SLOWER * self.old and self.nbytes(self.block) < self.nbytes(self.region.size) / 2
-        )
+        results = sum(v.type.nbytes for v in self.region.outputs)
+        return self.new < _NO_SLOWER * self.old and self.after + results < (self.before + results) / 2
 
-    def nbytes(self, block: int) -> float:
-        """Of what is held at a time: two large arrays, and the results."""
-        region = self.region
-        largest = max(v.type.nbytes for v in region.dims) * block / region.size
-        return 2 * largest + sum(v.type.nbytes for v in region.outputs)
+    def __str__(self) -> str:
+        return (
+            f"in blocks of {self.block} of {self.region.size}: {self.before / 1e6:.3g} MB on the way become "
+            f"{self.after / 1e6:.3g} MB, {self.old * 1e3:.3g} ms become {self.new * 1e3:.3g} ms"
+        )
 
 
 @deep
@@ -67,9 +73,9 @@ def block(function: Function) -> Function:
 
 def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
     """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep."""
-    if not depth:
+    if not depth or not machine.caches:
         return function
-    least = _LARGE * machine.cache
+    least = _LARGE * _cache(machine)
     seen: set[Value] = set()
     program = Program(function)
     for _ in range(_SEEDS):
@@ -89,7 +95,7 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
             continue
         region = plan.region
         seen.update(v for v in large if v in region.dims)
-        remark("block", program.definitions[seed].source, _said(plan))
+        remark("block", program.definitions[seed].source, str(plan))
         inside = functools.partial(blocked, machine=machine, depth=depth - 1)
         program = Program(dce(written(program, region, plan.block, inside)))
     return program.function
@@ -101,24 +107,27 @@ def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = Tru
     for region in regions(program, seed):
         used = {eqn for loop in region.loops for eqn in loop.eqns}
         once = [eqn for eqn in region.axis_of if eqn in used]
-        old = seconds(program, region, once, region.outputs, region.size, machine)
+        # Two arrays at a time, the one that is read and the one that is written.
+        before = 2.0 * max(v.type.nbytes for v in region.dims)
+        old = seconds(program, region, once, region.outputs, region.size, machine) + before / machine.fresh
         block = 1
         while block < region.size:
-            new = sum(
+            after = before * block / region.size
+            new = after / machine.fresh + sum(
                 seconds(program, region, loop.eqns, loop.outputs, block, machine) for loop in region.loops
             )
-            plan = _Plan(region, block, old, new)
+            plan = _Plan(region, block, old, new, before, after)
             if best is None or plan.saved > best.saved:
                 best = plan
             block *= 2
-        if nested and region.parallel and seed.type.nbytes / region.size > machine.cache:
-            inner = _within(program, region, old, machine)
+        if nested and region.parallel and seed.type.nbytes / region.size > _cache(machine):
+            inner = _within(program, region, old, before, machine)
             if inner is not None and (best is None or inner.saved > best.saved):
                 best = inner
     return best
 
 
-def _within(program: Program, region: Region, old: float, machine: Machine) -> _Plan | None:
+def _within(program: Program, region: Region, old: float, before: float, machine: Machine) -> _Plan | None:
     """One element after the other, each in blocks of another axis."""
     bodies: list[Function] = []
 
@@ -134,13 +143,9 @@ def _within(program: Program, region: Region, old: float, machine: Machine) -> _
         return None
     (loop,) = [loop for loop in region.loops if loop.eqns]
     one = seconds(program, region, loop.eqns, loop.outputs, 1, machine)
-    return _Plan(region, 1, old, one + region.size * (inner.new - inner.old))
+    return _Plan(region, 1, old, one + region.size * (inner.new - inner.old), before, inner.after)
 
 
-def _said(plan: _Plan) -> str:
-    region = plan.region
-    before, after = plan.nbytes(region.size) / 1e6, plan.nbytes(plan.block) / 1e6
-    return (
-        f"in blocks of {plan.block} of {region.size}: {before:.3g} MB -> {after:.3g} MB, "
-        f"{plan.old * 1e3:.3g} ms -> {plan.new * 1e3:.3g} ms"
-    )
+def _cache(machine: Machine) -> float:
+    """Bytes of the smallest cache."""
+    return machine.caches[0][0]
