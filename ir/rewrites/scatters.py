@@ -1,23 +1,25 @@
-"""Adding at positions that are known, by reading instead of writing."""
+"""Adding at positions: by reading instead of writing where they are known, and without arrays of zeros."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 # The variables of a rule stand for patterns while it is declared and for what they match later on.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ir.core import Dense
-from ir.ops.elementwise import add
+from ir.ops.elementwise import add, and_, ge, lt, neg, select
 from ir.ops.indexing import gather
-from ir.ops.reduce import reduce_sum
+from ir.ops.reduce import reduce_and, reduce_sum
 from ir.ops.scatter import scatter_add
-from ir.ops.shape import constant, full_like, reshape_to
+from ir.ops.shape import broadcast_in_dim, constant, full_like, permute, reshape_to
 from ir.rewrite import ROUNDING, Fill, at, collected, rule
 from ir.rewrites.indexing import index_of, rows_of
-from ir.types import i32
+from ir.rewrites.kinds import FLOAT
+from ir.types import TensorType, i32
 
 
 def _is_zero(z):
@@ -93,6 +95,116 @@ def scatter_add_of_table(
         ),
         _read,
     )  # fmt: skip
+
+
+# Sums with what was added to zeros ------------------------------------------------------------------------
+
+
+def _scattered(x, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+    return scatter_add(
+        x, i, u, update_window_dims=window, inserted_window_dims=inserted, scatter_dims_to_operand_dims=into,
+        operand_batching_dims=batch, scatter_indices_batching_dims=indices_batch, mode=mode,
+        indices_are_sorted=sorted, unique_indices=unique,
+    )  # fmt: skip
+
+
+def _onto(z, of, x, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+    # (Zero is added for the sake of elements -0.0, which become 0.0.)
+    return _scattered(
+        add(x, full_like(x, 0)), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
+    )
+
+
+_TO: dict[str, Any] = {"of": (5, 3), "window": (1,), **_ZERO, **_ROWS}
+_IN_ROWS: dict[str, Any] = {
+    "of": (4, 6), "window": (), "inserted": (1,), "into": (1,), "batch": (0,), "indices_batch": (0,), **_ZERO,
+    "sorted": False, "unique": False,
+}  # fmt: skip
+
+
+@rule(
+    changes=ROUNDING,
+    on=FLOAT,
+    single_use=True,
+    guard=_is_zero,
+    examples=[
+        at((5, 3), TensorType((2, 1), i32), (2, 3), **_TO),
+        at((4, 6), TensorType((4, 1, 1), i32), (4, 1), mode="fill", **_IN_ROWS),
+    ],
+    counterexamples=[at((5, 3), TensorType((2, 1), i32), (2, 3), **_TO | {"z": Fill(1)})],
+)
+def add_of_scatter(x, i, u, *, z, of, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+    """x + (u added to zeros) = u added to x."""
+    made = _scattered(
+        constant(value=z, shape=of), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
+    )
+    return add(x, made), _onto
+
+
+def _updates(z, of, i, u, window, inserted, into, batch, indices_batch, mode, a):
+    """The sum of the updates over the axes that they are scattered along; None where it has others."""
+    if set(a) != set(inserted) or set(into) != set(inserted):
+        return None
+    outer = [d for d in range(u.type.rank) if d not in window]
+    if mode == "fill":
+        # Those out of range are dropped.
+        last = i.type.rank - 1
+        limits = constant(value=Dense(np.array([of[d] for d in into], i.type.dtype.np)), shape=(len(into),))
+        limits = broadcast_in_dim(limits, shape=i.type.shape, dims=(last,))
+        inside = reduce_and(and_(ge(i, full_like(i, 0)), lt(i, limits)), axes=(last,))
+        u = select(broadcast_in_dim(inside, shape=u.type.shape, dims=tuple(outer)), u, full_like(u, 0))
+    summed = tuple([d for k, d in enumerate(outer) if k not in indices_batch])
+    total = reduce_sum(u, axes=summed) if summed else u
+    kept = [d for d in range(u.type.rank) if d not in summed]
+    windows = iter(window)
+    # For each axis that is left of the result, the one of the updates that it is.
+    axes = [
+        outer[indices_batch[batch.index(d)]] if d in batch else next(windows)
+        for d in range(len(of))
+        if d not in inserted
+    ]
+    total = permute(total, tuple([kept.index(d) for d in axes]))
+    return add(total, full_like(total, 0))
+
+
+_TO_MANY = _TO | {"of": (100, 3)}
+_IN_MANY = _IN_ROWS | {"of": (4, 120)}
+_SUMS: dict[str, Any] = {
+    "guard": lambda z, i, u, of: math.prod(of) > 8 * (u.type.size + i.type.size) > 0 and _is_zero(z),
+    "examples": [
+        at(TensorType((2, 1), i32), (2, 3), a=(0,), **_TO_MANY),
+        at(TensorType((4, 2, 1), i32), (4, 2), a=(1,), mode="fill", **_IN_MANY),
+        at(TensorType((4, 2, 1), i32), (4, 2), a=(1,), mode="clip", **_IN_MANY),
+    ],
+    "counterexamples": [
+        at(TensorType((2, 1), i32), (2, 3), a=(1,), **_TO_MANY),
+        at(TensorType((2, 1), i32), (2, 3), a=(0,), **_TO),
+    ],
+}
+
+
+@rule(changes=ROUNDING, on=FLOAT, **_SUMS)
+def sum_of_scatter(i, u, *, z, of, window, inserted, into, batch, indices_batch, mode, sorted, unique, a):
+    """The sum over all that was added to zeros is the sum of what was added."""
+    made = _scattered(
+        constant(value=z, shape=of), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
+    )
+    return reduce_sum(made, axes=a), _updates
+
+
+@rule(changes=ROUNDING, on=FLOAT, **_SUMS)
+def sum_of_negated_scatter(
+    i, u, *, z, of, window, inserted, into, batch, indices_batch, mode, sorted, unique, a
+):
+    """The sum over the negative of what was added to zeros is the sum of the negatives of what was added."""
+    made = _scattered(
+        constant(value=z, shape=of), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
+    )
+    return reduce_sum(
+        neg(made), axes=a
+    ), lambda z, of, i, u, window, inserted, into, batch, indices_batch, mode, a: _updates(
+        z, of, i, neg(u), window, inserted, into, batch, indices_batch, mode, a
+    )
 
 
 RULES = collected(globals())
