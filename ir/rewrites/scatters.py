@@ -108,37 +108,11 @@ def _scattered(x, i, u, window, inserted, into, batch, indices_batch, mode, sort
     )  # fmt: skip
 
 
-def _onto(z, of, x, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
-    # (Zero is added for the sake of elements -0.0, which become 0.0.)
-    return _scattered(
-        add(x, full_like(x, 0)), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
-    )
-
-
 _TO: dict[str, Any] = {"of": (5, 3), "window": (1,), **_ZERO, **_ROWS}
 _IN_ROWS: dict[str, Any] = {
     "of": (4, 6), "window": (), "inserted": (1,), "into": (1,), "batch": (0,), "indices_batch": (0,), **_ZERO,
     "sorted": False, "unique": False,
 }  # fmt: skip
-
-
-@rule(
-    changes=ROUNDING,
-    on=FLOAT,
-    single_use=True,
-    guard=_is_zero,
-    examples=[
-        at((5, 3), TensorType((2, 1), i32), (2, 3), **_TO),
-        at((4, 6), TensorType((4, 1, 1), i32), (4, 1), mode="fill", **_IN_ROWS),
-    ],
-    counterexamples=[at((5, 3), TensorType((2, 1), i32), (2, 3), **_TO | {"z": Fill(1)})],
-)
-def add_of_scatter(x, i, u, *, z, of, window, inserted, into, batch, indices_batch, mode, sorted, unique):
-    """x + (u added to zeros) = u added to x."""
-    made = _scattered(
-        constant(value=z, shape=of), i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique
-    )
-    return add(x, made), _onto
 
 
 def _updates(z, of, i, u, window, inserted, into, batch, indices_batch, mode, a):

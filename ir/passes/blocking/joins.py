@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 from ir.core import Attrs, Eqn, Value
 from ir.numerics.precision import highest, lowest
-from ir.op import Op, current_builder
+from ir.op import Op, build, current_builder
 from ir.ops.calls import optimization_barrier
 from ir.ops.contraction import dot_general, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, and_, max, min, mul
+from ir.ops.indexing import dynamic_slice, dynamic_update_slice
+from ir.ops.loops import scan
 from ir.ops.reduce import identity
-from ir.ops.shape import full, permute
-from ir.types import TensorType, bf16, f16, f32
+from ir.ops.shape import full, iota, permute
+from ir.types import TensorType, bf16, f16, f32, i32
+
+# A sum of products of more bytes than the first is added up so many bytes at a time.
+_LARGE, _AT_A_TIME = 16e6, 4e6
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,19 @@ class Join:
         shape = tuple([type.shape[d] for d in self._exchange()]) if self.turned else type.shape
         return TensorType(shape, f32 if self.widened else type.dtype)
 
-    def block(self, operands: Sequence[Value], attrs: Attrs) -> Value:
-        """The result of one block."""
+    def added(self, total: Value, operands: Sequence[Value], attrs: Attrs) -> Value:
+        """The result of one block, joined to those before it."""
         if self.eqn.op is dot_general:
             attrs = {**attrs, "preferred_type": f32} if self.widened else attrs
             if self.turned:
                 operands, attrs = operands[::-1], _exchanged(attrs)
             operands, attrs = _rows_first(operands, attrs)
+            if chunk := _chunk(total, operands[1], attrs):
+                return _added_in_chunks(total, operands, attrs, chunk)
         elif self.widened:
             operands = [convert(x, dtype=f32) for x in operands]
-        return current_builder().emit(self.eqn.op, tuple(operands), attrs)[0]
+        part: Value = current_builder().emit(self.eqn.op, tuple(operands), attrs)[0]
+        return self.combine(total, part)  # type: ignore[no-any-return]
 
     def first(self) -> Value:
         """What joins with any array to that array."""
@@ -120,3 +128,41 @@ def _rows_first(operands: Sequence[Value], attrs: Attrs) -> tuple[Sequence[Value
     batches = tuple(range(len(batch)))
     contracts = tuple(range(len(batch) + len(rows), len(perm)))
     return (moved, rhs), {**attrs, "lhs_batch": batches, "lhs_contract": contracts}
+
+
+def _chunk(total: Value, rhs: Value, attrs: Attrs) -> int:
+    """Columns of a sum of products to be added at a time, where it is large; otherwise 0."""
+    free = rhs.type.rank - len(attrs["rhs_batch"]) - len(attrs["rhs_contract"])
+    if free != 1 or total.type.nbytes <= _LARGE:
+        return 0
+    columns = total.type.shape[-1]
+    most = int(columns * _AT_A_TIME / total.type.nbytes)
+    return next((n for n in range(most, most // 2, -1) if columns % n == 0), 0)
+
+
+def _added_in_chunks(total: Value, operands: Sequence[Value], attrs: Attrs, chunk: int) -> Value:
+    """A product added to a sum, some columns after the others, so that it is in the cache when it is added."""
+    lhs, rhs = operands
+    last = total.type.rank - 1
+    (column,) = [d for d in range(rhs.type.rank) if d not in (*attrs["rhs_batch"], *attrs["rhs_contract"])]
+
+    def body(lhs: Value, rhs: Value, total: Value, start: Value) -> Value:
+        part = dot_general(lhs, sliced(rhs, column, start, chunk), **attrs)
+        zero = full((), 0, i32)
+        at = [start if d == last else zero for d in range(last + 1)]
+        return dynamic_update_slice(total, add(sliced(total, last, start, chunk), part), *at)  # type: ignore[no-any-return]
+
+    source = current_builder().source
+    function = build([lhs.type, rhs.type, total.type, TensorType((), i32)], body, "columns", source=source)
+    count = total.type.shape[last] // chunk
+    starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), chunk, i32))
+    return scan(lhs, rhs, total, starts, function=function, num_consts=2, num_carry=1, length=count)  # type: ignore[no-any-return]
+
+
+def sliced(value: Value, dim: int, start: Value, size: int) -> Value:
+    """So many elements along a dimension."""
+    zero = full((), 0, i32)
+    sizes = list(value.type.shape)
+    sizes[dim] = size
+    at = [start if d == dim else zero for d in range(value.type.rank)]
+    return dynamic_slice(value, *at, sizes=tuple(sizes))  # type: ignore[no-any-return]

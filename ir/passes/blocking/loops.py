@@ -8,7 +8,6 @@ from ir.core import Eqn, Function, Value
 from ir.op import Builder, building, current_builder
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, mul
-from ir.ops.indexing import dynamic_slice
 from ir.ops.loops import scan
 from ir.ops.shape import (
     broadcast_in_dim,
@@ -20,7 +19,7 @@ from ir.ops.shape import (
     reshape_to,
 )
 from ir.passes.blocking.axes import Axis
-from ir.passes.blocking.joins import Join
+from ir.passes.blocking.joins import Join, sliced
 from ir.passes.blocking.region import Loop, Program, Region
 from ir.passes.squeeze import squeeze_inside
 from ir.types import TensorType, i32
@@ -82,8 +81,8 @@ class _Writer:
         count, rest = divmod(self.region.size, block)
         joined, mapped = self._scan(block, count)
         if rest:
-            parts, more = self._block(full((), block * count, i32), rest, lambda v: self.env.get(v, v))
-            joined = self._joined(joined, parts)
+            start = full((), block * count, i32)
+            joined, more = self._block(start, rest, lambda v: self.env.get(v, v), joined)
             mapped = [
                 concatenate(done, part, axis=self.region.dims[v])
                 for v, done, part in zip(self.mapped, mapped, more, strict=True)
@@ -93,9 +92,6 @@ class _Writer:
         for v in self.loop.outputs:
             if not self.env[v].name:
                 self.env[v].name = v.name
-
-    def _joined(self, some: Sequence[Value], more: Sequence[Value]) -> list[Value]:
-        return [j.combine(a, b) for j, a, b in zip(self.joins.values(), some, more, strict=True)]
 
     def _scan(self, block: int, count: int) -> tuple[list[Value], list[Value]]:
         """Joined and mapped outputs of `count` blocks."""
@@ -108,8 +104,7 @@ class _Writer:
         carries = [Value(join.type) for join in self.joins.values()]
         start = Value(TensorType((), i32))
         with building(body):
-            parts, mapped = self._block(start, block, constant_of)
-            totals = self._joined(carries, parts)
+            totals, mapped = self._block(start, block, constant_of, carries)
         function = Function((*outer.values(), *carries, start), tuple(body.eqns), (*totals, *mapped), "block")
         function = self.bodies(squeeze_inside(function) if block == 1 else function)
         starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), block, i32))
@@ -122,10 +117,11 @@ class _Writer:
         return list(out[: len(carries)]), [_unstacked(x, self.region.dims[v]) for v, x in stacked]
 
     def _block(
-        self, start: Value, size: int, given: Callable[[Value], Value]
+        self, start: Value, size: int, given: Callable[[Value], Value], totals: Sequence[Value]
     ) -> tuple[list[Value], list[Value]]:
-        """What is to be joined, and mapped outputs, of the block of so many elements from `start` on."""
+        """New totals of what is joined, and mapped outputs, of the block of so many elements from `start` on."""
         region = self.region
+        before = dict(zip(self.joins, totals, strict=True))
         made: dict[Value, Value] = {}
         slices: dict[tuple[Value, int], Value] = {}
         alone: dict[Value, Value] = {}
@@ -138,7 +134,7 @@ class _Writer:
             if d is None:
                 return self._made_of_nothing(v, alone) or given(v)
             if (v, d) not in slices:
-                slices[v, d] = self._free(v, d, start, size) or _sliced(given(v), d, start, size)
+                slices[v, d] = self._free(v, d, start, size) or sliced(given(v), d, start, size)
             return slices[v, d]
 
         for eqn in self.loop.eqns:
@@ -148,7 +144,8 @@ class _Writer:
             if axis.combine is None:
                 made.update(zip(eqn.results, _computed(eqn, axis, operands, start, size), strict=True))
             else:
-                made[eqn.results[0]] = self.joins[eqn.results[0]].block(operands, eqn.attrs)
+                result = eqn.results[0]
+                made[result] = self.joins[result].added(before[result], operands, eqn.attrs)
         builder.source = usual
         return [made[v] for v in self.joins], [made[v] for v in self.mapped]
 
@@ -186,14 +183,6 @@ def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, siz
         first = convert(start, dtype=out[0].type.dtype) if out[0].type.dtype is not i32 else start
         out = (add(out[0], broadcast_in_dim(first, shape=out[0].type.shape, dims=())),)
     return out
-
-
-def _sliced(value: Value, dim: int, start: Value, size: int) -> Value:
-    zero = full((), 0, i32)
-    sizes = list(value.type.shape)
-    sizes[dim] = size
-    at = [start if d == dim else zero for d in range(value.type.rank)]
-    return dynamic_slice(value, *at, sizes=tuple(sizes))  # type: ignore[no-any-return]
 
 
 def _unstacked(x: Value, dim: int) -> Value:
