@@ -1,21 +1,24 @@
-"""`python -m benchmarks SUITE`: algebra, growth, overhead; by name only: loops, which takes long, and third-party,
-which needs an extra.
+"""`python -m benchmarks SUITE`: algebra, growth, memory, overhead; by name only: loops, which takes long, and
+third-party, which needs an extra.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import algebra, growth, loops, overhead, third_party
+from benchmarks import algebra, growth, loops, memory, overhead, third_party
 
-SUITES = {"algebra": algebra.main, "growth": growth.main, "overhead": overhead.main}
+SUITES = {"algebra": algebra.main, "growth": growth.main, "memory": memory.main, "overhead": overhead.main}
 BY_NAME = {"loops": loops.main, "third-party": third_party.main}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure tracer.")
     parser.add_argument(
-        "suite", nargs="?", choices=sorted(SUITES | BY_NAME), help="algebra, growth and overhead by default"
+        "suite",
+        nargs="?",
+        choices=sorted(SUITES | BY_NAME),
+        help="algebra, growth, memory and overhead by default",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that the suite works")
     parser.add_argument(

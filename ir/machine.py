@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -37,3 +38,17 @@ class Machine:
 
 # Two to four cores; the rates of XLA's own kernels.
 CPU = Machine(flops=1.5e11, bandwidth=9e9, launch=1e-6, caches=((2.2e6, 5e10), (2e7, 3e10)), fresh=3e9)
+# A large GPU, in single precision. Loops are slow there: every kernel in one is launched by itself.
+ACCELERATOR = Machine(flops=5e13, bandwidth=2.5e12, launch=5e-6, caches=((4e7, 5e12),))
+
+_sources: list[Callable[[], Machine]] = [lambda: CPU]
+
+
+def current() -> Machine:
+    """The machine that programs are compiled for, as the lowering knows."""
+    return _sources[-1]()
+
+
+def answer(source: Callable[[], Machine]) -> None:
+    """Have `current` ask `source`."""
+    _sources[:] = [source]

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
+import lowering.device  # noqa: F401 (tells the optimiser)
 from ir.collector import without_collection
 from ir.core import Dense, Eqn, Function, Value, inner_first
 from ir.ops.shape import broadcast_in_dim, constant

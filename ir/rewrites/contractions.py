@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense
-from ir.machine import CPU
+from ir.machine import current
 from ir.ops.contraction import dot_general, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, eq, mul, neg, sub
@@ -208,8 +208,9 @@ def _pays(y, z, out, contract):
     if y.type is not z.type or y.type.dtype.real.bits < 32:
         return False
     depth = math.prod([y.type.shape[d] for d in contract])
-    product = CPU.seconds(2 * out.type.size * depth, y.type.nbytes + out.type.nbytes)
-    return product >= 3 * (y.type.nbytes - out.type.nbytes) / CPU.bandwidth
+    machine = current()
+    product = machine.seconds(2 * out.type.size * depth, y.type.nbytes + out.type.nbytes)
+    return product >= 3 * (y.type.nbytes - out.type.nbytes) / machine.bandwidth
 
 
 def _left_pays(y, z, out, lc):

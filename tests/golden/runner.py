@@ -15,10 +15,13 @@ import numpy as np
 import ir
 from ir.core import Function
 from ir.errors import TracerError
+from ir.machine import Machine
+from ir.passes.blocking import blocked
 from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
+from ir.passes.nested import deep
 from ir.passes.pipeline import optimize
 from ir.passes.products import reorder_products
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
@@ -30,8 +33,12 @@ ROOT = Path(__file__).resolve().parent
 SEPARATOR = "---"
 Pass = Callable[[Function], Function]
 
+# Of which memory is so slow that arrays of some thousand bytes are large.
+SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, caches=((4000, 2e7),))
+
 # Passes by the name of their folder, and what they may change.
 PASSES: dict[str, tuple[Pass, int]] = {
+    "block": (deep(lambda function: blocked(function, SLOW)), ROUNDING),
     "cse": (cse, NOTHING),
     "dce": (dce, NOTHING),
     "fold": (fold, NOTHING),

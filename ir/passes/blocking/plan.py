@@ -15,7 +15,7 @@ import functools
 from dataclasses import dataclass
 
 from ir.core import Function, Value
-from ir.machine import CPU, Machine
+from ir.machine import Machine, current
 from ir.ops.loops import scan
 from ir.passes.blocking.cost import seconds
 from ir.passes.blocking.loops import written
@@ -68,26 +68,20 @@ class _Plan:
 @deep
 def block(function: Function) -> Function:
     """Compute large intermediate arrays in blocks, where that pays."""
-    return blocked(function, CPU)
+    return blocked(function, current())
 
 
 def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
     """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep."""
     if not depth or not machine.caches:
         return function
-    least = _LARGE * _cache(machine)
     seen: set[Value] = set()
-    program = Program(function)
+    program: Program | None = None
     for _ in range(_SEEDS):
-        large = [
-            v
-            for eqn in program.function.eqns
-            if eqn.op is not scan
-            for v in eqn.results
-            if v.type.nbytes >= least and v not in seen
-        ]
+        large = [v for v in _large(function, _LARGE * _cache(machine)) if v not in seen]
         if not large:
             break
+        program = Program(function) if program is None else program
         seed = max(large, key=lambda v: v.type.nbytes)
         plan = _best(program, seed, machine)
         if plan is None or not plan.pays:
@@ -97,8 +91,13 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
         seen.update(v for v in large if v in region.dims)
         remark("block", program.definitions[seed].source, str(plan))
         inside = functools.partial(blocked, machine=machine, depth=depth - 1)
-        program = Program(dce(written(program, region, plan.block, inside)))
-    return program.function
+        function, program = dce(written(program, region, plan.block, inside)), None
+    return function
+
+
+def _large(function: Function, least: float) -> list[Value]:
+    """Arrays of so many bytes that are computed, but for the results of loops."""
+    return [v for e in function.eqns if e.op is not scan for v in e.results if v.type.nbytes >= least]
 
 
 def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = True) -> _Plan | None:

@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from ir.core import Eqn, Function, Value
-from ir.machine import CPU, Machine
+from ir.machine import Machine, current
 from ir.op import Builder, building
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, sub
@@ -45,7 +45,7 @@ def reorder_products(function: Function) -> Function:
     """Multiply in the best order, where that pays."""
     if sum(e.op is dot_general for e in function.eqns) == 0:
         return function
-    chosen = _Products(function, CPU).chosen()
+    chosen = _Products(function, current()).chosen()
     if not chosen:
         return function
     env: dict[Value, Value] = {}
