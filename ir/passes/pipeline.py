@@ -16,6 +16,7 @@ from ir.passes.products import reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
+from ir.passes.solves import solve_products
 
 Pass = Callable[[Function], Function]
 
@@ -46,7 +47,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         fold_exact if exact else fold,
         rules,
         cse,
-        *(() if exact else (reorder_products, rules, cse, block, rules, cse)),
+        *(() if exact else (solve_products, reorder_products, rules, cse, block, rules, cse)),
         dce,
     )
 

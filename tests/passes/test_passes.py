@@ -46,8 +46,8 @@ def test_levels_of_the_pipeline() -> None:
     names = lambda passes: [each.__name__ for each in passes]
     assert names(pipeline(0)) == ["inline_calls"]
     assert names(pipeline()) == [
-        "inline_calls", "roll", "dce", "cse", "fold", "sink_constants", "fold", "simplify", "cse", "reorder_products",
-        "simplify", "cse", "block", "simplify", "cse", "dce",
+        "inline_calls", "roll", "dce", "cse", "fold", "sink_constants", "fold", "simplify", "cse", "solve_products",
+        "reorder_products", "simplify", "cse", "block", "simplify", "cse", "dce",
     ]  # fmt: skip
     assert [n for n in names(pipeline(exact=True)) if "exact" in n] == [
         "roll_exact",

@@ -17,6 +17,7 @@ from ir.ops import cumulative, scatter
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, and_, max, min, mul, or_
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice, gather
+from ir.ops.linalg import triangular_solve
 from ir.ops.reduce import (
     argmax,
     argmin,
@@ -243,6 +244,15 @@ def _dot_general(eqn: Eqn) -> Iterator[Axis]:
         yield Axis((i, j), (None,), add)
 
 
+def _triangular_solve(eqn: Eqn) -> Iterator[Axis]:
+    """Batch axes; and columns, or rows where the matrix stands on the right, each of which is solved for by itself."""
+    rank = eqn.operands[1].type.rank
+    for d in range(rank - 2):
+        yield Axis((d, d), (d,))
+    column = rank - 1 if eqn.attrs["left_side"] else rank - 2
+    yield Axis((None, column), (column,))
+
+
 _RULES: dict[Op, Rule] = {
     argmax: _reduction(None),
     argmin: _reduction(None),
@@ -279,4 +289,5 @@ _RULES: dict[Op, Rule] = {
     sort: _except("axis"),
     top_k: _top_k,
     transpose: _transpose,
+    triangular_solve: _triangular_solve,
 }

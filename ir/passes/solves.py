@@ -1,0 +1,166 @@
+"""Systems are solved for what their solutions are multiplied with, where that is less.
+
+    x = linear_solve(A, b);  y = dot_general(x, v)      becomes      c = dot_general(b, v);  y = linear_solve(A, c)
+
+The columns of `b` are solved for one by one, so that a sum of columns of `x` solves for the sum of those of `b`.
+With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ir.core import Eqn, Function, Value
+from ir.op import Builder, building
+from ir.ops.contraction import dot_general
+from ir.ops.linear_solve import linear_solve
+from ir.ops.shape import move_axis, permute, reshape_to
+from ir.passes.blocking.axes import axes
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.remarks import remark
+
+_FUNCTIONS = ("matvec", "solve", "vecmat", "transpose_solve")
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A product with a solution.
+
+    Attributes:
+      eqn: the product.
+      side: which operand is the solution.
+      axis: that of the solution which is summed over.
+      count: columns of the other operand.
+    """
+
+    eqn: Eqn
+    side: int
+    axis: int
+    count: int
+
+
+@deep
+def solve_products(function: Function) -> Function:
+    """Multiply before solving, where fewer columns are left to solve for."""
+    solved = {e.results[0]: e for e in function.eqns if e.op is linear_solve and len(e.results) == 1}
+    if not solved:
+        return function
+    uses: dict[Value, list[_Use] | None] = dict.fromkeys(solved)
+    for v in solved:
+        uses[v] = []
+    for v in function.results:
+        uses[v] = None
+    for eqn in function.eqns:
+        for v in set(eqn.operands) & solved.keys():
+            use, found = _use(eqn, v), uses[v]
+            uses[v] = None if use is None or found is None else [*found, use]
+    chosen: dict[Eqn, _Written] = {}
+    for v, eqn in solved.items():
+        for use in _cheaper(v, uses[v] or []):
+            attrs = _resized(eqn, use)
+            if attrs is not None:
+                chosen[use.eqn] = _Written(eqn, use, attrs)
+    return dce(_with(function, chosen)) if chosen else function
+
+
+def _use(eqn: Eqn, value: Value) -> _Use | None:
+    """The product that an equation is, of the solution with something else."""
+    if eqn.op is not dot_general or eqn.operands[0] is eqn.operands[1] or eqn.attrs["lhs_batch"]:
+        return None
+    side = 0 if eqn.operands[0] is value else 1
+    contract = eqn.attrs[("lhs_contract", "rhs_contract")[side]]
+    if len(contract) != 1 or eqn.results[0].type.dtype is not value.type.dtype:
+        return None
+    other = eqn.operands[1 - side].type
+    return _Use(eqn, side, contract[0], other.size // max(1, value.type.shape[contract[0]]))
+
+
+def _cheaper(solution: Value, uses: list[_Use]) -> list[_Use]:
+    """The products, if all together have fewer columns than the solution."""
+    if len({use.axis for use in uses}) != 1:
+        return []
+    return uses if sum(use.count for use in uses) < solution.type.shape[uses[0].axis] else []
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A product that becomes a solution, with the attributes of the new system."""
+
+    solve: Eqn
+    use: _Use
+    attrs: dict[str, Function | None]
+
+    def write(self) -> Value:
+        use = self.use
+        *constants, b = self.solve.operands
+        other = use.eqn.operands[1 - use.side]
+        (axis,) = use.eqn.attrs[("rhs_contract", "lhs_contract")[use.side]]
+        free = [d for d in range(other.type.rank) if d != axis]
+        shape = tuple([other.type.shape[d] for d in free])
+        columns = reshape_to(permute(other, (axis, *free)), (other.type.shape[axis], math.prod(shape)))
+        precision = use.eqn.attrs["precision"]
+        c = dot_general(b, columns, lhs_contract=(use.axis,), rhs_contract=(0,), precision=precision)
+        x = linear_solve(*constants, move_axis(c, c.type.rank - 1, use.axis), **self.attrs)
+        rest = tuple([n for d, n in enumerate(x.type.shape) if d != use.axis])
+        if use.side == 0:
+            return reshape_to(move_axis(x, use.axis, len(rest)), (*rest, *shape))
+        return reshape_to(move_axis(x, use.axis, 0), (*shape, *rest))
+
+
+def _resized(eqn: Eqn, use: _Use) -> dict[str, Function | None] | None:
+    """The functions of a system for as many columns as the product has; None where they mix columns."""
+    made: dict[str, Function | None] = {}
+    for name in _FUNCTIONS:
+        function = eqn.attrs[name]
+        if function is not None:
+            function = _of_size(function, use.axis, use.count)
+            if function is None:
+                return None
+        made[name] = function
+    return made
+
+
+def _of_size(function: Function, axis: int, size: int) -> Function | None:
+    """A function of constants and an array, for another size of one axis that its result has, too."""
+    *constants, x = function.params
+    if x.type.shape[axis] < 2 or len(function.results) != 1:
+        return None
+    given = Value(x.type.with_shape((*x.type.shape[:axis], size, *x.type.shape[axis + 1 :])), x.name)
+    env, dims = {x: given}, {x: axis}
+    builder = Builder()
+    for eqn in function.eqns:
+        operands = tuple([env.get(v, v) for v in eqn.operands])
+        has = [dims.get(v) for v in eqn.operands]
+        builder.source = eqn.source
+        if all(d is None for d in has):
+            env.update(zip(eqn.results, builder.copy(eqn, operands), strict=True))
+            continue
+        along = next((a for a in axes(eqn) if list(a.operands) == has and a.combine is None), None)
+        if along is None or along.counts:
+            return None
+        attrs = eqn.attrs if along.resized is None else along.resized(size)
+        env.update(zip(eqn.results, builder.emit(eqn.op, operands, attrs), strict=True))
+        dims.update({v: d for v, d in zip(eqn.results, along.results, strict=True) if d is not None})
+    (out,) = function.results
+    if dims.get(out) != axis:
+        return None
+    return Function((*constants, given), tuple(builder.eqns), (env[out],), function.name)
+
+
+def _with(function: Function, chosen: dict[Eqn, _Written]) -> Function:
+    env: dict[Value, Value] = {}
+    eqns: list[Eqn] = []
+    for eqn in function.eqns:
+        written = chosen.get(eqn)
+        if written is None:
+            operands = tuple([env.get(v, v) for v in eqn.operands])
+            eqns.append(Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source))
+            continue
+        builder = Builder(eqn.source)
+        with building(builder):
+            env[eqn.results[0]] = written.write()
+        eqns += builder.eqns
+        remark("solve_products", eqn.source, "multiplied before the system is solved")
+    return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))

@@ -1,0 +1,114 @@
+"""Products with solutions of linear systems: solved for less, and equal to NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir.core import Function
+from ir.ops.linear_solve import linear_solve
+from ir.passes.pipeline import optimize, pipeline
+from ir.passes.solves import solve_products
+from ir.remarks import remarks
+
+N = 7
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=(N, N)) + 4 * np.eye(N)
+B = RNG.normal(size=(N, 2))
+C = RNG.normal(size=(N, N))
+X = RNG.normal(size=N)
+inv = tnp.linalg.inv
+solve = tnp.linalg.solve
+BEFORE = pipeline()[: [each.__name__ for each in pipeline()].index("solve_products")]
+
+# (program, what NumPy makes of it, columns that are solved for)
+PROGRAMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
+    "inverse times vector": (lambda a: inv(a) @ X, lambda a: np.linalg.inv(a) @ X, 1),
+    "vector times inverse": (lambda a: X @ inv(a), lambda a: X @ np.linalg.inv(a), 1),
+    "transposed inverse": (lambda a: inv(a).T @ X, lambda a: np.linalg.inv(a).T @ X, 1),
+    "inverse times matrix": (lambda a: inv(a) @ B, lambda a: np.linalg.inv(a) @ B, 2),
+    "matrix times inverse": (lambda a: B.T @ inv(a), lambda a: B.T @ np.linalg.inv(a), 2),
+    "inverse times array": (
+        lambda a: tnp.einsum("ij,jkl->ikl", inv(a), B.reshape(N, 1, 2)),
+        lambda a: np.einsum("ij,jkl->ikl", np.linalg.inv(a), B.reshape(N, 1, 2)),
+        2,
+    ),
+    "solution times vector": (lambda a: solve(a, C) @ X, lambda a: np.linalg.solve(a, C) @ X, 1),
+    "sum of products": (
+        lambda a: (lambda i: i @ X + (i @ B)[:, 0])(inv(a)),
+        lambda a: np.linalg.inv(a) @ (X + B[:, 0]),
+        3,
+    ),
+}
+# Programs in which nothing is gained, or in which columns are mixed.
+LEFT: dict[str, Callable[[Any], Any]] = {
+    "inverse used besides": lambda a: (lambda i: (i @ X, i[0]))(inv(a)),
+    "as many columns": lambda a: inv(a) @ C,
+    "rows of the solution": lambda a: X @ solve(a, C),
+    "both operands": lambda a: (lambda i: i @ i)(inv(a)),
+}
+
+
+def columns(function: Function) -> int:
+    """How many columns systems are solved for, all together."""
+    return sum(e.operands[-1].type.size // N for e in function.eqns if e.op is linear_solve)
+
+
+def prepared(f: Callable[..., Any], *args: Any) -> Function:
+    return optimize(tr.trace(f)(*args), BEFORE)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_less_is_solved_for(name: str) -> None:
+    f, want, count = PROGRAMS[name]
+    with jax.enable_x64(True):
+        before = prepared(f, A)
+        after = solve_products(before)
+        ir.verify(after)
+        assert columns(before) == N
+        assert columns(after) == count
+        np.testing.assert_allclose(ir.evaluate(after, A)[0], want(A), rtol=1e-10)
+        np.testing.assert_allclose(tr.jit(f)(A), want(A), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_the_rest_is_left(name: str) -> None:
+    with jax.enable_x64(True):
+        before = prepared(LEFT[name], A)
+        assert solve_products(before) is before
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_derivatives_are_those_of_the_program(name: str) -> None:
+    f = PROGRAMS[name][0]
+    with jax.enable_x64(True):
+        loss = lambda a: tnp.sum(tnp.sin(f(a)))
+        for transform in (tr.grad, lambda g: tr.jacfwd(tr.grad(g))):
+            got = tr.jit(transform(loss))(A)
+            want = tr.jit(transform(loss), opt=0)(A)
+            np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)
+
+
+@given(st.integers(2, 9), st.integers(0, 5), st.booleans())
+def test_any_sizes(n: int, k: int, left: bool) -> None:
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=(n, n)) + n * np.eye(n), rng.normal(size=(n, k))
+    with jax.enable_x64(True):
+        f = (lambda a, b: inv(a) @ b) if left else (lambda a, b: b.T @ inv(a))
+        want = np.linalg.inv(a) @ b if left else b.T @ np.linalg.inv(a)
+        np.testing.assert_allclose(tr.jit(f)(a, b), want, rtol=1e-9, atol=1e-12)
+
+
+def test_it_is_remarked() -> None:
+    with remarks() as found:
+        solve_products(prepared(PROGRAMS["inverse times vector"][0], np.float32(A)))
+    assert [each.by for each in found] == ["solve_products"]
