@@ -3,7 +3,8 @@
     x = linear_solve(A, b);  y = dot_general(x, v)      becomes      c = dot_general(b, v);  y = linear_solve(A, c)
 
 The columns of `b` are solved for one by one, so that a sum of columns of `x` solves for the sum of those of `b`.
-With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector.
+With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector. Where the sum is
+over the rows of `x` instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ir.passes.nested import deep
 from ir.remarks import remark
 
 _FUNCTIONS = ("matvec", "solve", "vecmat", "transpose_solve")
+_TRANSPOSED = ("vecmat", "transpose_solve", "matvec", "solve")
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,14 @@ def solve_products(function: Function) -> Function:
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
         for use in _cheaper(v, uses[v] or []):
-            attrs = _resized(eqn, use)
+            attrs = _resized(eqn, use.axis, use.count, _FUNCTIONS)
             if attrs is not None:
-                chosen[use.eqn] = _Written(eqn, use, attrs)
+                chosen[use.eqn] = _Written(eqn, use, attrs, use.axis)
+            elif v.type.rank == 2 and eqn.attrs["transpose_solve"] is not None:
+                column = 1 - use.axis
+                attrs = _resized(eqn, column, use.count, _TRANSPOSED)
+                if attrs is not None:
+                    chosen[use.eqn] = _Written(eqn, use, attrs, column)
     return dce(_with(function, chosen)) if chosen else function
 
 
@@ -81,19 +88,25 @@ def _cheaper(solution: Value, uses: list[_Use]) -> list[_Use]:
     """The products, if all together have fewer columns than the solution."""
     if len({use.axis for use in uses}) != 1:
         return []
-    return uses if sum(use.count for use in uses) < solution.type.shape[uses[0].axis] else []
+    return uses if sum(use.count for use in uses) < min(solution.type.shape) else []
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A product that becomes a solution, with the attributes of the new system."""
+    """A product that becomes a solution.
+
+    Attributes:
+      attrs: of the new system.
+      column: the axis along which its right-hand sides stand side by side.
+    """
 
     solve: Eqn
     use: _Use
     attrs: dict[str, Function | None]
+    column: int
 
     def write(self) -> Value:
-        use = self.use
+        use, column = self.use, self.column
         *constants, b = self.solve.operands
         other = use.eqn.operands[1 - use.side]
         (axis,) = use.eqn.attrs[("rhs_contract", "lhs_contract")[use.side]]
@@ -101,24 +114,26 @@ class _Written:
         shape = tuple([other.type.shape[d] for d in free])
         columns = reshape_to(permute(other, (axis, *free)), (other.type.shape[axis], math.prod(shape)))
         precision = use.eqn.attrs["precision"]
-        c = dot_general(b, columns, lhs_contract=(use.axis,), rhs_contract=(0,), precision=precision)
-        x = linear_solve(*constants, move_axis(c, c.type.rank - 1, use.axis), **self.attrs)
-        rest = tuple([n for d, n in enumerate(x.type.shape) if d != use.axis])
+        if column == use.axis:
+            c = dot_general(b, columns, lhs_contract=(column,), rhs_contract=(0,), precision=precision)
+            x = linear_solve(*constants, move_axis(c, c.type.rank - 1, column), **self.attrs)
+        else:
+            u = linear_solve(*constants, move_axis(columns, 1, column), **self.attrs)
+            x = dot_general(u, b, lhs_contract=(use.axis,), rhs_contract=(use.axis,), precision=precision)
+            column = 0
+        rest = tuple([n for d, n in enumerate(x.type.shape) if d != column])
         if use.side == 0:
-            return reshape_to(move_axis(x, use.axis, len(rest)), (*rest, *shape))
-        return reshape_to(move_axis(x, use.axis, 0), (*shape, *rest))
+            return reshape_to(move_axis(x, column, len(rest)), (*rest, *shape))
+        return reshape_to(move_axis(x, column, 0), (*shape, *rest))
 
 
-def _resized(eqn: Eqn, use: _Use) -> dict[str, Function | None] | None:
-    """The functions of a system for as many columns as the product has; None where they mix columns."""
+def _resized(eqn: Eqn, axis: int, count: int, names: tuple[str, ...]) -> dict[str, Function | None] | None:
+    """The functions of a system, those of `names` in their places, for so many columns; None where they mix columns."""
     made: dict[str, Function | None] = {}
-    for name in _FUNCTIONS:
-        function = eqn.attrs[name]
-        if function is not None:
-            function = _of_size(function, use.axis, use.count)
-            if function is None:
-                return None
-        made[name] = function
+    for name, function in zip(_FUNCTIONS, [eqn.attrs[name] for name in names], strict=True):
+        made[name] = None if function is None else _of_size(function, axis, count)
+        if function is not None and made[name] is None:
+            return None
     return made
 
 
