@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
+from ir.contents import has_effects
 from ir.core import Eqn, Function, Value
 from ir.ops.contraction import dot_general
 from ir.ops.shape import broadcast_in_dim, constant, iota
@@ -181,8 +182,6 @@ def _labelled(program: Program, large: dict[Value, int]) -> tuple[dict[Eqn, Axis
     axis_of: dict[Eqn, Axis] = {}
     dims: dict[Value, int] = {}
     for eqn in program.function.eqns:
-        if eqn.op.effect:
-            continue
         axis = _axis(program, eqn, large, dims)
         if axis is None:
             continue
@@ -268,7 +267,7 @@ def _schedule(program: Program, region: Region, anew: Set[Value]) -> None:
             whole.update(dict.fromkeys(eqn.results, at + 1))
         else:
             at = max((whole.get(v, 0) for v in eqn.operands), default=0)
-            if eqn.op.effect:
+            if has_effects(eqn):
                 at = effects = max(at, effects)
             region.ready[eqn] = at
             whole.update(dict.fromkeys(eqn.results, at))
