@@ -41,12 +41,12 @@ CPU = Machine(flops=1.5e11, bandwidth=9e9, launch=1e-6, caches=((2.2e6, 5e10), (
 # A large GPU, in single precision. Loops are slow there: every kernel in one is launched by itself.
 ACCELERATOR = Machine(flops=5e13, bandwidth=2.5e12, launch=5e-6, caches=((4e7, 5e12),))
 
-_sources: list[Callable[[], Machine]] = [lambda: CPU]
+_sources: list[Callable[[], Machine]] = []
 
 
 def current() -> Machine:
     """The machine that programs are compiled for, as the lowering knows."""
-    return _sources[-1]()
+    return _sources[0]() if _sources else CPU
 
 
 def answer(source: Callable[[], Machine]) -> None:

@@ -105,10 +105,12 @@ class _Written:
     attrs: dict[str, Function | None]
     column: int
 
-    def write(self) -> Value:
+    def write(self, env: dict[Value, Value]) -> Value:
+        """The new result; `env` has what stands for others."""
         use, column = self.use, self.column
-        *constants, b = self.solve.operands
+        *constants, b = [env.get(v, v) for v in self.solve.operands]
         other = use.eqn.operands[1 - use.side]
+        other = env.get(other, other)
         (axis,) = use.eqn.attrs[("rhs_contract", "lhs_contract")[use.side]]
         free = [d for d in range(other.type.rank) if d != axis]
         shape = tuple([other.type.shape[d] for d in free])
@@ -175,7 +177,7 @@ def _with(function: Function, chosen: dict[Eqn, _Written]) -> Function:
             continue
         builder = Builder(eqn.source)
         with building(builder):
-            env[eqn.results[0]] = written.write()
+            env[eqn.results[0]] = written.write(env)
         eqns += builder.eqns
         remark("solve_products", eqn.source, "multiplied before the system is solved")
     return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))

@@ -138,6 +138,8 @@ def _slice(eqn: Eqn, operands: list[Value]) -> Value:
 
 
 def _dynamic_slice(eqn: Eqn, operands: list[Value]) -> Value:
+    if 0 in eqn.results[0].type.shape:
+        return full(_long(eqn.results[0]), 0, eqn.results[0].type.dtype)
     kept = [d for d, n in enumerate(eqn.operands[0].type.shape) if n != 1]
     sizes = tuple([eqn.attrs["sizes"][d] for d in kept])
     out = _emitted(dynamic_slice, (operands[0], *[operands[1 + d] for d in kept]), sizes=sizes)

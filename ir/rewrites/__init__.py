@@ -96,4 +96,4 @@ def inner_table() -> RuleTable:
 def stability_table() -> RuleTable:
     """The rules that keep digits and range, which serve derivatives most; logarithms are taken before broadcasting."""
     sunk = [each for each in shapes.RULES if each.name == "log_of_broadcast"]
-    return RuleTable([*stability.RULES, *sunk])
+    return RuleTable([*stability.SMOOTH, *sunk])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense
+from ir.ops.convert import convert
 from ir.ops.elementwise import add, and_, ge, lt, neg, select
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_and, reduce_sum
@@ -123,6 +124,8 @@ def _updates(z, of, i, u, window, inserted, into, batch, indices_batch, mode, a)
     if mode == "fill":
         # Those out of range are dropped.
         last = i.type.rank - 1
+        # (Narrow integers do not count as far as the axis is long.)
+        i = i if i.type.dtype.bits >= 32 else convert(i, dtype=i32)
         limits = constant(value=Dense(np.array([of[d] for d in into], i.type.dtype.np)), shape=(len(into),))
         limits = broadcast_in_dim(limits, shape=i.type.shape, dims=(last,))
         inside = reduce_and(and_(ge(i, full_like(i, 0)), lt(i, limits)), axes=(last,))

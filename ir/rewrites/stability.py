@@ -10,7 +10,7 @@ nan. These rules run before a program is differentiated, too. (Higham, "Accuracy
 
 from __future__ import annotations
 
-from ir.ops.elementwise import add, div, exp, expm1, log, log1p, logistic, max, min, mul, neg, sub
+from ir.ops.elementwise import add, div, exp, expm1, gt, log, log1p, logistic, mul, neg, select, sub
 from ir.ops.shape import full_like
 from ir.rewrite import RANGE, collected, lit, rule
 from ir.rewrites.kinds import FLOAT
@@ -52,9 +52,22 @@ def log_of_exp_times(x, y):
     return log(mul(exp(x), y)), add(x, log(y))
 
 
+def _decayed(x):
+    """Whether x > 0, and exp(-|x|): two analytic pieces, so that derivatives of all orders are right at 0 too."""
+    positive = gt(x, full_like(x, 0))
+    return positive, exp(select(positive, neg(x), x))
+
+
 def _softplus(x):
-    """max(x, 0) + log1p(exp(min(x, -x))): what is exponentiated is never positive; the derivative at 0 is 1/2."""
-    return add(max(x, full_like(x, 0)), log1p(exp(min(x, neg(x)))))
+    """max(x, 0) + log1p(exp(-|x|)): what is exponentiated is never positive."""
+    positive, e = _decayed(x)
+    return add(select(positive, x, full_like(x, 0)), log1p(e))
+
+
+def _logistic(x):
+    """1 / (1 + exp(-x)) above 0, exp(x) / (1 + exp(x)) below: the derivative keeps its digits on both sides."""
+    positive, e = _decayed(x)
+    return div(select(positive, full_like(x, 1), e), add(full_like(x, 1), e))
 
 
 @rule(changes=RANGE, on=FLOAT)
@@ -69,16 +82,26 @@ def log_of_logistic(x):
     return log(logistic(x)), lambda x: neg(_softplus(neg(x)))
 
 
-@rule(changes=RANGE, on=FLOAT)
-def logistic_of_exp(x):
-    """exp(x) / (1 + exp(x)), also for x whose exponential is inf."""
-    return div(exp(x), add(lit(1), exp(x))), logistic(x)
+def _logistic_rules(suffix, replacement):
+    @rule(changes=RANGE, on=FLOAT, name=f"logistic_of_exp{suffix}")
+    def of_exp(x):
+        """exp(x) / (1 + exp(x)) is the logistic function, also for x whose exponential is inf."""
+        return div(exp(x), add(lit(1), exp(x))), replacement
+
+    @rule(changes=RANGE, on=FLOAT, name=f"logistic_of_negative{suffix}")
+    def of_negative(x):
+        """1 / (1 + exp(-x)) is the logistic function, with a derivative that is finite where exp(-x) is inf."""
+        return div(lit(1), add(lit(1), exp(neg(x)))), replacement
+
+    return of_exp, of_negative
 
 
-@rule(changes=RANGE, on=FLOAT)
-def logistic_of_negative(x):
-    """1 / (1 + exp(-x)), with a derivative that is finite where exp(-x) is inf."""
-    return div(lit(1), add(lit(1), exp(neg(x)))), logistic(x)
+def _as_op(x):
+    return logistic(x)
 
 
+LOGISTIC = _logistic_rules("", _as_op)
 RULES = collected(globals())
+
+# Where derivatives are to be taken: that of the logistic function z, z (1 - z), has no digits left where z is near 1.
+SMOOTH = (*[each for each in RULES if each not in LOGISTIC], *_logistic_rules("_in_pieces", _logistic))

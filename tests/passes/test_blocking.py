@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ir
+import ir.passes.blocking.plan as plan_module
 import tracer as tr
 import tracer.numpy as tnp
 from ir.core import Function, Value, inner_first
@@ -32,6 +33,7 @@ from tests.passes.test_products import programs
 
 # Memory so slow, and a cache so small, that everything is worth a loop.
 SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, caches=((4000, 2e7),))
+TINY = Machine(flops=1e12, bandwidth=1e3, launch=0.0, caches=((16, 2e7),))
 
 
 # Axes of ops -----------------------------------------------------------------------------------------------
@@ -132,7 +134,9 @@ def test_every_plan_of_random_programs(program: Any) -> None:
     total = lambda *args: f(*args)[1]
     with jax.enable_x64(True):
         for each in (f, tr.grad(total, argnums=tuple(range(len(args))))):
-            check_all_plans(optimize(tr.trace(each)(*args), pipeline()[:-1]), args, 1e-8)
+            function = optimize(tr.trace(each)(*args), pipeline()[:-1])
+            check_all_plans(function, args, 1e-8)
+            assert_equal(function, blocked(function, TINY), args, 1e-8)
 
 
 @given(programs())
@@ -270,6 +274,58 @@ def test_it_says_what_it_did() -> None:
     assert found
     assert "in blocks of" in found[0].text
     assert "test_blocking" in str(found[0].source)
+
+
+def test_what_cannot_be_parted_is_reduced() -> None:
+    """A region of sums only, of arrays that come whole."""
+    x = np.random.default_rng(0).normal(size=(64, 96)).astype(np.float32)
+    for f in (lambda x: tnp.sum(tnp.cumsum(x, 0), 0), lambda x: tnp.max(tnp.sort(x, axis=0), 0)):
+        before = tr.trace(f)(x)
+        assert_equal(before, blocked(before, SLOW), (x,), 1e-5)
+
+
+JOINED = {
+    "uint8": "and or max min sum prod", "int8": "and or max min sum prod", "uint32": "and or max min sum prod",
+    "float32": "max min sum prod", "bfloat16": "max min sum prod", "bool": "and or max min",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", JOINED)
+def test_joins_of_every_type(dtype: str) -> None:
+    x = np.asarray(jnp.asarray(np.random.default_rng(0).integers(0, 3, (90, 96)), dtype))
+    for name in JOINED[dtype].split():
+        reduction = ir.op.op_named(f"reduce_{name}")
+        types = [TensorType(x.shape, ir.types.from_numpy(x.dtype))]
+        function = build(types, lambda x, of=reduction: of(ir.ops.elementwise.max(x, x), axes=(0,)))
+        (want,) = ir.evaluate(function, x)
+        (found,) = [(p, r) for p, r in plans(function) if r.size == 90][:1]
+        after = dce(written(*found, 32, lambda body: body))
+        ir.verify(after)
+        np.testing.assert_array_equal(ir.evaluate(after, x)[0], want)
+
+
+def test_a_program_with_many_large_arrays_is_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers for which nothing is gained: plans are not made for each of their arrays."""
+    counted: list[int] = []
+    real = plan_module.regions
+
+    def regions_of(*args: Any) -> Any:
+        counted.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(plan_module, "regions", regions_of)
+
+    def loss(ws: Any, x: Any) -> Any:
+        for w in ws:
+            x = tnp.tanh(x @ w)
+        return tnp.sum(x)
+
+    ws = [np.broadcast_to(np.float32(0), (1024, 1024))] * 20
+    x = np.broadcast_to(np.float32(0), (8192, 1024))
+    function = optimize(tr.trace(tr.grad(loss))(ws, x), pipeline()[:-4])
+    counted.clear()
+    blocked(function, CPU)
+    assert 0 < len(counted) < 10
 
 
 def test_a_chain_of_large_arrays_takes_linear_time() -> None:

@@ -14,11 +14,13 @@ from ir.ops.elementwise import abs as abs_
 from ir.ops.elementwise import add, mul, neg
 from ir.passes.dce import dce
 from ir.rewrite import NOTHING, RANGE, ROUNDING, SPECIAL, Rule, at, rule
-from ir.rewrites import INNER, RULES
+from ir.rewrites import INNER, RULES, stability
 from tests.passes import theorems
 from tests.passes.theorems import Instance, difference, instances, rewritten
 
-each_rule = pytest.mark.parametrize("each", RULES, ids=lambda each: each.name)
+# Those too that apply before derivatives are taken only.
+EVERY = (*RULES, *[each for each in stability.SMOOTH if each not in RULES])
+each_rule = pytest.mark.parametrize("each", EVERY, ids=lambda each: each.name)
 
 
 def drawn(each: Rule) -> list[Instance]:
@@ -107,7 +109,7 @@ def derivatives(function: Function) -> Function | None:
     return ir.transforms.jvp(function, moved)[0]
 
 
-@pytest.mark.parametrize("each", [r for r in RULES if r.changes != SPECIAL], ids=lambda each: each.name)
+@pytest.mark.parametrize("each", [r for r in EVERY if r.changes != SPECIAL], ids=lambda each: each.name)
 def test_derivatives_are_kept(each: Rule) -> None:
     """At zeros and ties too, where a derivative is a convention: rules may run before it is taken."""
     for instance in drawn(each):
@@ -118,6 +120,22 @@ def test_derivatives_are_kept(each: Rule) -> None:
             # Not by zeros, where only one of both derivatives need be lost.
             draws = [theorems.normal, theorems.positive if each.changes == RANGE else theorems.small]
             check(before, after, instance.label, draws, eps=64, signs=False)
+
+
+@pytest.mark.parametrize("each", stability.SMOOTH, ids=lambda each: each.name)
+def test_second_derivatives_are_kept(each: Rule) -> None:
+    """At zero above all, where the pieces of a function meet."""
+    for instance in drawn(each):
+        if not instance.label.endswith("f64"):
+            continue
+        before, after = instance.function, rewritten(each, instance.function)[0]
+        for _ in range(2):
+            before, after = (derivatives(f) for f in (before, after))
+        arrays = [np.resize([0.0, -0.0, 0.5, -0.25, 2.0], t.shape) for t in before.in_types]
+        n = len(instance.function.in_types)
+        arrays = [*arrays[:1], *[np.abs(x) + 1 for x in arrays[1:n]], *[np.ones_like(x) for x in arrays[n:]]]
+        for a, b in zip(ir.evaluate(before, *arrays), ir.evaluate(after, *arrays), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-10)
 
 
 def test_names_are_unique_and_every_rule_says_what_it_does() -> None:

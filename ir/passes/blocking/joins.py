@@ -12,12 +12,12 @@ from ir.op import Op, build, current_builder
 from ir.ops.calls import optimization_barrier
 from ir.ops.contraction import dot_general, swapped
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, and_, max, min, mul
+from ir.ops.elementwise import add, and_, max, min, mul, not_
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice
 from ir.ops.loops import scan
 from ir.ops.reduce import identity
 from ir.ops.shape import full, iota, permute
-from ir.types import TensorType, bf16, f16, f32, i32
+from ir.types import TensorType, f32, i32
 
 # A sum of products of more bytes than the first is added up so many bytes at a time.
 _LARGE, _AT_A_TIME = 16e6, 4e6
@@ -27,8 +27,8 @@ _LARGE, _AT_A_TIME = 16e6, 4e6
 class Join:
     """The results of blocks of one equation, joined.
 
-    Sums of half precision are rounded once. Products are summed up in the layout that XLA's CPU kernels like best:
-    few rows and many columns, the left operand with the axes that are summed over last.
+    Sums and products of less than single precision are rounded once. Products of matrices are summed up in the layout
+    that XLA's CPU kernels like best: few rows and many columns, the left operand with the summed axes last.
 
     Attributes:
       eqn: has one result.
@@ -40,7 +40,8 @@ class Join:
 
     @property
     def widened(self) -> bool:
-        return self.combine is add and self.eqn.results[0].type.dtype in (f16, bf16)
+        dtype = self.eqn.results[0].type.dtype
+        return self.combine in (add, mul) and dtype.is_float and dtype.bits < 32
 
     @property
     def turned(self) -> bool:
@@ -93,7 +94,7 @@ class Join:
         if self.combine in (max, min):
             return full(shape, identity(lowest if self.combine is max else highest, dtype.np), dtype)
         if self.combine is and_:
-            return full(shape, True if dtype.kind == "bool" else -1, dtype)
+            return not_(full(shape, 0, dtype))  # type: ignore[no-any-return]
         return full(shape, 1 if self.combine is mul else 0, dtype)
 
     def last(self, joined: Value) -> Value:

@@ -176,12 +176,16 @@ def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, siz
     """The results of an equation for a block."""
     builder = current_builder()
     attrs = eqn.attrs if axis.resized is None else axis.resized(size)
-    out = builder.emit(eqn.op, tuple(operands), attrs)
+    if axis.counts:
+        # Counted in full, and rounded once.
+        counted = builder.emit(eqn.op, (), {**attrs, "dtype": i32})[0]
+        counted = add(counted, broadcast_in_dim(start, shape=counted.type.shape, dims=()))
+        dtype = eqn.results[0].type.dtype
+        out: tuple[Value, ...] = (counted if dtype is i32 else convert(counted, dtype=dtype),)
+    else:
+        out = builder.emit(eqn.op, tuple(operands), attrs)
     for new, old in zip(out, eqn.results, strict=True):
         new.name = old.name
-    if axis.counts:
-        first = convert(start, dtype=out[0].type.dtype) if out[0].type.dtype is not i32 else start
-        out = (add(out[0], broadcast_in_dim(first, shape=out[0].type.shape, dims=())),)
     return out
 
 

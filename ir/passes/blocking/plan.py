@@ -85,7 +85,8 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
         seed = max(large, key=lambda v: v.type.nbytes)
         plan = _best(program, seed, machine)
         if plan is None or not plan.pays:
-            seen.add(seed)
+            # Nor does it for the others of the region, which need not be looked at.
+            seen.update([seed] if plan is None else [v for v in large if v in plan.region.dims], [seed])
             continue
         region = plan.region
         seen.update(v for v in large if v in region.dims)

@@ -172,6 +172,8 @@ def _grown(program: Program, large: dict[Value, int], size: int) -> Region | Non
         for v, d in zip(eqn.results, axis.results, strict=True)
         if d is not None
     }
+    if not dims:
+        return None
     region = Region(size, ordered, dims)
     _schedule(program, region, absorbed | large.keys())
     return region
