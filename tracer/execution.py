@@ -43,10 +43,9 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     find = state.roll or roll
     if derivative is None:
         return find(function, None)
-    if find is roll:
-        function = stabilize(function)
     # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
-    return find(guarded(function, derivative.nonzero, 1), derivative.counted)
+    function = find(guarded(function, derivative.nonzero, 1), derivative.counted)
+    return stabilize(function) if find is roll else function
 
 
 def apply(

@@ -109,16 +109,20 @@ def _div_transpose(ct: Value, x: Value | Linear, y: Value | Linear) -> tuple[Val
     return div(ct, y), None
 
 
+def _div_jvp(tangents: Any, operands: Any, results: Any) -> tuple[Value]:
+    """(dx - z dy) / y by the quotient z: one division, and no power of y that leaves the range where z does not."""
+    (dx, dy), (_, y), (z,) = tangents, operands, results
+    if dy is None:
+        return (div(dx, y),)
+    moved = mul(z, dy)
+    return (div(neg(moved) if dx is None else sub(dx, moved), y),)
+
+
 div: Op = binary(
     "div",
     on=NUMBER,
     eval=widened(_div_eval),
-    # By the quotient z, so that no power of y leaves the range where z does not; and of dy by y, both of which
-    # are small where y was broadcast.
-    jvp=(
-        lambda dx, x, y, z: div(dx, y),
-        lambda dy, x, y, z: neg(mul(z, div(dy, y))),
-    ),
+    jvp=_div_jvp,
     transpose=_div_transpose,
     tame=(None, 1.0),
 )
