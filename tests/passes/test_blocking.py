@@ -220,8 +220,11 @@ def test_what_a_later_loop_needs_is_computed_again() -> None:
     rng = np.random.default_rng(0)
     q, k, v = (rng.normal(size=(1, 2, 32, 4)).astype(np.float32) for _ in range(3))
     function = optimize(tr.trace(tr.grad(lambda *xs: tnp.sum(projected(*xs) ** 2)))(q, k, v))
-    again = [region.again for _, region in plans(function) if region.size == 32 and not region.parallel]
-    assert min(again) > 0
+    found = [r for _, r in plans(function) if r.size == 32 and not r.parallel]
+    for region in found:
+        computed = [eqn for loop in region.loops for eqn in loop.eqns]
+        assert len(set(computed)) < len(computed)
+    assert found
     # Row maxima and sums are kept, so that only the scores are computed twice.
     assert any(len([loop for loop in region.loops if loop.eqns]) == 2 for _, region in plans(function))
 

@@ -46,7 +46,6 @@ class Region:
       dims: for the results that have the axis, the dimension.
       loops: in the order in which they run.
       ready: for each other equation of the program, how many loops have to be done before it.
-      again: equations that a later loop computes again.
     """
 
     size: int
@@ -54,7 +53,6 @@ class Region:
     dims: dict[Value, int]
     loops: list[Loop] = field(default_factory=list)
     ready: dict[Eqn, int] = field(default_factory=dict)
-    again: int = 0
 
     @property
     def outputs(self) -> list[Value]:
@@ -290,13 +288,10 @@ def _schedule(program: Program, region: Region, anew: Set[Value]) -> None:
                         pending.append(made)
                     else:
                         exported.add(v)
-    done: set[Eqn] = set()
     for s in range(last + 1):
         eqns = tuple(sorted(members[s], key=program.positions.__getitem__))
         outputs = [v for eqn in eqns if stage[eqn] == s for v in eqn.results if v in exported]
         region.loops.append(Loop(eqns, tuple(outputs)))
-        region.again += len(members[s] & done)
-        done |= members[s]
 
 
 def _exported(program: Program, region: Region) -> set[Value]:
