@@ -90,7 +90,8 @@ def moved_to_front(x: Value, axis: int) -> Value:
 # dot_general ----------------------------------------------------------------------------------------
 
 
-def _kept(rank: int, *used: Sequence[int]) -> Dims:
+def free_dims(rank: int, *used: Sequence[int]) -> Dims:
+    """The dimensions that are in none of `used`."""
     gone = set().union(*used)
     return tuple([d for d in range(rank) if d not in gone])
 
@@ -130,8 +131,8 @@ def _dot_type(
     check_precision("dot_general", precision)
     dtype = product_dtype("dot_general", lhs.dtype, rhs.dtype, preferred_type)
     batch = [lhs.shape[d] for d in lhs_batch]
-    rows = [lhs.shape[d] for d in _kept(lhs.rank, lhs_contract, lhs_batch)]
-    columns = [rhs.shape[d] for d in _kept(rhs.rank, rhs_contract, rhs_batch)]
+    rows = [lhs.shape[d] for d in free_dims(lhs.rank, lhs_contract, lhs_batch)]
+    columns = [rhs.shape[d] for d in free_dims(rhs.rank, rhs_contract, rhs_batch)]
     return TensorType((*batch, *rows, *columns), dtype)
 
 
@@ -154,8 +155,8 @@ def _dot_cotangent(
     x_first: bool,
 ) -> Value:
     """Cotangent of `x`: the contraction of `ct` with `y` over the free dimensions of `y`."""
-    x_free = _kept(x.type.rank, x_contract, x_batch)
-    y_free = _kept(y.type.rank, y_contract, y_batch)
+    x_free = free_dims(x.type.rank, x_contract, x_batch)
+    y_free = free_dims(y.type.rank, y_contract, y_batch)
     start = len(x_batch) + (len(x_free) if x_first else 0)
     out = dot_general(
         ct,

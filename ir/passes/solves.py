@@ -13,13 +13,13 @@ import math
 from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value
-from ir.op import Builder, building
+from ir.op import Builder
 from ir.ops.contraction import dot_general
 from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import move_axis, permute, reshape_to
 from ir.passes.blocking.axes import axes
-from ir.passes.dce import dce
 from ir.passes.nested import deep
+from ir.passes.replacing import replaced
 from ir.remarks import remark
 
 _FUNCTIONS = ("matvec", "solve", "vecmat", "transpose_solve")
@@ -49,9 +49,7 @@ def solve_products(function: Function) -> Function:
     solved = {e.results[0]: e for e in function.eqns if e.op is linear_solve and len(e.results) == 1}
     if not solved:
         return function
-    uses: dict[Value, list[_Use] | None] = dict.fromkeys(solved)
-    for v in solved:
-        uses[v] = []
+    uses: dict[Value, list[_Use] | None] = {v: [] for v in solved}
     for v in function.results:
         uses[v] = None
     for eqn in function.eqns:
@@ -69,7 +67,11 @@ def solve_products(function: Function) -> Function:
                 attrs = _resized(eqn, column, use.count, _TRANSPOSED)
                 if attrs is not None:
                     chosen[use.eqn] = _Written(eqn, use, attrs, column)
-    return dce(_with(function, chosen)) if chosen else function
+    if not chosen:
+        return function
+    for eqn in chosen:
+        remark("solve_products", eqn.source, "multiplied before the system is solved")
+    return replaced(function, {eqn.results[0]: written.write for eqn, written in chosen.items()})
 
 
 def _use(eqn: Eqn, value: Value) -> _Use | None:
@@ -164,20 +166,3 @@ def _of_size(function: Function, axis: int, size: int) -> Function | None:
     if dims.get(out) != axis:
         return None
     return Function((*constants, given), tuple(builder.eqns), (env[out],), function.name)
-
-
-def _with(function: Function, chosen: dict[Eqn, _Written]) -> Function:
-    env: dict[Value, Value] = {}
-    eqns: list[Eqn] = []
-    for eqn in function.eqns:
-        written = chosen.get(eqn)
-        if written is None:
-            operands = tuple([env.get(v, v) for v in eqn.operands])
-            eqns.append(Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source))
-            continue
-        builder = Builder(eqn.source)
-        with building(builder):
-            env[eqn.results[0]] = written.write(env)
-        eqns += builder.eqns
-        remark("solve_products", eqn.source, "multiplied before the system is solved")
-    return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))

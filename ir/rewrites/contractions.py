@@ -15,7 +15,7 @@ import numpy as np
 
 from ir.core import Dense
 from ir.machine import current
-from ir.ops.contraction import dot_general, swapped
+from ir.ops.contraction import dot_general, free_dims, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, eq, mul, neg, sub
 from ir.ops.indexing import gather
@@ -45,13 +45,9 @@ def _dot(x, y, dims):
     )
 
 
-def _free(rank, contract, batch):
-    return [d for d in range(rank) if d not in contract and d not in batch]
-
-
 def _left_in_order(p, lc, lb):
     """Whether the free axes of a transposed left operand are in their original order."""
-    axes = [p[d] for d in _free(len(p), lc, lb)]
+    axes = [p[d] for d in free_dims(len(p), lc, lb)]
     return axes == sorted(axes)
 
 
@@ -129,7 +125,7 @@ def _of_transpose(on, changes, suffix):
 
 
 def _exchanged(x, y, *, p, lc, rc, lb, rb, precision, preferred):
-    batch, rows = len(lb), len(_free(x.type.rank, lc, lb))
+    batch, rows = len(lb), len(free_dims(x.type.rank, lc, lb))
     if any(axis >= batch for axis in p[:batch]):
         return None
     lb, rb = tuple([lb[i] for i in p[:batch]]), tuple([rb[i] for i in p[:batch]])

@@ -23,6 +23,14 @@ from ir.rewrites.kinds import FLOAT
 from ir.types import TensorType, i32
 
 
+def _scattered(x, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+    return scatter_add(
+        x, i, u, update_window_dims=window, inserted_window_dims=inserted, scatter_dims_to_operand_dims=into,
+        operand_batching_dims=batch, scatter_indices_batching_dims=indices_batch, mode=mode,
+        indices_are_sorted=sorted, unique_indices=unique,
+    )  # fmt: skip
+
+
 def _is_zero(z):
     return not (z.array.any() or np.signbit(z.array.real).any() or np.signbit(z.array.imag).any())
 
@@ -87,26 +95,14 @@ def scatter_add_of_table(
     u, *, z, of, c, s, window, inserted, into, batch, indices_batch, mode, sorted, unique
 ):
     """What is added to rows at known positions, read from there and summed, row by row."""
-    return (
-        scatter_add(
-            constant(value=z, shape=of), constant(value=c, shape=s), u, update_window_dims=window,
-            inserted_window_dims=inserted, scatter_dims_to_operand_dims=into, operand_batching_dims=batch,
-            scatter_indices_batching_dims=indices_batch, mode=mode, indices_are_sorted=sorted,
-            unique_indices=unique,
-        ),
-        _read,
+    made = _scattered(
+        constant(value=z, shape=of), constant(value=c, shape=s), u, window, inserted, into, batch, indices_batch,
+        mode, sorted, unique,
     )  # fmt: skip
+    return made, _read
 
 
 # Sums with what was added to zeros ------------------------------------------------------------------------
-
-
-def _scattered(x, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
-    return scatter_add(
-        x, i, u, update_window_dims=window, inserted_window_dims=inserted, scatter_dims_to_operand_dims=into,
-        operand_batching_dims=batch, scatter_indices_batching_dims=indices_batch, mode=mode,
-        indices_are_sorted=sorted, unique_indices=unique,
-    )  # fmt: skip
 
 
 _TO: dict[str, Any] = {"of": (5, 3), "window": (1,), **_ZERO, **_ROWS}

@@ -128,11 +128,11 @@ def _transpose(eqn: Eqn) -> Iterator[Axis]:
         yield Axis((p,), (d,))
 
 
-def _except(*names: str) -> Rule:
-    """All axes but those that an attribute names; the first operand and all results have them alike."""
+def _except(name: str) -> Rule:
+    """All axes but those that an attribute names; operands and results have them alike."""
 
     def rule(eqn: Eqn) -> Iterator[Axis]:
-        named = {d for n in names for d in _numbers(eqn.attrs[n])}
+        named = _numbers(eqn.attrs[name])
         for d in range(eqn.results[0].type.rank):
             if d not in named:
                 yield Axis((d,) * len(eqn.operands), (d,) * len(eqn.results))
@@ -173,7 +173,7 @@ def _dynamic_update_slice(eqn: Eqn) -> Iterator[Axis]:
     x, update, *starts = eqn.operands
     for d, n in enumerate(x.type.shape):
         if update.type.shape[d] == n:
-            yield Axis((d, d, *[None for _ in starts]), (d,))
+            yield Axis((d, d, *[None] * len(starts)), (d,))
 
 
 # Indexing -------------------------------------------------------------------------------------------------

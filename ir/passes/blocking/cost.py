@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ir.core import Eqn, Value
 from ir.machine import Machine
@@ -28,19 +29,30 @@ _SOURCES = 12
 Source = tuple[Value, int | None]
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """What is computed in one go.
+
+    Attributes:
+      flops: operations, of all blocks.
+      narrow: whether it is a product of a block with an array that is taken whole.
+      moved: what is read and written.
+    """
+
+    flops: int
+    narrow: bool
+    moved: list[Source]
+
+
 def seconds(
-    program: Program,
-    region: Region,
-    eqns: Sequence[Eqn],
-    outputs: Iterable[Value],
-    block: int,
-    machine: Machine,
+    region: Region, found: Sequence[Kernel], outputs: Iterable[Value], block: int, machine: Machine
 ) -> float:
-    """Of equations of a region, in blocks of so many elements: of all blocks."""
+    """Of kernels of a region, in blocks of so many elements: of all blocks."""
     count = region.size / block
     once = 0.0
-    for flops, moved in _kernels(program, region, eqns, set(outputs), block):
-        nbytes = [v.type.nbytes if d is None else v.type.nbytes / count for v, d in moved]
+    for kernel in found:
+        nbytes = [v.type.nbytes if d is None else v.type.nbytes / count for v, d in kernel.moved]
+        flops = kernel.flops * block / region.size * (1 + _ROWS / block if kernel.narrow else 1)
         # A product is computed while its operands arrive.
         once += max(flops / machine.flops, machine.moving(sum(nbytes), max(nbytes))) + machine.launch
     if block < region.size:
@@ -50,14 +62,10 @@ def seconds(
     return once * count
 
 
-def _kernels(
-    program: Program,
-    region: Region,
-    eqns: Sequence[Eqn],
-    outputs: set[Value],
-    block: int,
-) -> Iterable[tuple[float, list[Source]]]:
-    """(operations in one block, what is read and written) of each kernel."""
+def kernels(program: Program, region: Region, eqns: Sequence[Eqn], outputs: Iterable[Value]) -> list[Kernel]:
+    """The kernels of equations of a region."""
+    out: list[Kernel] = []
+    needed = set(outputs)
     inside = set(eqns)
     sources: dict[Value, frozenset[Source]] = {}
 
@@ -73,7 +81,7 @@ def _kernels(
         users = [u for v in eqn.results for u in program.users.get(v, ()) if u in inside]
         kept = (
             not fused
-            or any(v in outputs for v in eqn.results)
+            or any(v in needed for v in eqn.results)
             or any(u.op is dot_general for u in users)
             or (len(users) > 1 and eqn.op not in _FREE)
             or len(read) > _SOURCES
@@ -85,11 +93,10 @@ def _kernels(
         sources.update({v: frozenset([(v, d)]) for v, d in made})
         if eqn.op in (constant, iota):
             continue
-        flops = 0.0
+        flops, narrow = 0, False
         if eqn.op is dot_general:
             depth = math.prod([eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]])
-            axis = region.axis_of[eqn]
-            flops = 2 * eqn.results[0].type.size * depth * block / region.size
-            if None in axis.operands:
-                flops *= 1 + _ROWS / block
-        yield flops, [*read, *made]
+            flops = 2 * eqn.results[0].type.size * depth
+            narrow = None in region.axis_of[eqn].operands
+        out.append(Kernel(flops, narrow, [*read, *made]))
+    return out

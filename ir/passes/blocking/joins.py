@@ -10,7 +10,7 @@ from ir.core import Attrs, Eqn, Value
 from ir.numerics.precision import highest, lowest
 from ir.op import Op, build, current_builder
 from ir.ops.calls import optimization_barrier
-from ir.ops.contraction import dot_general, swapped
+from ir.ops.contraction import dot_general, free_dims, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, and_, max, min, mul, not_
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice
@@ -48,24 +48,18 @@ class Join:
         """Whether the operands of a product are exchanged."""
         if self.eqn.op is not dot_general:
             return False
-        _, rows, columns = self._parts()
-        return rows > columns
+        batch, middle, shape = *self._parts(), self.eqn.results[0].type.shape
+        return math.prod(shape[batch:middle]) > math.prod(shape[middle:])
 
-    def _parts(self) -> tuple[int, int, int]:
-        """Of a product: how many batch axes there are, and elements of its rows and columns."""
+    def _parts(self) -> tuple[int, int]:
+        """Where the rows and the columns of a product begin among its axes."""
         lhs, attrs = self.eqn.operands[0].type, self.eqn.attrs
-        batch = len(attrs["lhs_batch"])
-        free = lhs.rank - batch - len(attrs["lhs_contract"])
-        shape = self.eqn.results[0].type.shape
-        return batch, math.prod(shape[batch : batch + free]), math.prod(shape[batch + free :])
+        return len(attrs["lhs_batch"]), lhs.rank - len(attrs["lhs_contract"])
 
     def _exchange(self) -> tuple[int, ...]:
         """For each axis of the exchanged product, which of the product it is."""
-        lhs, attrs = self.eqn.operands[0].type, self.eqn.attrs
-        batch = len(attrs["lhs_batch"])
-        free = lhs.rank - batch - len(attrs["lhs_contract"])
-        rank = self.eqn.results[0].type.rank
-        return (*range(batch), *range(batch + free, rank), *range(batch, batch + free))
+        batch, middle = self._parts()
+        return (*range(batch), *range(middle, self.eqn.results[0].type.rank), *range(batch, middle))
 
     @property
     def type(self) -> TensorType:
@@ -121,7 +115,7 @@ def _rows_first(operands: Sequence[Value], attrs: Attrs) -> tuple[Sequence[Value
     """The left operand, with the axes that are summed over as its last ones."""
     lhs, rhs = operands
     batch, contract = attrs["lhs_batch"], attrs["lhs_contract"]
-    rows = [d for d in range(lhs.type.rank) if d not in batch and d not in contract]
+    rows = free_dims(lhs.type.rank, contract, batch)
     perm = (*batch, *rows, *contract)
     if perm == tuple(range(len(perm))):
         return operands, attrs
@@ -133,8 +127,8 @@ def _rows_first(operands: Sequence[Value], attrs: Attrs) -> tuple[Sequence[Value
 
 def _chunk(total: Value, rhs: Value, attrs: Attrs) -> int:
     """Columns of a sum of products to be added at a time, where it is large; otherwise 0."""
-    free = rhs.type.rank - len(attrs["rhs_batch"]) - len(attrs["rhs_contract"])
-    if free != 1 or total.type.nbytes <= _LARGE:
+    free = free_dims(rhs.type.rank, attrs["rhs_contract"], attrs["rhs_batch"])
+    if len(free) != 1 or total.type.nbytes <= _LARGE:
         return 0
     columns = total.type.shape[-1]
     most = int(columns * _AT_A_TIME / total.type.nbytes)
@@ -145,25 +139,34 @@ def _added_in_chunks(total: Value, operands: Sequence[Value], attrs: Attrs, chun
     """A product added to a sum, some columns after the others, so that it is in the cache when it is added."""
     lhs, rhs = operands
     last = total.type.rank - 1
-    (column,) = [d for d in range(rhs.type.rank) if d not in (*attrs["rhs_batch"], *attrs["rhs_contract"])]
+    (column,) = free_dims(rhs.type.rank, attrs["rhs_contract"], attrs["rhs_batch"])
 
     def body(lhs: Value, rhs: Value, total: Value, start: Value) -> Value:
         part = dot_general(lhs, sliced(rhs, column, start, chunk), **attrs)
-        zero = full((), 0, i32)
-        at = [start if d == last else zero for d in range(last + 1)]
-        return dynamic_update_slice(total, add(sliced(total, last, start, chunk), part), *at)  # type: ignore[no-any-return]
+        new = add(sliced(total, last, start, chunk), part)
+        return dynamic_update_slice(total, new, *_at(total, last, start))  # type: ignore[no-any-return]
 
     source = current_builder().source
     function = build([lhs.type, rhs.type, total.type, TensorType((), i32)], body, "columns", source=source)
     count = total.type.shape[last] // chunk
-    starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), chunk, i32))
-    return scan(lhs, rhs, total, starts, function=function, num_consts=2, num_carry=1, length=count)  # type: ignore[no-any-return]
+    return scan(  # type: ignore[no-any-return]
+        lhs, rhs, total, starts(count, chunk), function=function, num_consts=2, num_carry=1, length=count
+    )
+
+
+def starts(count: int, size: int) -> Value:
+    """Where so many blocks of so many elements begin."""
+    return mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), size, i32))  # type: ignore[no-any-return]
+
+
+def _at(value: Value, dim: int, start: Value) -> list[Value]:
+    """The place along a dimension, at the beginning of the others."""
+    zero = full((), 0, i32)
+    return [start if d == dim else zero for d in range(value.type.rank)]
 
 
 def sliced(value: Value, dim: int, start: Value, size: int) -> Value:
     """So many elements along a dimension."""
-    zero = full((), 0, i32)
     sizes = list(value.type.shape)
     sizes[dim] = size
-    at = [start if d == dim else zero for d in range(value.type.rank)]
-    return dynamic_slice(value, *at, sizes=tuple(sizes))  # type: ignore[no-any-return]
+    return dynamic_slice(value, *_at(value, dim, start), sizes=tuple(sizes))  # type: ignore[no-any-return]

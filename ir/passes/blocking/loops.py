@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building, current_builder
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, mul
+from ir.ops.elementwise import add
 from ir.ops.loops import scan
 from ir.ops.shape import (
     broadcast_in_dim,
@@ -19,8 +19,9 @@ from ir.ops.shape import (
     reshape_to,
 )
 from ir.passes.blocking.axes import Axis
-from ir.passes.blocking.joins import Join, sliced
+from ir.passes.blocking.joins import Join, sliced, starts
 from ir.passes.blocking.region import Loop, Program, Region
+from ir.passes.replacing import renamed
 from ir.passes.squeeze import squeeze_inside
 from ir.types import TensorType, i32
 
@@ -39,11 +40,7 @@ def written(program: Program, region: Region, block: int, inside: Callable[[Func
         if eqn not in region.axis_of:
             waiting.setdefault(region.ready[eqn], []).append(eqn)
     for s in range(len(region.loops) + 1):
-        for eqn in waiting.get(s, ()):
-            if not env.keys().isdisjoint(eqn.operands):
-                operands = tuple([env.get(v, v) for v in eqn.operands])
-                eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-            eqns.append(eqn)
+        eqns += [renamed(eqn, env) for eqn in waiting.get(s, ())]
         if s < len(region.loops) and region.loops[s].eqns:
             builder = Builder(region.loops[s].eqns[0].source)
             with building(builder):
@@ -107,9 +104,9 @@ class _Writer:
             totals, mapped = self._block(start, block, constant_of, carries)
         function = Function((*outer.values(), *carries, start), tuple(body.eqns), (*totals, *mapped), "block")
         function = self.bodies(squeeze_inside(function) if block == 1 else function)
-        starts = mul(iota(shape=(count,), dtype=i32, axis=0), full((count,), block, i32))
+        index = starts(count, block)
         out = scan(
-            *[self.env.get(v, v) for v in outer], *[join.first() for join in self.joins.values()], starts,
+            *[self.env.get(v, v) for v in outer], *[join.first() for join in self.joins.values()], index,
             function=function, num_consts=len(outer), num_carry=len(carries), length=count,
         )  # fmt: skip
         out = out if isinstance(out, tuple) else (out,)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ir.core import Function, Value
 from ir.machine import Machine, current
 from ir.ops.loops import scan
-from ir.passes.blocking.cost import seconds
+from ir.passes.blocking.cost import kernels, seconds
 from ir.passes.blocking.loops import written
 from ir.passes.blocking.region import Program, Region, regions
 from ir.passes.dce import dce
@@ -84,15 +84,15 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
         program = Program(function) if program is None else program
         seed = max(large, key=lambda v: v.type.nbytes)
         plan = _best(program, seed, machine)
+        if plan is not None:
+            # What holds for one array of a region holds for the others.
+            seen.update(v for v in large if v in plan.region.dims)
         if plan is None or not plan.pays:
-            # Nor does it for the others of the region, which need not be looked at.
-            seen.update([seed] if plan is None else [v for v in large if v in plan.region.dims], [seed])
+            seen.add(seed)
             continue
-        region = plan.region
-        seen.update(v for v in large if v in region.dims)
         remark("block", program.definitions[seed].source, str(plan))
         inside = functools.partial(blocked, machine=machine, depth=depth - 1)
-        function, program = dce(written(program, region, plan.block, inside)), None
+        function, program = dce(written(program, plan.region, plan.block, inside)), None
     return function
 
 
@@ -109,12 +109,14 @@ def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = Tru
         once = [eqn for eqn in region.axis_of if eqn in used]
         # Two arrays at a time, the one that is read and the one that is written.
         before = 2.0 * max(v.type.nbytes for v in region.dims)
-        old = seconds(program, region, once, region.outputs, region.size, machine) + before / machine.fresh
+        whole = kernels(program, region, once, region.outputs)
+        old = seconds(region, whole, region.outputs, region.size, machine) + before / machine.fresh
+        loops = [(kernels(program, region, loop.eqns, loop.outputs), loop.outputs) for loop in region.loops]
         block = 1
         while block < region.size:
             after = before * block / region.size
             new = after / machine.fresh + sum(
-                seconds(program, region, loop.eqns, loop.outputs, block, machine) for loop in region.loops
+                seconds(region, found, outputs, block, machine) for found, outputs in loops
             )
             plan = _Plan(region, block, old, new, before, after)
             if best is None or plan.saved > best.saved:
@@ -142,7 +144,7 @@ def _within(program: Program, region: Region, old: float, before: float, machine
     if inner is None or not inner.pays:
         return None
     (loop,) = [loop for loop in region.loops if loop.eqns]
-    one = seconds(program, region, loop.eqns, loop.outputs, 1, machine)
+    one = seconds(region, kernels(program, region, loop.eqns, loop.outputs), loop.outputs, 1, machine)
     return _Plan(region, 1, old, one + region.size * (inner.new - inner.old), before, inner.after)
 
 

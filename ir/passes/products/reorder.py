@@ -19,17 +19,16 @@ import numpy as np
 
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
-from ir.op import Builder, building
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import slice
-from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.products.network import Network, Reader
 from ir.passes.products.order import Factor, Order
 from ir.passes.products.write import write
+from ir.passes.replacing import replaced
 from ir.remarks import remark
 from ir.types import DType
 
@@ -48,27 +47,15 @@ def reorder_products(function: Function) -> Function:
     chosen = _Products(function, current()).chosen()
     if not chosen:
         return function
-    env: dict[Value, Value] = {}
-    eqns: list[Eqn] = []
     for eqn in function.eqns:
-        if env and not env.keys().isdisjoint(eqn.operands):
-            operands = tuple([env.get(v, v) for v in eqn.operands])
-            eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-        choice = chosen.get(eqn.results[0]) if eqn.results else None
-        if choice is None:
-            eqns.append(eqn)
-            continue
-        builder = Builder(eqn.source)
-        with building(builder):
-            made = functools.reduce(add, [write(p.network, p.order, env) for p in choice.parts])
-        old = eqn.results[0]
-        if old.name and not made.name and builder.eqns and made in builder.eqns[-1].results:
-            made.name = old.name
-        env[old] = made
-        eqns += builder.eqns
-        remark("reorder_products", eqn.source, f"multiplied in another order: {choice.seconds * 1e6:.3g} us")
-    results = tuple([env.get(v, v) for v in function.results])
-    return dce(function.replace(eqns=tuple(eqns), results=results))
+        if eqn.results and (choice := chosen.get(eqn.results[0])):
+            seconds = f"{choice.seconds * 1e6:.3g} us"
+            remark("reorder_products", eqn.source, f"multiplied in another order: {seconds}")
+    return replaced(function, {v: functools.partial(_written, choice) for v, choice in chosen.items()})
+
+
+def _written(choice: _Choice | _Sum, env: dict[Value, Value]) -> Value:
+    return functools.reduce(add, [write(p.network, p.order, env) for p in choice.parts])
 
 
 class _Choice:
