@@ -1,8 +1,8 @@
 """Array elements as text and back, to the bit.
 
-A finite number is written with the fewest digits that read back as the same bits (integers below
-1e5 in full). What no decimal
-form gives back (most NaNs, a bool that is neither 0 nor 1) is written as its bits, `0x7fc00001`.
+A finite number is written with the fewest digits that read back as the same bits (integers of narrow
+floats below 1e5 in full), with an exponent where Python's `repr` has one. What no decimal form gives back
+(most NaNs, a bool that is neither 0 nor 1) is written as its bits, `0x7fc00001`.
 Imports `ir.types` and `ir.core` only.
 """
 
@@ -67,7 +67,8 @@ def _decimal_texts(flat: Array, dtype: DType) -> list[str | None]:
         if dtype.bits == 64:
             texts = [repr(v) for v in flat.tolist()]
         elif dtype.bits == 32:
-            texts = [str(v) for v in flat]
+            # NumPy finds the digits; where they need an exponent changed with its versions.
+            texts = [repr(float(str(v))) for v in flat]
         else:
             return _narrow_float_texts(flat)
         return _exact(flat, np.array([float(t) for t in texts], np.float64).astype(flat.dtype), texts)

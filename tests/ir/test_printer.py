@@ -225,6 +225,11 @@ def with_attrs(**attrs):
         (SCALAR, "f32[]"),
         ((MATRIX, VECTOR), "(f32[2,3], f32[3])"),
         (Dense(np.array([1.0, 2.5], np.float32)), "f32[2]([1.0, 2.5])"),
+        # The same text whatever NumPy's is: exponents where Python has them.
+        (
+            Dense(np.array([1e6, -1e9, 12345678, 3e15, 1e16, 1e-4, 1.5e-5], np.float32)),
+            "f32[7]([1000000.0, -1000000000.0, 12345678.0, 3000000000000000.0, 1e+16, 0.0001, 1.5e-05])",
+        ),
         (Dense(np.float64(1)), "f64[](1.0)"),
         (Dense(np.zeros((0, 3), np.int32)), "i32[0,3]([])"),
     ],
