@@ -18,11 +18,9 @@ from jax.custom_derivatives import SymbolicZero
 
 import ir
 from ir import transforms
-from ir.core import map_nested
 from ir.errors import DifferentiationError
-from ir.ops.calls import checkpoint
 from ir.ops.while_loop import while_loop
-from lowering.differentiable import every_eqn, jax_differentiates
+from lowering.differentiable import every_eqn, jax_differentiates, without_barriers
 from lowering.emit import emit
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -65,20 +63,6 @@ def emit_differentiable(
     return _with_vjp(function, optimize)(*operands)  # type: ignore[no-any-return]
 
 
-def _without_barriers(function: ir.Function) -> ir.Function:
-    """A linear map whose checkpoints recompute without a barrier.
-
-    One barrier spans residuals and tangents, and then JAX takes both for linear.
-    """
-    eqns = []
-    for eqn in function.eqns:
-        attrs = map_nested(eqn.attrs, _without_barriers)
-        if eqn.op is checkpoint:
-            attrs = {**attrs, "barrier": False}
-        eqns.append(ir.Eqn(eqn.op, eqn.operands, attrs, eqn.results, eqn.source))
-    return function.replace(eqns=tuple(eqns))
-
-
 def _float0(type_: ir.TensorType) -> Any:
     return np.zeros(type_.shape, jax.dtypes.float0)
 
@@ -100,7 +84,7 @@ def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
         if back is not None:
             rest = iter(_transposable(tangent_map, back, optimize, outs[count:], given))
         else:
-            rest = iter(emit(optimize(_without_barriers(tangent_map)), (*outs[count:], *given)))
+            rest = iter(emit(optimize(without_barriers(tangent_map)), (*outs[count:], *given)))
         return outs[:count], tuple(
             [next(rest) if t.dtype.is_inexact else _float0(t) for t in function.out_types]
         )

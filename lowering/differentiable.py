@@ -1,4 +1,4 @@
-"""Which ops JAX cannot differentiate once they are lowered."""
+"""Which ops JAX cannot differentiate once they are lowered, and what makes it able to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ir
+from ir.core import map_nested
+from ir.ops.calls import checkpoint
 from ir.ops.linear_call import linear_call
 from ir.ops.linear_solve import linear_solve
 from ir.ops.replay import replay
@@ -37,4 +39,18 @@ def jax_differentiates(op: ir.Op, attrs: Mapping[str, Any]) -> bool:
     return op not in _NEVER
 
 
-__all__ = ["every_eqn", "jax_differentiates"]
+def without_barriers(function: ir.Function) -> ir.Function:
+    """A linear map whose checkpoints recompute without a barrier.
+
+    One barrier spans residuals and tangents, and then JAX takes both for linear.
+    """
+    eqns = []
+    for eqn in function.eqns:
+        attrs = map_nested(eqn.attrs, without_barriers)
+        if eqn.op is checkpoint:
+            attrs = {**attrs, "barrier": False}
+        eqns.append(ir.Eqn(eqn.op, eqn.operands, attrs, eqn.results, eqn.source))
+    return function.replace(eqns=tuple(eqns))
+
+
+__all__ = ["every_eqn", "jax_differentiates", "without_barriers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.core import Function, Opaque, Value, inner_first
+from ir.core import Function, Opaque, Value, inner_first, nested_functions
 from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
 from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
@@ -270,7 +270,25 @@ def _opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
     return tuple([env[v] for v in function.results])
 
 
+def _mixes(rule: Function, primals: int, results: int) -> bool:
+    """Whether some equation of a rule may compute primals and tangents at once, in a function inside it."""
+    linear = set(rule.params[primals:])
+    for eqn in rule.eqns:
+        if linear.isdisjoint(eqn.operands):
+            continue
+        linear.update(eqn.results)
+        # Calls are opened.
+        inside = inner_first(eqn.attrs["function"]) if eqn.op is call else ()
+        for each in (eqn, *[inner for function in inside for inner in function.eqns]):
+            if each.op is not call and any(True for _ in nested_functions(each)):
+                return True
+    return not linear.isdisjoint(rule.results[:results])
+
+
 def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
+    from ir.transforms.jvp import push
+    from ir.transforms.linearize import LinearBuilder
+
     if _is_still(jvp.obj, function, tangents):
         outs = _results(custom_jvp_call(*operands, function=function, jvp=jvp))
         return outs, (None,) * len(outs)
@@ -279,9 +297,16 @@ def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Functio
     given = [zeros(v.type) if t is None else t for v, t in inexact]
     rule = jvp.obj.moving(tuple([t is not None for t in tangents]))
     program = rule.function([v.type for v in operands])
-    outs = _opened(program, (*operands, *given))
     count = len(function.results)
-    douts = iter(outs[count:])
+    if isinstance(current_builder(), LinearBuilder) and _mixes(program, len(operands), count):
+        # The rule is linear in the tangents, so its derivative by them is the same map, and that falls apart.
+        still = [zeros(v.type) for v in given]
+        moved = [t for _, t in inexact]
+        outs, every_dout = push(program, (*operands, *still), (*[None] * len(operands), *moved))
+        douts = iter(every_dout[count:])
+    else:
+        outs = _opened(program, (*operands, *given))
+        douts = iter(outs[count:])
     return outs[:count], tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])
 
 

@@ -8,6 +8,7 @@ from ir.transforms.linearize import (
     split_linearize,
     split_vjp,
     transpose,
+    transpose_map,
     value_and_grad,
     vjp,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "split_linearize",
     "split_vjp",
     "transpose",
+    "transpose_map",
     "value_and_grad",
     "vjp",
 ]

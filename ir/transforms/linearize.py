@@ -241,6 +241,30 @@ def transpose(function: Function, linear: Sequence[bool], seeded: Sequence[bool]
         sorted_.append(eqn)
     seeds = tuple([Value(r.type) if s else None for r, s in zip(function.results, seeded, strict=True)])
     outputs = tuple([r if r in sorted_.linear else None for r in function.results])
+    return _transposed(function, others, sorted_, inputs, outputs, seeds)
+
+
+def transpose_map(function: Function, linear: Sequence[bool]) -> Function:
+    """`transpose` of a function whose equations may be nonlinear, for all its results.
+
+    It may compute a derivative together with the primal values, as the JVP of a loop does. What is linear is
+    its own derivative, at zero for instance, and that comes sorted.
+    """
+    others = tuple([p for p, is_linear in zip(function.params, linear, strict=True) if not is_linear])
+    tangents = tangent_params(function.in_types, linear)
+    inputs = tuple([t for t in tangents if t is not None])
+    sorted_ = LinearBuilder(inputs)
+    with building(sorted_):
+        at = [p if t is None else zeros(p.type) for p, t in zip(function.params, tangents, strict=True)]
+        _, outputs = push(function, at, tangents)
+    seeds = tuple([Value(t) for t in function.out_types])
+    return _transposed(function, others, sorted_, inputs, outputs, seeds)
+
+
+def _transposed(
+    function: Function, others: tuple[Value, ...], sorted_: LinearBuilder, inputs: tuple[Value, ...],
+    outputs: Tangents, seeds: Tangents,
+) -> Function:  # fmt: skip
     builder = Builder()
     with building(builder):
         cts = _or_zeros(pull(sorted_.linear_eqns, inputs, outputs, seeds), inputs)

@@ -9,7 +9,7 @@ import jax
 
 import ir
 from ir.ops.linear_solve import linear_solve
-from lowering.differentiable import jax_differentiates
+from lowering.differentiable import jax_differentiates, without_barriers
 from lowering.emit import emit, lowers
 
 
@@ -32,7 +32,7 @@ def _linear_solve(*operands: Any, **functions: Any) -> Any:
         return lambda _, b: emit(function, (*constants, *b))
 
     return jax.lax.custom_linear_solve(
-        run(functions["matvec"]),
+        run(without_barriers(functions["matvec"])),
         tuple(operands[len(constants) :]),
         solver(solve),
         None if transpose_solve is None else solver(transpose_solve),

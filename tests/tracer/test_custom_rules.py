@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 import tracer as tr
@@ -1051,3 +1052,86 @@ def test_stop_gradient() -> None:
     both(lambda xp, t: stop(t)({"a": V, "n": np.arange(2)}))
     assert_same(jax.grad(tr.jit(lambda x: (tr.stop_gradient(x) * x).sum()))(V), V)
     assert_same(jax.grad(lambda x: (tr.stop_gradient(x) * x).sum())(V), V)
+
+
+# Rules that compute results and tangents together -------------------------------------------------------
+
+
+def together(t: Any, xp: Any, body: Callable[..., Any]) -> Callable[..., Any]:
+    """`body` with a rule that is its own derivative; loops of it then hold both."""
+    lib = t if t is tr else lax
+    plain = lambda x: body(t, lib, xp, x)
+    f = t.custom_jvp(lambda x: plain(x))
+    f.defjvp(lambda primals, tangents: t.jvp(plain, primals, tangents))
+    return f  # type: ignore[no-any-return]
+
+
+def nested(t: Any, lib: Any, xp: Any, x: Any) -> Any:
+    def step(c: Any, y: Any) -> Any:
+        c = lib.cond(y > 0, lambda c: xp.sin(c) * y, lambda c: c * c + y, c)
+        return t.checkpoint(lambda c: xp.cos(c) * c)(c), c
+
+    return xp.sum(lib.scan(step, x[0], x)[1])
+
+
+TOGETHER: dict[str, Callable[..., Any]] = {
+    "scan": lambda t, lib, xp, x: lib.scan(lambda c, y: (xp.sin(c) * y, c * y), x[0], x)[1].sum(),
+    "fori_loop": lambda t, lib, xp, x: lib.fori_loop(0, 3, lambda i, c: xp.sin(c) * c, x).sum(),
+    "cond": lambda t, lib, xp, x: lib.cond(x[0] > 0, lambda x: xp.sin(x) * x, lambda x: x**2, x).sum(),
+    "checkpoint": lambda t, lib, xp, x: t.checkpoint(lambda x: xp.sin(x) * x)(x).sum(),
+    "jit": lambda t, lib, xp, x: t.jit(lambda x: lib.scan(lambda c, y: (xp.sin(c) * y, c), x[0], x)[0])(x),
+    "nested": nested,
+    "rule in rule": lambda t, lib, xp, x: (
+        xp.sum(x) * (together(t, xp, nested)(x) if t is tr else nested(t, lib, xp, x))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_rules_that_compute_results_and_tangents_together(name):
+    ours, theirs = together(tr, tnp, TOGETHER[name]), together(jax, jnp, TOGETHER[name])
+    x = array(4, low=0.1)
+    for of in (
+        lambda t, f: t.value_and_grad(f),
+        lambda t, f: t.jit(t.hessian(f)),
+        lambda t, f: t.jit(t.grad(lambda x: t.vmap(f)(xpair(x)).sum())),
+    ):
+        want = of(jax, lambda x: TOGETHER[name](jax, lax, jnp, x))(x)
+        assert_same(of(tr, ours)(x), want, 1e-4, weak=False)
+        assert_same(of(tr, theirs)(x), want, 1e-4, weak=False)
+
+
+def xpair(x: Any) -> Any:
+    return jnp.array([[1.0], [0.5]]) * x[None]
+
+
+def test_a_while_loop_that_computes_results_and_tangents_together():
+    plain = lambda x: tr.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, tnp.sin(c[1]) * c[1]), (0, x))[1]
+    f = tr.custom_jvp(lambda x: plain(x))
+    f.defjvp(lambda primals, tangents: tr.jvp(plain, primals, tangents))
+    bounded = lambda x: lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * c, x)
+    for of in (lambda t, f: t.value_and_grad(f), lambda t, f: t.jit(t.hessian(f))):
+        assert_same(of(tr, f)(1.5), of(jax, bounded)(1.5), weak=False)
+
+
+def test_a_rule_whose_result_is_of_an_equation_that_has_the_tangent_too():
+    def made(t: Any) -> Any:
+        @t.custom_jvp
+        def both(x: Any, dx: Any) -> Any:
+            return x * x, 2 * x * dx
+
+        @both.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            (x, a), (dx, da) = primals, tangents
+            return both(x, a), (2 * x * dx, 2 * a * dx + 2 * x * da)
+
+        f = t.custom_jvp(lambda x: x * x)
+        f.defjvp(lambda primals, tangents: both(primals[0], tangents[0]))
+        return f
+
+    for of in (
+        lambda t: t.value_and_grad(made(t)),
+        lambda t: t.hessian(made(t)),
+        lambda t: t.jit(t.grad(made(t))),
+    ):
+        assert_same(of(tr)(1.5), of(jax)(1.5))

@@ -293,3 +293,28 @@ def test_functions_that_call_jax() -> None:
         lambda vm, b: jnp.linalg.solve(fixed_matrix.T, b),
     )
     close(tr.jacrev(g)(B), jnp.linalg.inv(A), tol=1e-4)
+
+
+# Systems given by a derivative ------------------------------------------------------------------------------
+
+MAPS: dict[str, Callable[..., Any]] = {
+    "scan": lambda t, lib, xp, x: lib.scan(lambda c, _: (xp.sin(c) * c + A @ c, None), x, None, length=2)[0],
+    "cond": lambda t, lib, xp, x: lib.cond(x[0] > 0, lambda x: xp.sin(x) * x + A @ x, lambda x: 2 * x, x),
+    "checkpoint": lambda t, lib, xp, x: t.checkpoint(lambda x: xp.sin(x) * x + A @ x)(x),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_system_given_by_the_derivative_of_a_program(name):
+    def made(t: Any, lib: Any, xp: Any) -> Any:
+        def loss(x: Any, b: Any) -> Any:
+            push = lambda v: t.jvp(lambda x: MAPS[name](t, lib, xp, x), (x,), (v,))[1]
+            solve = lambda push, b: xp.linalg.solve(t.jacfwd(push)(b * 0), b)
+            return xp.sum(xp.sin(lib.custom_linear_solve(push, b, solve, solve)))
+
+        return t.grad(loss, (0, 1))
+
+    want = made(jax, lax, jnp)(B, B + 1)
+    close(made(tr, tr, tnp)(B, B + 1), want, 1e-3)
+    close(tr.jit(made(tr, tr, tnp))(B, B + 1), want, 1e-3)
+    close(tr.jit(made(jax, lax, jnp))(B, B + 1), want, 1e-3)

@@ -205,9 +205,7 @@ def _as_one_program(f: Function, x: Any) -> Any:
 def _transposed(forward: Traced, count: int) -> Traced:
     constants = len(forward.captures)
     linear = [*[False] * constants, *[True] * count]
-    return dataclasses.replace(
-        forward, function=transforms.transpose(forward.function, linear, [True] * count)
-    )
+    return dataclasses.replace(forward, function=transforms.transpose_map(forward.function, linear))
 
 
 def _inlined(function: Any, values: Sequence[Any]) -> list[Any]:
