@@ -18,6 +18,8 @@ import lowering.device  # noqa: F401 (tells the optimiser)
 from ir.collector import without_collection
 from ir.core import Dense, Eqn, Function, Value, inner_first
 from ir.ops.shape import broadcast_in_dim, constant
+from ir.ops.structural import unequalled
+from ir.passes.inlining import inline_calls
 from ir.types import TensorType
 from lowering.boundary import emit_differentiable
 from lowering.emit import with_weak_types
@@ -150,8 +152,25 @@ def run(
       weak: which results are weakly typed.
     """
     flags = tuple(weak)
-    program = PROGRAMS.get((key, flags, function), lambda: _compiled(transform(function), flags, optimize))
+    program = PROGRAMS.find((key, flags, function))
+    if program is None:
+        if unequalled(function):
+            program = _once(transform(function), flags, optimize, operands)
+        else:
+            program = PROGRAMS.get(
+                (key, flags, function), lambda: _compiled(transform(function), flags, optimize)
+            )
     return program(*operands)  # type: ignore[no-any-return]
+
+
+def _once(
+    program: Function, flags: tuple[bool, ...], optimize: Optimize, operands: Sequence[Any]
+) -> Callable[..., Any]:
+    """What runs a program that will not be met again. Without its rules it may be."""
+    if any(isinstance(x, jax.core.Tracer) for x in operands):  # JAX may differentiate it
+        return _compiled(program, flags, optimize)
+    plain = inline_calls(program)
+    return PROGRAMS.get(("plain", flags, plain), lambda: _compiled(plain, flags, optimize))
 
 
 def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:

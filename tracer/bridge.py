@@ -53,15 +53,113 @@ class Bridge:
         if found is not None:
             return found
         self.missing[held.value] = held
-        raise _Missing
+        raise Missing
 
 
-class _Missing(BaseException):
+class Missing(BaseException):
     """Ends JAX's tracing, which is begun again with one more operand.
 
     It must not go on with something else in the place of the value: JAX keeps what it traced, by function,
     and would use that the next time. What ends in an exception is not kept.
     """
+
+
+# What is raised where Python needs a value under JAX's tracing.
+LOOKS = (
+    ConcretizationError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+class Call:
+    """One call of a function of JAX with traced values.
+
+    Attributes:
+      trace: where it is recorded.
+      operands: the traced values among the arguments.
+      closed_over: those that `fn` turned out to close over.
+      bridge: stands for the trace while `fn` runs.
+      out_tree: structure of the result, once `fn` has run.
+      others: leaves of the result that are no arrays, by position.
+    """
+
+    def __init__(self, trace: Trace, fn: Callable[..., Any], name: str, args: Any, kwargs: Any) -> None:
+        self.trace = trace
+        self.fn = fn
+        self.name = name
+        self.leaves, self.tree = tree_flatten((args, kwargs))
+        self.where = [i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)]
+        self.operands = [trace.lift(self.leaves[i]) for i in self.where]
+        self.closed_over: dict[Value, Tensor] = {}
+        self.bridge = Bridge(trace, {})
+        self.out_tree: Any = None
+        self.others: dict[int, Any] = {}
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What `run` takes arrays for."""
+        return [*self.closed_over.values(), *self.operands]
+
+    def run(self, *xs: Any) -> list[Any]:
+        """Arrays of the result for arrays, or tracers of JAX, in the place of `tensors`."""
+        count = len(self.closed_over)
+        self.bridge.given = dict(zip(self.closed_over, xs[:count], strict=True))
+        full = list(self.leaves)
+        for i, x in zip(self.where, xs[count:], strict=True):
+            full[i] = x
+        args, kwargs = tree_unflatten(self.tree, full)
+        with self._suspended():
+            out, self.out_tree = tree_flatten(self.fn(*args, **kwargs))
+            out = [self.bridge.outside(x) if isinstance(x, Tensor) else x for x in out]
+        self.others = {i: x for i, x in enumerate(out) if not _is_array(x)}
+        return [x for i, x in enumerate(out) if i not in self.others]
+
+    def imported(self) -> list[Tensor]:
+        """The results of the program that JAX traces."""
+        from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
+
+        while True:
+            structs = [struct_of(t.value.type, t.weak) for t in self.tensors]
+            try:
+                with self._suspended(), kept_apart(again=not self.closed_over):
+                    # Rules of custom functions may be traced by the import, and close over values of the trace.
+                    found = import_jaxpr(jax.make_jaxpr(self.run)(*structs), self.name)
+                break
+            except Missing:
+                continue
+        values = [self.trace.lift(x).value for x in (*found.captures, *self.tensors)]
+        results = zip(inline(found.function, values), found.weak, strict=True)
+        return [Tensor(self.trace, v, weak) for v, weak in results]
+
+    @contextlib.contextmanager
+    def _suspended(self) -> Iterator[None]:
+        """No trace is active; `bridge` stands for that of the call."""
+        outer_trace, outer_bridge = state.trace, state.bridge
+        state.trace, state.bridge = None, self.bridge
+        try:
+            yield
+        except Missing:
+            self.closed_over.update(self.bridge.missing)
+            raise
+        except Exception as error:
+            if _names_a_value(error) and not isinstance(error, JaxCallError):
+                raise JaxCallError(
+                    "a function of JAX was given a traced value that it closes over"
+                ) from error
+            raise
+        finally:
+            state.trace, state.bridge = outer_trace, outer_bridge
+
+    def unflatten(self, results: Sequence[Any]) -> Any:
+        """The Python result with these in the place of the arrays."""
+        rest = iter(results)
+        count = self.out_tree.num_leaves
+        return tree_unflatten(
+            self.out_tree, [self.others[i] if i in self.others else next(rest) for i in range(count)]
+        )
 
 
 def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -72,75 +170,22 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
     Raises:
       JaxCallError: a traced value that `fn` closes over was handed to JAX in a way that cannot be
         converted; an enclosing function can be traced by JAX instead.
+      ConcretizationError: Python needs a value that is not known.
     """
     trace = state.trace
     assert trace is not None
-    leaves, tree = tree_flatten((args, kwargs))
-    where = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
-    operands = [trace.lift(leaves[i]) for i in where]
-    closed_over: dict[Value, Tensor] = {}
-    structure: list[Any] = []
-    while True:
-        bridge, imported = _imported(
-            trace, fn, name, leaves, tree, where, operands, list(closed_over.values()), structure
-        )
-        if not bridge.missing:
-            break
-        closed_over.update(bridge.missing)
-    values = [trace.lift(x).value for x in (*imported.captures, *closed_over.values(), *operands)]
-    results = iter(
-        [
-            Tensor(trace, v, weak)
-            for v, weak in zip(inline(imported.function, values), imported.weak, strict=True)
-        ]
-    )
-    out_tree, others = structure
-    return tree_unflatten(
-        out_tree, [others[i] if i in others else next(results) for i in range(out_tree.num_leaves)]
-    )
-
-
-def _imported(
-    trace: Trace, fn: Callable[..., Any], name: str, leaves: list[Any], tree: Any, where: list[int],
-    operands: list[Tensor], closed_over: list[Tensor], structure: list[Any],
-) -> tuple[Bridge, Any]:  # fmt: skip
-    """Import what JAX traces `fn` to; the structure of its result goes into `structure`."""
-    from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
-
-    bridge = Bridge(trace, {})
-
-    def flat(given: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
-        bridge.given = {t.value: x for t, x in zip(closed_over, given, strict=True)}
-        full = list(leaves)
-        for i, x in zip(where, xs, strict=True):
-            full[i] = x
-        inner_args, inner_kwargs = tree_unflatten(tree, full)
-        out, out_tree = tree_flatten(fn(*inner_args, **inner_kwargs))
-        out = [bridge.outside(x) if isinstance(x, Tensor) else x for x in out]
-        others = {i: x for i, x in enumerate(out) if not _is_array(x)}
-        structure[:] = [out_tree, others]
-        return [x for i, x in enumerate(out) if i not in others]
-
-    structs = [[struct_of(t.value.type, t.weak) for t in ts] for ts in (closed_over, operands)]
-    outer_trace, outer_bridge = state.trace, state.bridge
-    state.trace, state.bridge = None, bridge
+    call = Call(trace, fn, name, args, kwargs)
     try:
-        with _kept_apart(again=not closed_over):
-            # Rules of custom functions may be traced by the import, and close over values of the trace.
-            imported = import_jaxpr(jax.make_jaxpr(flat)(*structs), name)
-    except _Missing:
-        return bridge, None
-    except Exception as error:
-        if _names_a_value(error):
-            raise JaxCallError("a function of JAX was given a traced value that it closes over") from error
-        raise
-    finally:
-        state.trace, state.bridge = outer_trace, outer_bridge
-    return bridge, imported
+        results: Sequence[Any] = call.imported()
+    except LOOKS as error:
+        from tracer.api.at_values import at_values
+
+        results = at_values(call, error)
+    return call.unflatten(results)
 
 
 @contextlib.contextmanager
-def _kept_apart(*, again: bool) -> Iterator[None]:
+def kept_apart(*, again: bool) -> Iterator[None]:
     """JAX uses nothing that it traced outside this context, nor outside what it traces in it.
 
     Programs of ours are emitted to be imported in it. Metadata makes what JAX keeps another.
@@ -214,4 +259,13 @@ def _raised_under_jax(traceback: TracebackType | None) -> bool:
     return found
 
 
-__all__ = ["Bridge", "handed_to_jax", "raised_by_jax", "through_jax"]
+__all__ = [
+    "LOOKS",
+    "Bridge",
+    "Call",
+    "Missing",
+    "handed_to_jax",
+    "kept_apart",
+    "raised_by_jax",
+    "through_jax",
+]

@@ -51,7 +51,7 @@ def concrete_value(tensor: Tensor, what: str, instead: str, *, cuts: bool) -> An
       ConcretizationError: the trace does not know the value, or a derivative would be lost.
     """
     tensor.require_active()
-    if cuts and _moves(tensor):
+    if cuts and moves(tensor):
         raise ConcretizationError(
             f"expected a value that is not being differentiated for {what}, got a traced {tensor.value.type}: "
             "its derivative would be lost",
@@ -124,7 +124,7 @@ def _outer(trace: Trace) -> dict[Value, Any]:
     return found
 
 
-def _moves(x: Any) -> bool:
+def moves(x: Any) -> bool:
     """Whether the value depends on something that is being differentiated."""
     if not isinstance(x, Tensor) or not x.value.type.dtype.is_inexact:
         return False
@@ -140,7 +140,7 @@ def _moves(x: Any) -> bool:
         outer = _outer(trace)
     else:
         outer = {param: found for found, param, _ in trace.captures.values()}
-    return any(_moves(outer[v]) for v in live & outer.keys())
+    return any(moves(outer[v]) for v in live & outer.keys())
 
 
-__all__ = ["UNKNOWN", "Inputs", "concrete_value"]
+__all__ = ["UNKNOWN", "Inputs", "concrete_value", "moves"]

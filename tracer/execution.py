@@ -8,6 +8,7 @@ from typing import Any
 
 import ir
 from ir.op import inline
+from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.rolling import roll
 from ir.passes.simplify import stabilize
@@ -91,6 +92,8 @@ def split(
     derivative: Derivative,
 ) -> Split:
     """`make(function)`, simplified first; kept by structure. `key` names what `make` does."""
+    if unequalled(function):
+        return make(simplify_inner(rolled(function, derivative)))
     return _SPLITS.get(
         (key, state.roll, function), lambda: make(simplify_inner(rolled(function, derivative)))
     )

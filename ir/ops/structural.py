@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ir.core import Function, Opaque, attr_key
+from ir.core import Function, Opaque, attr_key, inner_first
 from ir.ops.calls import Rule
 
 # Rules inside rules are followed so far; a rule that goes on and on is equal to itself alone.
@@ -25,7 +25,10 @@ class StructuralRule(Rule):
       kind: which rule, such as "jvp".
       body: the custom function.
       moves: which operands have tangents. A rule may do otherwise where one has none, or refuse one.
+      alone: equal to itself only, whatever it does.
     """
+
+    alone = False
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class StructuralRule(Rule):
 
 
 def _of_rule(rule: StructuralRule, around: tuple[StructuralRule, ...]) -> Any:
+    if rule.alone:
+        return rule._trace
     for distance, outer in enumerate(reversed(around)):
         if outer._use == rule._use:
             return "the rule so many levels out", distance
@@ -107,4 +112,14 @@ def _of_attribute(value: Any, around: tuple[StructuralRule, ...]) -> Any:
     return attr_key(value)
 
 
-__all__ = ["StructuralRule"]
+def unequalled(function: Function) -> bool:
+    """Whether the function has a rule that no other is equal to, so that no other function is equal to it."""
+    return any(
+        isinstance(a, Opaque) and isinstance(a.obj, StructuralRule) and a.obj.alone
+        for each in inner_first(function)
+        for eqn in each.eqns
+        for a in eqn.attrs.values()
+    )
+
+
+__all__ = ["StructuralRule", "unequalled"]

@@ -38,9 +38,6 @@ from tracer.trace import Traced, trace_flat
 from tracer.types import x64_enabled
 from tracer.value import Tensor
 
-# Rules are traced where their functions are called, and those of functions that they call, so far down.
-_DEPTH = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -66,8 +63,12 @@ class Custom:
 
     # Whether the rules depend on nothing but their arguments, so that they never change.
     constant = False
+    # Rules are traced where their function is called, and those of functions that they call, so far down.
+    depth = 3
     # Attributes of the call that hold the rules.
     kinds: tuple[str, ...] = ()
+    # Whether the rules are of one call, and equal to those of no other.
+    alone = False
     # Whether the rules are told which tangents are zero.
     symbolic = False
 
@@ -209,7 +210,7 @@ class Custom:
         if not captures and (before := self._unchanged(use.key)) is not None:
             return (), before
         found = None
-        if id(self) not in tracing.checked and len(tracing.pending) < _DEPTH:
+        if id(self) not in tracing.checked and len(tracing.pending) < self.depth:
             found = self._traced(use)
         if found is None:
             found = captures, self._made(use, captures)
@@ -247,6 +248,7 @@ class Custom:
                 lambda moves: with_captures(make(moves), captures, what),
                 len(captures),
                 sensitive=self.symbolic,
+                alone=self.alone,
             )
             return Opaque(self.name, rule)
 

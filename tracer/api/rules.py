@@ -80,10 +80,11 @@ class TracedRule(StructuralRule):
     """
 
     def __init__(
-        self, kind: str, body: ir.Function, make: Make, captures: int, *, sensitive: bool,
+        self, kind: str, body: ir.Function, make: Make, captures: int, *, sensitive: bool, alone: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(kind, body, lambda moves: make(moves[captures:]), captures=captures)
         self.sensitive = sensitive
+        self.alone = alone
 
     def moving(self, moves: tuple[bool, ...]) -> StructuralRule:
         return super().moving(moves) if self.sensitive else self
