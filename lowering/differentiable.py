@@ -7,7 +7,7 @@ from typing import Any
 
 import ir
 from ir.core import map_nested
-from ir.ops.calls import checkpoint
+from ir.ops.checkpoint import checkpoint
 from ir.ops.linear_call import linear_call
 from ir.ops.linear_solve import linear_solve
 from ir.ops.replay import replay

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tracer import errors, nn, numpy
 from tracer.api.autograph import autograph
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
-from tracer.api.checkpoint import checkpoint, stop_gradient
+from tracer.api.checkpoint import checkpoint, checkpoint_name, stop_gradient
 from tracer.api.control import cond, switch
 from tracer.api.custom import custom_jvp, custom_vjp
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
@@ -27,6 +27,7 @@ __all__ = [
     "associative_scan",
     "autograph",
     "checkpoint",
+    "checkpoint_name",
     "cond",
     "custom_jvp",
     "custom_linear_solve",

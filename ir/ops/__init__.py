@@ -2,6 +2,7 @@
 
 from ir.ops import (
     calls,
+    checkpoint,
     cond,
     contraction,
     convert,
@@ -31,6 +32,7 @@ from ir.ops import (
 
 __all__ = [
     "calls",
+    "checkpoint",
     "cond",
     "contraction",
     "convert",

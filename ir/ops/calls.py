@@ -1,4 +1,4 @@
-"""Ops that hold a function: call, checkpoint, custom derivatives; and barriers that hold none."""
+"""Ops that hold a function: call and custom derivatives; and barriers that hold none."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ def _results(out: Any) -> tuple[Any, ...]:
     return out if isinstance(out, tuple) else (out,)
 
 
-def _call_type(*types: TensorType, function: Function, **_: Any) -> tuple[TensorType, ...]:
+def call_type(*types: TensorType, function: Function, **_: Any) -> tuple[TensorType, ...]:
+    """Type rule of ops that apply `function` to their operands."""
     if types != function.in_types:
         raise IRTypeError(f"{function.name}: expected operands {function.in_types}, got {types}")
     return function.out_types
 
 
-def _call_eval(*arrays: Any, function: Function, **_: Any) -> tuple[Any, ...]:
+def call_eval(*arrays: Any, function: Function, **_: Any) -> tuple[Any, ...]:
+    """Evaluation of such ops."""
     from ir.evaluate import evaluate
 
     return evaluate(function, *arrays)
 
 
-def _call_flops(operands: Any, results: Any, *, function: Function, **_: Any) -> int:
+def call_flops(operands: Any, results: Any, *, function: Function, **_: Any) -> int:
+    """Cost of such ops."""
     from ir.cost import flops
 
     return flops(function)
@@ -54,90 +57,32 @@ def _call_batch(operands: Any, batched: Any, size: int, *, function: Function) -
     return batch_into(function, operands, batched, size)
 
 
-def _call_transpose(cts: Any, operands: Any, *, function: Function, **attrs: Any) -> Any:
-    """Cotangents by a call of the transposed function; shared by call and checkpoint."""
+def transpose_call(cts: Any, operands: Any, *, function: Function, of: Op, **attrs: Any) -> Any:
+    """Cotangents by a call `of` the transposed function."""
     from ir.transforms.linearize import transpose
 
     is_linear = [isinstance(x, Linear) for x in operands]
     back = transpose(function, is_linear, [ct is not None for ct in cts])
     others = [x for x in operands if not isinstance(x, Linear)]
-    the_op = checkpoint if attrs else call
-    outs = iter(_results(the_op(*others, *[ct for ct in cts if ct is not None], function=back, **attrs)))
+    outs = iter(_results(of(*others, *[ct for ct in cts if ct is not None], function=back, **attrs)))
     return tuple([next(outs) if linear else None for linear in is_linear])
 
 
-call = op(
+def _call_transpose(cts: Any, operands: Any, *, function: Function) -> Any:
+    return transpose_call(cts, operands, function=function, of=call)
+
+
+call: Op = op(
     "call",
     attrs=("function",),
-    type=_call_type,
-    eval=_call_eval,
+    type=call_type,
+    eval=call_eval,
     jvp=None,
     differentiate=_call_differentiate,
     transpose=_call_transpose,
     batch=_call_batch,
-    flops=_call_flops,
+    flops=call_flops,
     inline=_body,
-)
-
-
-# checkpoint: its residuals are its operands, everything inside is recomputed ----------------------
-
-
-def _checkpoint_differentiate(operands: Any, tangents: Any, *, function: Function, barrier: bool) -> Any:
-    from ir.passes.dce import dce
-    from ir.transforms.jvp import jvp
-    from ir.transforms.linearize import LinearBuilder, linearize
-
-    nonzero = [t is not None for t in tangents]
-    given = [t for t in tangents if t is not None]
-    if isinstance(current_builder(), LinearBuilder):
-        # The tangents go alone and recompute what they need of the primals. They will be transposed,
-        # so that nothing inside may compute primals and tangents at once either: it is linearized.
-        split = linearize(function, nonzero)
-        present = tuple([t is not None for t in split.tangent_results])
-        program = Function(
-            (*split.params, *[t for t in split.tangent_params if t is not None]),
-            (*split.eqns, *split.linear_eqns),
-            tuple([t for t in split.tangent_results if t is not None]),
-            f"jvp_{function.name}",
-        )
-        primal = function
-        if _has_custom_rules(function):
-            # The values are then those of the rules, which need not have the derivatives of the function.
-            primal = dce(Function(split.params, split.eqns, split.results, function.name))
-        results = _results(checkpoint(*operands, function=primal, barrier=barrier))
-        outs = iter(
-            _results(checkpoint(*operands, *given, function=program, barrier=True)) if any(present) else ()
-        )
-    else:  # a plain JVP computes both at once and needs no second evaluation
-        program, present = jvp(function, nonzero, instantiate=False)
-        both = _results(checkpoint(*operands, *given, function=program, barrier=barrier))
-        results, outs = both[: len(present)], iter(both[len(present) :])
-    return results, tuple([next(outs) if p else None for p in present])
-
-
-def _has_custom_rules(function: Function) -> bool:
-    custom = (custom_jvp_call, custom_vjp_call)
-    return any(eqn.op in custom for each in inner_first(function) for eqn in each.eqns)
-
-
-def _checkpoint_batch(operands: Any, batched: Any, size: int, *, function: Function, barrier: bool) -> Any:
-    from ir.transforms.batch import batch
-
-    body, flags = batch(function, batched, size)
-    return _results(checkpoint(*operands, function=body, barrier=barrier)), flags
-
-
-checkpoint = op(
-    "checkpoint",
-    attrs=("function", "barrier"),
-    type=_call_type,
-    eval=_call_eval,
-    jvp=None,
-    differentiate=_checkpoint_differentiate,
-    transpose=_call_transpose,
-    batch=_checkpoint_batch,
-    flops=_call_flops,
 )
 
 
@@ -318,13 +263,13 @@ def _body_transpose(cts: Any, operands: Any, *, function: Function, **rules: Any
 custom_jvp_call = op(
     "custom_jvp_call",
     attrs=("function", "jvp"),
-    type=_call_type,
-    eval=_call_eval,
+    type=call_type,
+    eval=call_eval,
     jvp=None,
     differentiate=_custom_jvp_differentiate,
     transpose=_body_transpose,
     batch=_custom_batch,
-    flops=_call_flops,
+    flops=call_flops,
     inline=_body,
 )
 
@@ -363,13 +308,13 @@ def _custom_vjp_differentiate(
 custom_vjp_call = op(
     "custom_vjp_call",
     attrs=("function", "fwd", "bwd"),
-    type=_call_type,
-    eval=_call_eval,
+    type=call_type,
+    eval=call_eval,
     jvp=None,
     differentiate=_custom_vjp_differentiate,
     transpose=_body_transpose,
     batch=_custom_batch,
-    flops=_call_flops,
+    flops=call_flops,
     inline=_body,
 )
 

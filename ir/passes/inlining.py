@@ -1,4 +1,4 @@
-"""Inlining of calls that mean no more than their body.
+"""Inlining of calls that mean no more than their body, and of names of values.
 
 y = call(x) {function=f}     becomes     the equations of f, applied to x
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from ir.core import Function, Value
 from ir.op import Builder, building, inline
+from ir.ops.checkpoint import checkpoint_name
 from ir.passes.nested import deep
 
 
 @deep
 def inline_calls(function: Function) -> Function:
-    """Replace calls, and custom derivative calls whose rules are no longer needed, by their bodies."""
-    if not any(eqn.op.inline is not None for eqn in function.eqns):
+    """Replace calls, and custom derivative calls whose rules are no longer needed, by their bodies.
+
+    What a checkpoint saves was settled when it was differentiated: the names go too.
+    """
+    if not any(eqn.op.inline is not None or eqn.op is checkpoint_name for eqn in function.eqns):
         return function
     builder = Builder()
     env: dict[Value, Value] = {}
@@ -23,9 +27,10 @@ def inline_calls(function: Function) -> Function:
             if eqn.op.inline is not None:
                 # Functions inside come first, so that a body among the attributes holds no call any more.
                 body = eqn.op.inline(**eqn.attrs)
-                if any(inner.op.inline is not None for inner in body.eqns):
-                    body = inline_calls(body)
+                body = inline_calls(body)
                 env.update(zip(eqn.results, inline(body, operands), strict=True))
+            elif eqn.op is checkpoint_name:
+                env[eqn.results[0]] = operands[0]
             elif operands == eqn.operands:
                 builder.append(eqn)
             else:

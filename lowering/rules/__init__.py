@@ -2,6 +2,7 @@
 
 from lowering.rules import (
     calls,
+    checkpoint,
     cond,
     contraction,
     convert,
@@ -31,6 +32,7 @@ from lowering.rules import (
 
 __all__ = [
     "calls",
+    "checkpoint",
     "cond",
     "contraction",
     "convert",

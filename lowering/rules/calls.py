@@ -1,10 +1,9 @@
-"""Lowering of `ir.ops.calls`: bodies are inlined, those that recompute something behind a barrier."""
+"""Lowering of `ir.ops.calls`: bodies are inlined."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 from jax import lax
 
 import ir
@@ -15,19 +14,6 @@ from lowering.emit import emit, lowers
 @lowers("call")
 def _call(*operands: Any, function: ir.Function) -> Any:
     return emit(function, operands)
-
-
-@lowers("checkpoint")
-def _checkpoint(*operands: Any, function: ir.Function, barrier: bool) -> Any:
-    if barrier:  # what it recomputes was computed before, and shall not be merged with that
-        return emit(function, _barrier(operands))
-    # Not differentiated yet: JAX may do so from outside, and then recomputes too.
-    return jax.checkpoint(lambda *xs: emit(function, xs))(*operands)
-
-
-def _barrier(operands: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The operands, behind a barrier that XLA does not look through."""
-    return tuple(lax.optimization_barrier(operands))  # type: ignore[no-untyped-call]
 
 
 @lowers("custom_jvp_call")
@@ -55,7 +41,7 @@ def _stop_gradient(x: Any) -> Any:
 
 @lowers("optimization_barrier")
 def _optimization_barrier(*operands: Any) -> Any:
-    return _barrier(operands)
+    return tuple(lax.optimization_barrier(operands))  # type: ignore[no-untyped-call]
 
 
 @lowers("sharding_constraint")

@@ -5,7 +5,8 @@ from hypothesis import given
 
 import ir
 from ir.core import Eqn, Function, Value, nested_functions
-from ir.ops.calls import call, checkpoint
+from ir.ops.calls import call
+from ir.ops.checkpoint import checkpoint
 from ir.ops.elementwise import add, mul, sin
 from ir.ops.reduce import reduce_sum
 from ir.passes.inlining import inline_calls

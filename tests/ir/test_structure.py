@@ -14,7 +14,8 @@ import pytest
 
 import ir
 from ir import cost, structure
-from ir.ops.calls import call, checkpoint
+from ir.ops.calls import call
+from ir.ops.checkpoint import checkpoint
 from ir.ops.elementwise import add, sin
 from ir.passes.pipeline import DEFAULT, optimize, simplify_inner
 from ir.passes.rolling import roll

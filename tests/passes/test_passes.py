@@ -13,7 +13,8 @@ import ir
 from ir.core import Dense, Eqn, Function, Opaque, Value
 from ir.errors import ArgumentError
 from ir.op import Op, build
-from ir.ops.calls import call, checkpoint, custom_jvp_call
+from ir.ops.calls import call, custom_jvp_call
+from ir.ops.checkpoint import checkpoint
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, exp, mul, neg, sin
 from ir.ops.shape import broadcast_in_dim, constant, full, full_like, iota

@@ -170,6 +170,50 @@ def test_custom_rules_are_kept() -> None:
         tr.jvp(f, (X,), (X,))
 
 
+def own_rule(kind: str) -> Any:
+    """sin, with a derivative `a` times too large that it does not close over but by its rule."""
+
+    def f(x: Any, a: Any) -> Any:
+        if kind == "jvp":
+            g = jax.custom_jvp(lambda x: jnp.sin(x))
+            g.defjvp(lambda p, t: (g(p[0]), t[0] * a * jnp.cos(p[0])))
+        else:
+            g = jax.custom_vjp(lambda x: jnp.sin(x))
+            g.defvjp(lambda x: (g(x), x), lambda r, ct: (ct * a * jnp.cos(r),))
+        return jnp.sum(g(x * g(x)))
+
+    return f
+
+
+@pytest.mark.parametrize("kind", ["jvp", "vjp"])
+def test_rules_that_alone_close_over_a_traced_value(kind: str) -> None:
+    f = own_rule(kind)
+    for of in (
+        lambda t: t.grad(f),
+        lambda t: t.jit(t.value_and_grad(f)),
+        lambda t: t.grad(lambda x, a: t.grad(f)(x, a).sum()),
+        lambda t: t.jit(lambda x, a: t.vmap(t.grad(f), (0, None))(jnp.stack([x, -x]), a)),
+    ):
+        for a in (2.0, -3.0):
+            close(of(tr)(X, a), of(jax)(X, a))
+    with pytest.raises(TracerError, match="close over"):
+        tr.grad(f, argnums=(0, 1))(X, 2.0)
+
+
+def test_rules_of_functions_of_jax_are_traced_once() -> None:
+    def rules(f: Any) -> list[Any]:
+        return [e.attrs["jvp"].obj for e in tr.trace(f)(X).eqns if e.op.name == "custom_jvp_call"]
+
+    first, second, *_ = rules(lambda x: jax.nn.relu(jax.nn.relu(x) * 2))
+    assert first is second
+    assert rules(lambda x: jax.nn.relu(x)) == [first]
+    local = jax.custom_jvp(lambda x: jnp.sin(x))
+    local.defjvp(lambda p, t: (local(p[0]), t[0]))
+    one, two = rules(lambda x: local(local(x)))
+    assert one is not two
+    close(tr.grad(lambda x: jnp.sum(local(jax.nn.relu(x))))(X), jnp.where(X > 0, 1.0, 0.0))
+
+
 def test_rules_that_are_compiled_themselves() -> None:
     @jax.custom_jvp
     def f(x: Any) -> Any:

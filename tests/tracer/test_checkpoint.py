@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.ad_checkpoint import checkpoint_name
 
 import tracer as tr
 import tracer.numpy as tnp
-from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops
+from lowering.differentiable import every_eqn
+from tests.tracer.helpers import array, assert_close, assert_same, both, count_ops, raises
+from tracer.errors import ArgumentTypeError
 
 V = array(4)
 A = array(4, 4, seed=1)
@@ -214,3 +217,88 @@ def test_undifferentiated_it_costs_nothing() -> None:
     text = f.lower(V, W).as_text()
     assert "optimization_barrier" not in text
     assert sines(text) == 2
+
+
+# Policies -------------------------------------------------------------------------------------------------
+
+SAVE_SINES = jax.checkpoint_policies.save_only_these_names("sine")
+POLICIES = {
+    name: getattr(jax.checkpoint_policies, name)
+    for name in (
+        "dots_saveable", "nothing_saveable", "everything_saveable", "dots_with_no_batch_dims_saveable",
+    )
+} | {
+    "names": SAVE_SINES,
+    "any names but": jax.checkpoint_policies.save_any_names_but_these("sine"),
+    "of one's own": lambda prim, *_, **__: prim.name == "sin",
+}  # fmt: skip
+
+
+def layers(t: Any, xp: Any, name: Any, policy: Any, x: Any) -> Any:
+    """Three layers whose products have and have no batch axes, in a nested call too."""
+    inner = t.jit(lambda x: xp.cos(name(xp.sin(x), "sine") * x))
+    for _ in range(3):
+        x = t.checkpoint(
+            lambda x: xp.exp(-inner(x @ A)) * xp.einsum("bi,bi->b", x, x)[:, None], policy=policy
+        )(x)
+    return xp.sum(x)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policies_keep_what_they_keep_in_jax(policy: str) -> None:
+    x = array(3, 4)
+    of = lambda t, xp, name: lambda x: layers(t, xp, name, POLICIES[policy], x)
+    theirs, ours = of(jax, jnp, checkpoint_name), of(tr, tnp, tr.checkpoint_name)
+    want = jax.grad(theirs)
+    for f in (theirs, ours):
+        assert_close(tr.jit(tr.grad(f))(x), want(x), 1e-5)
+    direction = jnp.ones_like(x)
+    second = lambda t, f: t.grad(lambda x: (t.grad(f)(x) * direction).sum())(x)
+    assert_close(second(tr, ours), second(jax, theirs), 1e-4)
+    assert_close(second(tr, theirs), second(jax, theirs), 1e-4)
+    kept = [len(saved(tr.trace(tr.grad(f))(x))) for f in (theirs, ours)]
+    assert bool(kept[0]) == bool(kept[1]) == (policy not in ("nothing_saveable", "any names but"))
+    assert kept[0] == kept[1] or policy == "everything_saveable"  # the equations themselves differ
+
+
+def saved(function: Any) -> list[Any]:
+    """Equations whose results are kept."""
+    return [eqn for eqn in every_eqn(function) if eqn.op.name == "checkpoint_name" and eqn.attrs["saved"]]
+
+
+def test_what_is_kept_is_not_computed_again() -> None:
+    f = lambda policy: (
+        lambda x: tr.checkpoint(lambda x: tnp.sum(tnp.exp(tnp.sin(x @ A) * x)), policy=policy)(x)
+    )
+    policies = jax.checkpoint_policies
+    products = {None: 3, policies.dots_saveable: 2, policies.nothing_saveable: 3, SAVE_SINES: 3}
+    for policy, wanted in products.items():
+        # The value as well: what it needs would not be computed otherwise.
+        assert count_ops(tr.jit(tr.value_and_grad(f(policy))).ir(V), "dot_general") == wanted
+    kept = lambda x: tr.checkpoint(
+        lambda x: tnp.sum(tnp.exp(tr.checkpoint_name(tnp.sin(x @ A), "sine") * x)), policy=SAVE_SINES
+    )(x)
+    assert count_ops(tr.jit(tr.value_and_grad(kept)).ir(V), "sin") == 1
+    assert count_ops(tr.jit(tr.value_and_grad(f(None))).ir(V), "sin") == 2
+
+
+def test_static_arguments() -> None:
+    def f(n: int, x: Any, word: str, *, scale: float = 1.0) -> Any:
+        return (x**n).sum() * scale if word == "power" else x.sum()
+
+    for run in (
+        lambda t: t.grad(lambda x: t.checkpoint(f, static_argnums=(0, 2))(3, x, "power", scale=2.0))(V),
+        lambda t: t.grad(lambda x: t.checkpoint(f, static_argnums=(0, -1))(3, x, "sum"))(V),
+        lambda t: t.checkpoint(f, static_argnums=(0, 2), policy=SAVE_SINES)(2, V, "power"),
+    ):
+        assert_same(run(tr), run(jax), weak=False)
+    with raises(ArgumentTypeError, "static_argnums", "3 positional"):
+        tr.grad(lambda x: tr.checkpoint(f, static_argnums=5)(3, x, "power"))(V)
+
+
+def test_names_mean_nothing_elsewhere() -> None:
+    f = lambda x: tr.checkpoint_name({"a": tnp.sin(x), "b": x}, "sine")["a"].sum()
+    assert_same(tr.grad(f)(V), jnp.cos(V), weak=False)
+    assert_same(tr.vmap(tr.grad(f))(A), jnp.cos(A), weak=False)
+    assert_same(tr.checkpoint_name(V, "x"), V)
+    assert not count_ops(tr.jit(f).ir(V), "checkpoint_name")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +15,7 @@ import jax.numpy as jnp
 import ir
 from ir.core import Opaque, Value
 from ir.ops import calls
+from ir.ops.checkpoint import checkpoint, checkpoint_name
 from ir.ops.linear_call import linear_call, with_params
 from ir.ops.structural import StructuralRule
 from ir.types import TensorType
@@ -19,6 +23,7 @@ from lowering.execute import Cache
 from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cotangents
 from lowering.jaxprs.importer import Importer, Unmapped, import_closed, imports
 from lowering.jaxprs.types import struct_of, type_of
+from lowering.policies import with_policy
 
 # A rule as a function, by which operands have tangents.
 _Make = Callable[[tuple[bool, ...]], ir.Function]
@@ -71,11 +76,16 @@ def _closed_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 
 @imports("checkpoint", "remat", "remat2")
 def _checkpoint(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
-    """What a policy would have kept is recomputed too: the same values, with less memory."""
     p = eqn.params
     function, captures = importer.nested(p["jaxpr"], "checkpoint")
     barrier = bool(p["differentiated"] and p["prevent_cse"])
-    return _called(importer, calls.checkpoint, function, captures, operands, barrier=barrier)
+    saving = with_policy(function, p.get("policy"))
+    return _called(importer, checkpoint, saving, captures, operands, barrier=barrier)
+
+
+@imports("name")
+def _checkpoint_name(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
+    return checkpoint_name(operands[0], name=eqn.params["name"])
 
 
 # Custom derivatives ------------------------------------------------------------------------------------
@@ -88,9 +98,34 @@ def _name(eqn: Any) -> str:
     return str(getattr(info, "func_name", "") or "custom")
 
 
-def _kept(eqn: Any, body: ir.Function, functions: dict[str, _Make]) -> dict[str, Opaque]:
+def _own(eqn: Any) -> Any:
+    """The custom function of a module of JAX that an equation calls, as `relu`; None for any other.
+
+    Its rules are always the same, and close over nothing.
+    """
+    info = getattr(eqn.params["call_jaxpr"].jaxpr, "debug_info", None)
+    module = _module_of_jax(getattr(info, "func_filename", None))
+    found = getattr(module, str(getattr(info, "func_name", "")), None)
+    code = getattr(inspect.unwrap(found), "__code__", None) if isinstance(found, _CUSTOM) else None
+    return found if getattr(code, "co_firstlineno", None) == getattr(info, "func_lineno", 0) else None
+
+
+_CUSTOM = (jax.custom_jvp, jax.custom_vjp)
+
+
+@functools.cache
+def _module_of_jax(file: str | None) -> Any:
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "jax" and file and getattr(module, "__file__", None) == file:
+            return module
+    return None
+
+
+def _kept(eqn: Any, own: Any, body: ir.Function, functions: dict[str, _Make]) -> dict[str, Opaque]:
     """The rules of a custom function as attributes; the same ones where JAX has kept the very call."""
     held = tuple([v for k, v in sorted(eqn.params.items()) if k not in ("symbolic_zeros", "num_consts")])
+    if own is not None:
+        held = (own,)
     key = (body, *map(id, held))
 
     def make() -> tuple[Any, dict[str, Opaque]]:
@@ -130,22 +165,24 @@ class _Closure:
       consts: how many operands JAX has made.
       tracers: those of the rules.
       jaxprs: the rules as traced, until they are imported.
+      own: the function of JAX that is called, if it is one.
     """
 
     def __init__(self, importer: Importer, eqn: Any) -> None:
         self.importer = importer
+        self.own = _own(eqn)
         self.consts = int(eqn.params.get("num_consts", 0))
         self.tracers: list[Any] = []
         self.jaxprs: dict[str, Any] = {}
         self._functions: dict[str, ir.Function] = {}
 
     def look(self, **rules: Callable[[], tuple[Callable[..., Any], Sequence[Any]]]) -> None:
-        """Trace the rules to see what they close over, where the function itself closes over something.
+        """Trace the rules to see what they close over.
 
         Args:
           rules: by kind, what gives a function for JAX and its abstract operands.
         """
-        if not self.consts:
+        if self.own is not None:
             return
         found: dict[int, Any] = {}
         try:
@@ -156,9 +193,9 @@ class _Closure:
         except Exception as error:
             if "__jax_array__" in str(error):  # an object that JAX may take in a function further out
                 raise
-            found = {}  # raised again where the rule is needed
+            self.jaxprs.clear()  # raised again where the rule is needed
+            return
         if not found:
-            self.jaxprs.clear()
             return
         self.tracers = list(found.values())
         if _depth.now < _DEPTH:
@@ -211,10 +248,12 @@ def _custom_jvp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
         return importer.builder.emit(calls.custom_jvp_call, closure.operands(operands), attrs)
 
     def rule(moves: tuple[bool, ...]) -> ir.Function:
+        if moves == of_arguments and "jvp" in closure.jaxprs:
+            return closure.function("jvp")
         pushed, ins = pushing(moves, moved)
         return traced(pushed, ins, f"jvp_{body.name}")
 
-    attrs = {"function": body, **_kept(eqn, body, {"jvp": rule})}
+    attrs = {"function": body, **_kept(eqn, closure.own, body, {"jvp": rule})}
     return importer.builder.emit(calls.custom_jvp_call, tuple(operands), attrs)
 
 
@@ -268,14 +307,18 @@ def _custom_vjp_call(importer: Importer, eqn: Any, operands: list[Value]) -> Any
         return importer.builder.emit(calls.custom_vjp_call, closure.operands(operands), attrs)
 
     def fwd(moves: tuple[bool, ...]) -> ir.Function:
+        if moves == of_arguments and "fwd" in closure.jaxprs:
+            return closure.function("fwd")
         forward, ins = forward_of(moves)
         return traced(forward, ins, f"fwd_{body.name}")
 
     def bwd(moves: tuple[bool, ...]) -> ir.Function:
+        if moves == of_arguments and "bwd" in closure.jaxprs:
+            return closure.function("bwd")
         backward, ins = backward_of(moves, moved)
         return traced(backward, ins, f"bwd_{body.name}")
 
-    attrs = {"function": body, **_kept(eqn, body, {"fwd": fwd, "bwd": bwd})}
+    attrs = {"function": body, **_kept(eqn, closure.own, body, {"fwd": fwd, "bwd": bwd})}
     return importer.builder.emit(calls.custom_vjp_call, tuple(operands), attrs)
 
 

@@ -92,7 +92,7 @@ def _select(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     return out
 
 
-@imports("copy", "copy_p", "name")
+@imports("copy", "copy_p")
 def _same(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     return operands[0]
 

@@ -24,6 +24,7 @@ FAMILIES = (
     "decompositions",
     "random",
     "calls",
+    "checkpoint",
     "loops",
     "cond",
     "while_loop",

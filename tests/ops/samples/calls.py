@@ -46,22 +46,6 @@ for _dtype in ("f32", "f64"):
     SAMPLES += [
         Sample("call", _draw, _body_reference, {"function": _body(_dtype)}, (_dtype,), _dtype),
         Sample(
-            "checkpoint",
-            _draw,
-            _body_reference,
-            {"function": _body(_dtype), "barrier": False},
-            (_dtype,),
-            _dtype,
-        ),
-        Sample(
-            "checkpoint",
-            _draw,
-            _body_reference,
-            {"function": _body(_dtype), "barrier": True},
-            (_dtype,),
-            f"barrier_{_dtype}",
-        ),
-        Sample(
             "custom_jvp_call",
             _draw,
             lambda x, y: jnp.sin(x) * y,
