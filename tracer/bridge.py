@@ -126,7 +126,8 @@ class Call:
             try:
                 with self._suspended(), kept_apart(again=not self.closed_over):
                     # Rules of custom functions may be traced by the import, and close over values of the trace.
-                    found = import_jaxpr(jax.make_jaxpr(self.run)(*structs), self.name)
+                    closed = jax.make_jaxpr(self.run)(*structs)
+                    found = import_jaxpr(closed, self.name, embeds=self.trace.embeds)
                 break
             except Missing:
                 continue

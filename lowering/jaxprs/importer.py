@@ -81,13 +81,16 @@ class Imported:
     weak: tuple[bool, ...]
 
 
-def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()) -> Imported:
+def import_jaxpr(
+    closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = (), *, embeds: bool = True
+) -> Imported:
     """A closed jaxpr as a function of the IR.
 
     Args:
       closed: as `jax.make_jaxpr` returns it.
       name: of the function, for printing.
       names: of its operands, for printing.
+      embeds: small NumPy arrays become constants, not captures.
 
     Raises:
       JaxprError: operands or results are no arrays, or an equation cannot be imported.
@@ -95,7 +98,7 @@ def import_jaxpr(closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = ()
     import lowering.jaxprs.rules  # noqa: F401 (registers them)
 
     with without_collection():
-        return Importer({}).convert(closed, name, names)
+        return Importer({}, most=CONSTANT_BYTES if embeds else -1).convert(closed, name, names)
 
 
 def import_closed(closed: ClosedJaxpr, name: str = "f", given: Sequence[Any] = ()) -> ir.Function:
@@ -121,12 +124,16 @@ class Importer:
       builder: what our equations are appended to.
       captures: outer array by id, with the param that stands for it.
       embed: turn outer arrays of whatever size into constants instead.
+      most: bytes of NumPy arrays that become constants.
       variables: those of the jaxpr; rules of custom functions may close over the tracers that they were.
     """
 
-    def __init__(self, known: dict[Any, tuple[Any, Imported]], *, embed: bool = False) -> None:
+    def __init__(
+        self, known: dict[Any, tuple[Any, Imported]], *, embed: bool = False, most: int = CONSTANT_BYTES
+    ) -> None:
         self.known = known
         self.embed = embed
+        self.most = most
         self.builder = Builder(ir.source.UNKNOWN)
         self.captures: dict[int, tuple[Any, Value]] = {}
         self.variables: dict[Any, Value] = {}
@@ -167,7 +174,7 @@ class Importer:
         key = (id(closed), embed or self.embed)
         found = self.known.get(key)
         if found is None:
-            inner = Importer(self.known, embed=embed or self.embed)
+            inner = Importer(self.known, embed=embed or self.embed, most=self.most)
             found = self.known[key] = (closed, inner.convert(whole, name))
         return found[1].function, found[1].captures
 
@@ -188,7 +195,7 @@ class Importer:
                 raise JaxprError(
                     f"expected a function that closes over arrays alone, got a tracer of {type_}"
                 )
-        elif self.embed or (not isinstance(x, jax.Array) and type_.nbytes <= CONSTANT_BYTES):
+        elif self.embed or (not isinstance(x, jax.Array) and (type_.nbytes <= self.most or not type_.shape)):
             array = jax.random.key_data(x) if type_.dtype.kind == "key" else x
             dense = Dense(np.asarray(array).astype(type_.dtype.np), type_.dtype)
             return constant(value=dense, shape=type_.shape)  # type: ignore[no-any-return]

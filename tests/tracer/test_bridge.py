@@ -422,6 +422,23 @@ def test_arrays_closed_over_are_captures() -> None:
     assert imported.function.in_types[0].shape == (5000,)
 
 
+def test_small_numpy_arrays_that_change_compile_nothing_anew() -> None:
+    def slope(seed: int) -> tuple[Any, Any]:
+        small = np.random.default_rng(seed).normal(size=3).astype(np.float32)
+        f = lambda x: jnp.sum(jax.jit(lambda y: jnp.sin(y * small))(x) * small)
+        got = tr.grad(f)(X)
+        small += 1  # what was computed stays
+        return got, jnp.cos(X * (small - 1)) * (small - 1) ** 2
+
+    close(*slope(0))
+    held = len(PROGRAMS)
+    for seed in range(1, 4):
+        close(*slope(seed))
+    assert len(PROGRAMS) == held
+    table = np.arange(3, dtype=np.float32)
+    assert tr.jit(lambda x: jnp.sum(x * table)).ir(X).in_types == tr.jit(jnp.sum).ir(X).in_types  # a constant
+
+
 @pytest.mark.filterwarnings("ignore:Casting complex values")
 def test_conversion_of_complex_numbers_to_bool() -> None:
     z = jnp.array([3j, 0, 1, -2j])
