@@ -19,6 +19,7 @@ from ir.ops.contraction import dot_general, free_dims, swapped
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, eq, mul, neg, sub
 from ir.ops.indexing import gather
+from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
@@ -191,6 +192,45 @@ def _sum_of_products(on, changes, suffix):
 
 
 SUMS = tuple(_sum_of_products(*kinds) for kinds in _KINDS)
+
+
+# What is written to memory before anything reads it, and in the order of its axes.
+_WRITTEN = (dot_general, gather, scan)
+
+
+def _weighted(a, y, *, q, axes, definition):
+    """The product with a vector where it can be read in the order of memory, and `a` is there anyway."""
+    made = definition(a)
+    if sorted(q) != list(axes) or len(axes) == a.type.rank or (made is not None and made.op not in _WRITTEN):
+        return None
+    if any(y.type.shape[k] != a.type.shape[d] for k, d in enumerate(q)):
+        return None  # an axis of size 1 was stretched
+    of_y, last = tuple([q.index(d) for d in axes]), a.type.rank - len(axes)
+    if axes == tuple(range(len(axes))):
+        return _dot(y, a, (of_y, axes, (), (), "highest", None))
+    if axes == tuple(range(last, a.type.rank)):
+        return _dot(a, y, (axes, of_y, (), (), "highest", None))
+    return None
+
+
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    single_use=True,
+    examples=[
+        at((4, 3), (4,), shape=(4, 3), q=(0,), axes=(0,)),
+        at((4, 3), (3,), shape=(4, 3), q=(1,), axes=(1,)),
+        at((4, 3, 2), (3, 4), shape=(4, 3, 2), q=(1, 0), axes=(0, 1)),
+    ],
+    counterexamples=[
+        at((4, 3), (4,), shape=(4, 3), q=(0,), axes=(1,)),
+        at((4, 3), (1,), shape=(4, 3), q=(0,), axes=(0,)),
+        at((4, 3, 2), (3,), shape=(4, 3, 2), q=(1,), axes=(1,)),
+    ],
+)
+def sum_with_weights(a, y, *, shape, q, axes):
+    """sum_k y_k a_kj is a product with a vector: quicker than a sum whose terms XLA may write first."""
+    return reduce_sum(mul(a, broadcast_in_dim(y, shape=shape, dims=q)), axes=axes), _weighted
 
 
 # Common factors -----------------------------------------------------------------------------------
