@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ir.ops.elementwise import add, mul, neg
 from ir.passes.dce import dce
 from ir.rewrite import NOTHING, RANGE, ROUNDING, SPECIAL, Rule, at, rule
 from ir.rewrites import INNER, RULES, stability
+from ir.rewrites.catalogue import catalogue
 from tests.passes import theorems
 from tests.passes.theorems import Instance, difference, instances, rewritten
 
@@ -169,6 +171,12 @@ def test_second_derivatives_are_kept(each: Rule) -> None:
 def test_names_are_unique_and_every_rule_says_what_it_does() -> None:
     assert [name for name, count in Counter(each.name for each in RULES).items() if count > 1] == []
     assert [each.name for each in RULES if not each.doc] == []
+
+
+def test_the_document_is_of_these_rules() -> None:
+    document = Path(__file__).parents[2] / "docs" / "rewrites.md"
+    assert document.read_text() == catalogue(), "update: python -m ir.rewrites > docs/rewrites.md"
+    assert all(f"**{each.name}**" in catalogue() for each in RULES)
 
 
 def test_every_guard_has_a_counterexample() -> None:
