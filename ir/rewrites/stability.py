@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ir.ops.elementwise import add, div, exp, expm1, gt, log, log1p, logistic, mul, neg, select, sub
 from ir.ops.shape import full_like
-from ir.rewrite import RANGE, collected, lit, rule
+from ir.rewrite import RANGE, at, collected, lit, rule
 from ir.rewrites.kinds import FLOAT
 
 
@@ -80,6 +80,35 @@ def softplus(x):
 def log_of_logistic(x):
     """log(logistic(x)) = -softplus(-x), also for x whose logistic function is 0."""
     return log(logistic(x)), lambda x: neg(_softplus(neg(x)))
+
+
+# In narrower types the logistic function is 1 so soon that hardly a number is left to compare.
+_WIDE = [at((40,), dtypes=("f32", "f64")), at((0, 2), dtypes=("f32", "f64"))]
+
+
+@rule(changes=RANGE, on=FLOAT, examples=_WIDE)
+def log_of_one_minus_logistic(x):
+    """log(1 - logistic(x)) = -softplus(x), also for x whose logistic function is 1."""
+    return log1p(neg(logistic(x))), lambda x: neg(_softplus(x))
+
+
+def _in_pieces(x):
+    """The pattern of what `_logistic` makes."""
+    positive = gt(x, lit(0))
+    e = exp(select(positive, neg(x), x))
+    return div(select(positive, lit(1), e), add(lit(1), e))
+
+
+@rule(changes=RANGE, on=FLOAT)
+def log_of_logistic_in_pieces(x):
+    """log(1 / (1 + exp(-x))) = -softplus(-x), where the quotient is in the form for derivatives already."""
+    return log(_in_pieces(x)), lambda x: neg(_softplus(neg(x)))
+
+
+@rule(changes=RANGE, on=FLOAT, examples=_WIDE)
+def log_of_one_minus_logistic_in_pieces(x):
+    """log(1 - 1 / (1 + exp(-x))) = -softplus(x), likewise."""
+    return log1p(neg(_in_pieces(x))), lambda x: neg(_softplus(x))
 
 
 def _logistic_rules(suffix, replacement):

@@ -76,6 +76,8 @@ def test_what_single_precision_loses_is_right(each: Rule) -> None:
         after, reference = rewritten(each, instance.function)[0], wide[instance.label[:-3]]
         # Large numbers, or small ones where digits are lost; what is divided by stays positive.
         bound = 1e-4 if each.name in ("exp_minus_one", "log_of_one_plus", "log_of_one_minus") else 300
+        if each.name.startswith("log_of_one_minus_logistic"):
+            bound = 25  # farther out double precision loses all digits too
         rng = np.random.default_rng(0)
         arrays = [np.asarray(rng.uniform(-bound, bound, t.shape), np.float32) for t in reference.in_types]
         arrays[1:] = [abs(x) + np.float32(1) for x in arrays[1:]]

@@ -136,11 +136,13 @@ def _built(pattern: Any, env: dict[str, Any], attrs: dict[str, Any]) -> Value:
     ]
     given = {name: attrs[v.label] if isinstance(v, AttrVar) else v for name, v in pattern.given.items()}
     rest = () if pattern.rest is None else env[pattern.rest]
-    known = next((o.type for o in operands if isinstance(o, Value) and not isinstance(o, Literal)), None)
-    if known is None and any(isinstance(o, Literal) for o in operands):
+    known = list(
+        dict.fromkeys([o.type for o in operands if isinstance(o, Value) and not isinstance(o, Literal)])
+    )
+    if not known and any(isinstance(o, Literal) for o in operands):
         raise AssertionError(f"no operand says the type of the literals of {pattern.op.name}")
-    # A literal has the type of its neighbour; as a predicate it is a bool, as a padding value a scalar.
-    types = [None] if known is None else [known, known.with_dtype(bool_), known.with_shape(())]
+    # A literal has the type of a neighbour; as a predicate it is a bool, as a padding value a scalar.
+    types = [*known, known[0].with_dtype(bool_), known[0].with_shape(())] if known else [None]
     for i, type_ in enumerate(types):
         filled = [full(type_.shape, o.number, type_.dtype) if isinstance(o, Literal) else o for o in operands]
         try:
