@@ -69,7 +69,10 @@ class Cache(Generic[T]):
     def find(self, key: Hashable) -> T | None:
         """The value for `key`, if it is held."""
         with self._lock:
-            return self._held.get(key)
+            found = self._held.get(key)
+            if found is not None:
+                self._held.move_to_end(key)
+            return found
 
     def keep(self, key: Hashable, value: T) -> None:
         """Hold a value for `key`, unless one is held."""
@@ -168,7 +171,7 @@ def _once(
 ) -> Callable[..., Any]:
     """What runs a program that will not be met again. Without its rules it may be."""
     if any(isinstance(x, jax.core.Tracer) for x in operands):  # JAX may differentiate it
-        return _compiled(program, flags, optimize)
+        return _jitted(program, flags, optimize)
     plain = inline_calls(program)
     return PROGRAMS.get(("plain", flags, plain), lambda: _compiled(plain, flags, optimize))
 

@@ -64,7 +64,7 @@ class Missing(BaseException):
     """
 
 
-# What is raised where Python needs a value under JAX's tracing.
+# What is raised where Python needs a value under JAX's tracing; libraries complain of tracers otherwise, too.
 LOOKS = (
     ConcretizationError,
     jax.errors.ConcretizationTypeError,
@@ -72,6 +72,12 @@ LOOKS = (
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
+
+
+def looks(error: BaseException) -> bool:
+    """Whether Python needed a value of a tracer of JAX, or it was used as an array."""
+    unfit = isinstance(error, (TypeError, AttributeError, ValueError)) and not isinstance(error, TracerError)
+    return isinstance(error, LOOKS) or (unfit and re.search(r"Tracer\b", str(error)) is not None)
 
 
 class Call:
@@ -93,7 +99,7 @@ class Call:
         self.leaves, self.tree = tree_flatten((args, kwargs))
         self.where = [i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)]
         self.operands = [trace.lift(self.leaves[i]) for i in self.where]
-        self.closed_over: dict[Value, Tensor] = {}
+        self.closed_over: dict[Value, Tensor | None] = {}
         self.bridge = Bridge(trace, {})
         self.out_tree: Any = None
         self.others: dict[int, Any] = {}
@@ -101,7 +107,7 @@ class Call:
     @property
     def tensors(self) -> list[Tensor]:
         """What `run` takes arrays for."""
-        return [*self.closed_over.values(), *self.operands]
+        return [*[t for t in self.closed_over.values() if t is not None], *self.operands]
 
     def run(self, *xs: Any) -> list[Any]:
         """Arrays of the result for arrays, or tracers of JAX, in the place of `tensors`."""
@@ -116,6 +122,15 @@ class Call:
             out = [self.bridge.outside(x) if isinstance(x, Tensor) else x for x in out]
         self.others = {i: x for i, x in enumerate(out) if not _is_array(x)}
         return [x for i, x in enumerate(out) if i not in self.others]
+
+    def let_go(self) -> None:
+        """Forget the traced values: `run` needs them no more, unless `fn` closes over more than it did."""
+        for i in self.where:
+            self.leaves[i] = None
+        self.operands = []
+        self.closed_over = dict.fromkeys(self.closed_over)
+        if not self.closed_over:
+            del self.trace, self.bridge.parent
 
     def imported(self) -> list[Tensor]:
         """The results of the program that JAX traces."""
@@ -178,7 +193,9 @@ def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any)
     call = Call(trace, fn, name, args, kwargs)
     try:
         results: Sequence[Any] = call.imported()
-    except LOOKS as error:
+    except Exception as error:
+        if not looks(error):
+            raise
         from tracer.api.at_values import at_values
 
         results = at_values(call, error)
@@ -261,12 +278,12 @@ def _raised_under_jax(traceback: TracebackType | None) -> bool:
 
 
 __all__ = [
-    "LOOKS",
     "Bridge",
     "Call",
     "Missing",
     "handed_to_jax",
     "kept_apart",
+    "looks",
     "raised_by_jax",
     "through_jax",
 ]

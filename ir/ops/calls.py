@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.core import Function, Opaque, Value, inner_first, nested_functions
+from ir.core import Function, Opaque, Value
 from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
 from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
@@ -204,35 +204,20 @@ def _custom_batch(operands: Any, batched: Any, size: int, *, function: Function,
     return _results(the_op(*full, function=body, **lifted)), flags
 
 
-def _opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
+def opened(function: Function, operands: Sequence[Value]) -> tuple[Value, ...]:
     """`inline`, calls included: one that computes primals and tangents at once would count as linear."""
     builder = current_builder()
     env = dict(zip(function.params, operands, strict=True))
     for eqn in function.eqns:
         ins = tuple([env[v] for v in eqn.operands])
-        outs = _opened(eqn.attrs["function"], ins) if eqn.op is call else builder.copy(eqn, ins)
+        outs = opened(eqn.attrs["function"], ins) if eqn.op is call else builder.copy(eqn, ins)
         env.update(zip(eqn.results, outs, strict=True))
     return tuple([env[v] for v in function.results])
 
 
-def _mixes(rule: Function, primals: int, results: int) -> bool:
-    """Whether some equation of a rule may compute primals and tangents at once, in a function inside it."""
-    linear = set(rule.params[primals:])
-    for eqn in rule.eqns:
-        if linear.isdisjoint(eqn.operands):
-            continue
-        linear.update(eqn.results)
-        # Calls are opened.
-        inside = inner_first(eqn.attrs["function"]) if eqn.op is call else ()
-        for each in (eqn, *[inner for function in inside for inner in function.eqns]):
-            if each.op is not call and any(True for _ in nested_functions(each)):
-                return True
-    return not linear.isdisjoint(rule.results[:results])
-
-
 def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Function, jvp: Opaque) -> Any:
-    from ir.transforms.jvp import push
     from ir.transforms.linearize import LinearBuilder
+    from ir.transforms.parting import parted
 
     if _is_still(jvp.obj, function, tangents):
         outs = _results(custom_jvp_call(*operands, function=function, jvp=jvp))
@@ -243,14 +228,15 @@ def _custom_jvp_differentiate(operands: Any, tangents: Any, *, function: Functio
     rule = jvp.obj.moving(tuple([t is not None for t in tangents]))
     program = rule.function([v.type for v in operands])
     count = len(function.results)
-    if isinstance(current_builder(), LinearBuilder) and _mixes(program, len(operands), count):
-        # The rule is linear in the tangents, so its derivative by them is the same map, and that falls apart.
-        still = [zeros(v.type) for v in given]
-        moved = [t for _, t in inexact]
-        outs, every_dout = push(program, (*operands, *still), (*[None] * len(operands), *moved))
+    found = None
+    if isinstance(current_builder(), LinearBuilder):
+        still = [None] * len(operands)
+        found = parted(program, (*operands, *given), (*still, *given), count)
+    if found is not None:
+        outs, every_dout = found
         douts = iter(every_dout[count:])
     else:
-        outs = _opened(program, (*operands, *given))
+        outs = opened(program, (*operands, *given))
         douts = iter(outs[count:])
     return outs[:count], tuple([next(douts) if t.dtype.is_inexact else None for t in function.out_types])
 

@@ -7,7 +7,9 @@ linear part. `None` is a symbolic zero throughout, and integer, bool and key val
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ir.core import Eqn, Function, Value
 from ir.errors import DifferentiationError, TracerError
@@ -15,6 +17,25 @@ from ir.op import LINEAR, MULTILINEAR, ZERO, Builder, Tangents, building, curren
 from ir.ops.elementwise import add
 from ir.ops.shape import zeros
 from ir.types import TensorType
+
+
+class _Watched(threading.local):
+    """Equations in which a tangent ended, where somebody wants to know."""
+
+    lost: list[Eqn] | None = None
+
+
+_watched = _Watched()
+
+
+@contextmanager
+def watching() -> Iterator[list[Eqn]]:
+    """Collects the equations without derivative that tangents meet meanwhile, nested functions included."""
+    outer, _watched.lost = _watched.lost, []
+    try:
+        yield _watched.lost
+    finally:
+        _watched.lost = outer
 
 
 def push(
@@ -44,6 +65,8 @@ def push(
         dins = tuple([tangent_of.get(v) for v in eqn.operands]) if tangent_of else ()
         builder.source = eqn.source
         if not any(dins) or eqn.op.jvp is ZERO:
+            if _watched.lost is not None and any(dins):
+                _watched.lost.append(eqn)
             if shared and ins == eqn.operands:
                 builder.append(eqn)
             else:

@@ -245,20 +245,22 @@ def transpose(function: Function, linear: Sequence[bool], seeded: Sequence[bool]
 
 
 def transpose_map(function: Function, linear: Sequence[bool]) -> Function:
-    """`transpose` of a function whose equations may be nonlinear, for all its results.
+    """`transpose` of a function that is linear as a whole, for all its results.
 
-    It may compute a derivative together with the primal values, as the JVP of a loop does. What is linear is
-    its own derivative, at zero for instance, and that comes sorted.
+    It may compute a derivative together with the primal values, as the JVP of a loop does.
     """
+    from ir.transforms.parting import parted
+
     others = tuple([p for p, is_linear in zip(function.params, linear, strict=True) if not is_linear])
     tangents = tangent_params(function.in_types, linear)
     inputs = tuple([t for t in tangents if t is not None])
     sorted_ = LinearBuilder(inputs)
     with building(sorted_):
-        at = [p if t is None else zeros(p.type) for p, t in zip(function.params, tangents, strict=True)]
-        _, outputs = push(function, at, tangents)
+        found = parted(function, function.params, tangents, 0)
+    if found is None:
+        return transpose(function, linear, [True] * len(function.results))
     seeds = tuple([Value(t) for t in function.out_types])
-    return _transposed(function, others, sorted_, inputs, outputs, seeds)
+    return _transposed(function, others, sorted_, inputs, found[1], seeds)
 
 
 def _transposed(

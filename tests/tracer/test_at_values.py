@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +20,7 @@ import tracer as tr
 import tracer.numpy as tnp
 from lowering.execute import PROGRAMS
 from tests.tracer.helpers import assert_same, raises
-from tracer.errors import ConcretizationError, TracerError
+from tracer.errors import ConcretizationError, DifferentiationError, TracerError
 from tracer.state import state
 
 X = jnp.array([0.4, 1.3, -0.6])
@@ -245,6 +247,122 @@ def test_functions_with_the_same_first_derivative_are_not_taken_for_each_other()
         assert_same(tr.grad(f)(X), jax.grad(f)(X), weak=False)
         assert_same(tr.hessian(f)(X), jax.hessian(f)(X), weak=False)
         assert_same(jax.hessian(lambda x, f=f: tr.value_and_grad(f)(x)[0])(X), jax.hessian(f)(X), weak=False)
+
+
+@pytest.mark.parametrize("kept", ["number", "value", "attribute"])
+def test_variables_that_change_after_a_derivative_was_taken(kept):
+    def outer(t: Any) -> Any:
+        def f(x: Any) -> Any:
+            total, held = 0.0, {"k": x * 1.0 if kept == "value" else 1.0}
+            k = held["k"]
+            for _ in range(3):
+                by = lambda: held["k"] if kept == "attribute" else k
+                inner = lambda z: jnp.sum(jnp.sin(z * by())) if z[0] > -100 else z[0]
+                total = total + t.grad(inner)(x).sum()
+                k = held["k"] = k * 2 + 1
+            return total
+
+        return f
+
+    assert_same(tr.grad(outer(tr))(X), jax.grad(outer(jax))(X), weak=False)
+
+
+def test_a_third_derivative_of_what_has_changed_is_refused():
+    count = itertools.count(1)
+
+    def f(x: Any) -> Any:
+        scale = jnp.float32(next(count))  # stands for a random number
+        return jnp.sum(jnp.sin(x * scale)) if x[0] > -100 else x[0]
+
+    found = np.diag(tr.hessian(f)(X))
+    assert any(np.allclose(found, -e * e * jnp.sin(e * X), rtol=1e-5) for e in range(1, 9))  # of one of them
+    with raises(DifferentiationError, "the same each time", located=False):
+        tr.jacfwd(tr.hessian(f))(X)
+
+
+WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "grad": lambda t, y: t.grad(lambda x, y: along(x, y))(X, y).sum(),
+    "a closure": lambda t, y: t.grad(lambda x: along(x, y))(X).sum(),
+    "vjp": lambda t, y: t.vjp(lambda x: along(x, y), X)[1](1.0)[0].sum(),
+    "jvp": lambda t, y: t.jvp(lambda x: along(x, y), (X,), (X,))[1],
+    "linearize": lambda t, y: t.linearize(lambda x: along(x, y), X)[1](X),
+}
+
+
+def along(x: Any, y: Any) -> Any:
+    return jnp.sum(jnp.sin(x * y)) if x[0] > -100 else x[0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_that_move_for_jax_alone(way):
+    y = jnp.float32(1.5)
+    of = WAYS[way]
+    assert_same(jax.grad(lambda y: of(tr, y))(y), jax.grad(lambda y: of(jax, y))(y), weak=False)
+
+
+@jax.custom_vjp
+def reverse_only(x: Any) -> Any:
+    return jnp.sin(x)
+
+
+reverse_only.defvjp(lambda x: (jnp.sin(x), x), lambda r, ct: (2 * ct * jnp.cos(r),))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda x: lax.map(reverse_only, x).sum(),
+        lambda x: lax.scan(lambda c, y: (reverse_only(c) * y, c), x[0], x)[1].sum(),
+        lambda x: lax.fori_loop(0, 3, lambda i, c: reverse_only(c) * x, x).sum(),
+        lambda x: lax.cond(x[1] > 0, reverse_only, lambda x: x, x).sum(),
+        lambda x: jax.checkpoint(reverse_only)(x).sum(),
+    ],
+)
+def test_rules_of_reverse_mode_inside_loops_and_branches(inside):
+    f = lambda x: inside(x) if x[0] > 0 else x[0]
+    assert_same(tr.grad(f)(X), jax.grad(f)(X), weak=False)
+    assert_same(tr.jacrev(tr.grad(f))(X), jax.jacrev(jax.grad(f))(X), weak=False)
+
+
+def test_residuals_that_do_not_depend_on_the_arguments():
+    root = lambda x: 2 * jnp.sum(jnp.sqrt(x)) if jnp.sum(x) < 9 else x[0]
+    assert_same(tr.hessian(root)(jnp.zeros(1)), jax.hessian(root)(jnp.zeros(1)), weak=False)  # -inf
+    scaled = lambda x: jnp.sum(x.at[jnp.array([0, 1])].multiply(2) ** 3) if x[0] > -9 else x[0]
+    assert_same(tr.hessian(scaled)(X), jax.hessian(scaled)(X), weak=False)
+
+
+def test_shapes_and_texts_of_values():
+    cases = [
+        lambda x: jnp.sum(jnp.zeros(jnp.sum(x > 0)) + x[0]),
+        lambda x: jnp.sum(x[:2].reshape(jnp.sum(x > 0), -1)),
+        lambda x: jnp.sum(x) * len(f"{lax.stop_gradient(x)[0]:.2f}"),
+    ]
+    for f in cases:
+        assert_same(tr.grad(f)(X), jax.grad(f)(X), weak=False)
+        with raises(ConcretizationError, "Python needs a value", located=False):
+            tr.jit(f)(X)
+
+
+def test_second_derivatives_compile_once_too():
+    hessian = tr.hessian(branch)
+    hessian(X)
+    held = len(PROGRAMS)
+    for scale in (1.5, 0.7, 2.0):
+        assert_same(hessian(X * scale), jax.hessian(branch)(X * scale), weak=False)
+    assert len(PROGRAMS) == held
+
+
+def test_arrays_are_let_go():
+    def live() -> int:
+        gc.collect()
+        return sum(a.nbytes for a in jax.live_arrays() if a.nbytes >= 400_000)
+
+    f = lambda x: jnp.sum(jnp.sin(x) * 2.5) if x[0] > -100 else x[0]
+    before = live()
+    for i in range(3):
+        tr.grad(f)(jnp.ones(100_000) * i)
+        jax.grad(lambda x: tr.value_and_grad(f)(x)[0])(jnp.ones(100_000) * i)
+    assert live() == before
 
 
 def test_infinite_and_undefined_values():

@@ -1135,3 +1135,33 @@ def test_a_rule_whose_result_is_of_an_equation_that_has_the_tangent_too():
         lambda t: t.jit(t.grad(made(t))),
     ):
         assert_same(of(tr)(1.5), of(jax)(1.5))
+
+
+def test_rules_that_look_at_tangents_stay_as_they_are():
+    f = tr.custom_jvp(lambda x: A @ x)
+    zero = lambda t: jnp.zeros(3)
+    f.defjvp(lambda p, t: (A @ p[0], lax.cond(jnp.any(t[0] != 0), lambda t: A @ t, zero, t[0])))
+    assert_same(tr.linearize(f, V)[1](V), A @ V, weak=False)
+    assert_same(tr.jacfwd(f)(V), A, weak=False)
+    with pytest.raises(errors.TracerError):
+        tr.grad(lambda x: f(x).sum())(V)
+
+
+def test_a_linear_function_whose_rule_calls_it_on_the_tangent():
+    for t in (tr, jax):
+        f = t.custom_jvp(lambda x: 2 * x)
+        f.defjvp(lambda p, dp, f=f: (f(*p), f(*dp)))
+        for got in (
+            tr.grad(lambda x: f(x).sum())(V),
+            tr.linearize(lambda x: f(x).sum(), V)[1](jnp.ones(4)) * jnp.ones(4) / 4,
+            tr.grad(lambda x: tr.custom_linear_solve(f, x, lambda _, b: b / 2, lambda _, b: b / 2).sum())(V)
+            * 4,
+        ):
+            assert_same(got, jnp.full(4, 2.0), weak=False)
+
+
+def test_a_rule_with_a_loop_over_the_tangent_alone():
+    f = tr.custom_jvp(lambda x: jnp.sin(x))
+    body = lambda p: lambda c: (c[0] + 1, c[1] * jnp.cos(p))
+    f.defjvp(lambda p, t: (f(*p), lax.while_loop(lambda c: c[0] < 3, body(p[0]), (0, t[0]))[1]))
+    assert_same(tr.linearize(f, V)[1](V), V * jnp.cos(V) ** 3, weak=False)

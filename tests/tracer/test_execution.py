@@ -452,3 +452,15 @@ def test_known_indices_stay_known() -> None:
         lambda x: x[index, None].sum(),
     ):
         assert_same(tr.grad(f)(x), jax.grad(f)(x))
+
+
+def test_the_program_used_last_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PROGRAMS, "size", 4)
+    used, other = lambda x: tnp.sum(tnp.sin(x) * x), lambda x: tnp.sum(tnp.cos(x) * x)
+    made: list[str] = []
+    compiled = execute._compiled
+    monkeypatch.setattr(execute, "_compiled", lambda f, *rest: (made.append(f.name), compiled(f, *rest))[1])
+    for n in range(1, 12):
+        tr.grad(used)(jnp.ones(3))
+        tr.grad(other)(jnp.ones(n + 3))
+    assert len(made) == 12

@@ -10,21 +10,23 @@ took.
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Var, jaxpr_as_fun
 
 from ir.errors import ConcretizationError, DifferentiationError
 from ir.source import UNKNOWN as NOWHERE
 from ir.source import Source, is_internal
 from lowering.emit import with_weak_types
 from tracer.api.custom import custom_jvp
-from tracer.bridge import LOOKS, Call, Missing, kept_apart, through_jax
+from tracer.api.derivatives import linearize
+from tracer.bridge import Call, Missing, kept_apart, looks, through_jax
 from tracer.concrete import concrete_value, moves
-from tracer.value import Tensor
+from tracer.numpy.creation import zeros_like
 
 INSTEAD = (
     "in an un-jitted transform Python may look at what is known; elsewhere use jit(..., autograph=True), "
@@ -59,14 +61,16 @@ def at_values(call: Call, error: Exception) -> Sequence[Any]:
         try:
             if not moved:
                 return run()
-            path = _Path(run, at, call.name)
+            path = _path_of(run, at, call.name)
         except Missing:
             continue
-        except LOOKS as cut:
-            if isinstance(cut, ConcretizationError):
+        except Exception as cut:
+            if isinstance(cut, ConcretizationError) or not looks(cut):
                 raise
             raise _explained(cut, functools.partial(run, *at)) from cut
-        return path.of(*[call.tensors[i] for i in moved])
+        xs = [call.tensors[i] for i in moved]
+        call.let_go()
+        return _from_the_ground(path, call.name, xs)
 
 
 def _values(call: Call, error: Exception) -> list[Any]:
@@ -84,7 +88,9 @@ def _explained(error: Exception, run: Callable[[], Any]) -> ConcretizationError:
     """Why JAX could not linearize what `run` does, which is the same without derivatives."""
     try:
         run()
-    except LOOKS as alone:
+    except Exception as alone:
+        if not looks(alone):
+            raise
         return alone if isinstance(alone, ConcretizationError) else _abstract(alone)
     return ConcretizationError(
         f"expected a value that is not being differentiated: its derivative would be lost ({_summary(error)})",
@@ -118,96 +124,173 @@ def _where(error: BaseException) -> Source:
 
 
 class _AtValues(custom_jvp):
-    """A function along a path. What its rule closes over is found where it is called; rules of rules are rare."""
+    """A function along a path. What its rule closes over is found where it is called, if it closes over anything."""
 
-    depth = 1
     alone = True
 
 
 class _Path:
-    """A function of JAX along the path that Python takes at some values, for traced values.
+    """A function of JAX along the path that Python takes at some values.
+
+    It is a tower: `results` are moved by `linear`, a program of tangents that closes over `residuals`; those are
+    moved by `linear` of the next storey, and so on. The program of a storey is the same wherever the path is.
 
     Attributes:
       results: of the function there.
-      linear: its derivative there, a program of tangents that closes over `residuals`. It is the same
-        program wherever the path is the same, so it is differentiated by differentiating its residuals.
+      moving: which of them depend on the arguments.
+      linear: gives the tangents of those that do.
       residuals: arrays.
     """
 
-    def __init__(self, fn: Callable[..., Sequence[Any]], at: Sequence[Any], name: str) -> None:
-        self.fn = fn
-        self.at = at
-        self.name = name
+    def __init__(self, results: Sequence[Any], closed: ClosedJaxpr, above: Callable[[], _Path]) -> None:
+        """`closed` gives tangents of the inexact ones of `results`; `above` the path of its residuals."""
+        given = iter(_dependent(closed.jaxpr))
+        self.results = results
+        self.moving = [_inexact(x) and next(given) for x in results]
+        self.linear = closed.jaxpr
+        self.residuals = closed.consts
+        self.above = functools.cache(above)
+        self.loops = " while[" in str(closed.jaxpr)
+
+    def push(self, chosen: Sequence[bool], residuals: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
+        """Tangents of the chosen results, by tracers of JAX."""
+        found = iter(jaxpr_as_fun(ClosedJaxpr(self.linear, residuals))(*ts))
+        return _only([next(found) if _inexact(x) else None for x in self.results], chosen)
+
+
+def _path_of(fn: Callable[..., Sequence[Any]], at: Sequence[Any], name: str) -> _Path:
+    """The path of `fn` at `at`, and that of its residuals: derivatives to second order run nothing again."""
+
+    def storeys(*xs: Any) -> tuple[Sequence[Any], ClosedJaxpr, ClosedJaxpr]:
+        """(results, the program of their tangents, that of the tangents of its residuals)."""
         programs: list[Any] = []
 
         def both(*xs: Any) -> list[Any]:
             results, closed = _linearized(fn, xs)
-            programs.append((closed.jaxpr, len(results)))
+            programs.append((closed, len(results)))
             return [*results, *closed.consts]
 
-        # As it is where it is differentiated in turn: what is known without could make it another program.
-        with jax.ensure_compile_time_eval():
-            every, _ = jax.linearize(both, *at)
-        self.linear, count = programs[-1]
-        self.results, self.residuals = every[:count], every[count:]
+        every, push = jax.linearize(both, *xs)
+        (closed, count), residuals = programs[-1], every[programs[-1][1] :]
+        first = ClosedJaxpr(closed.jaxpr, residuals)
+        return every[:count], first, _program(lambda *ts: push(*ts)[count:], residuals, at)
 
-    def of(self, *xs: Tensor) -> Sequence[Any]:
-        """The results, as a function of the arguments."""
-        return _along(self.name, lambda: self)(self.results, self.residuals, xs)  # type: ignore[no-any-return]
+    with jax.ensure_compile_time_eval():
+        results, first, second = storeys(*at)
+    texts = str(first.jaxpr), str(second.jaxpr)
 
-    def linear_at(self, residuals: Sequence[Any], ts: Sequence[Any]) -> Any:
-        return jaxpr_as_fun(ClosedJaxpr(self.linear, residuals))(*ts)
+    def residuals_again(*xs: Any) -> Sequence[Any]:
+        _, first_again, again = storeys(*xs)
+        if (str(first_again.jaxpr), str(again.jaxpr)) != texts or not all(
+            map(_same, again.consts, second.consts)
+        ):
+            raise DifferentiationError(
+                f"expected {name} to do the same each time it is run on the same values, as a third derivative is "
+                "wanted of it, but it did something else (it may have used random numbers, or variables that "
+                "changed meanwhile)"
+            )
+        return again.consts  # type: ignore[no-any-return]
 
-    def residuals_along(self, known: Sequence[Any], xs: Sequence[Tensor]) -> Any:
-        """`residuals`, which are known, as a function of the arguments."""
-        text = str(self.linear)
+    def third() -> _Path:
+        try:
+            return _path_of(residuals_again, at, name)
+        except Missing:
+            raise DifferentiationError(
+                f"expected {name} to use the same values each time it is run, as a third derivative is wanted of it"
+            ) from None
 
-        def residuals(*xs: Any) -> Sequence[Any]:
-            _, closed = _linearized(self.fn, xs)
-            if str(closed.jaxpr) != text:
-                raise DifferentiationError(
-                    f"expected {self.name} to do the same each time it is run on the same values, as a derivative "
-                    "of a derivative is wanted of it, but JAX linearized it to another program"
-                )
-            return closed.consts  # type: ignore[no-any-return]
-
-        name = f"residuals_of_{self.name}"
-        return _along(name, lambda: _Path(residuals, self.at, name))(known, (), xs)
+    above = _Path(first.consts, second, third)
+    return _Path(results, first, lambda: above)
 
 
-def _along(name: str, path: Callable[[], _Path]) -> _AtValues:
-    """A function of results that are known, residuals as far as they are, and arguments.
+def _from_the_ground(path: _Path, name: str, xs: Sequence[Any]) -> list[Any]:
+    """The results of a path as a function of its arguments, with both storeys that are known."""
+    above = path.above()
+    known = [path.results, path.residuals, above.residuals]
+    return _along(name, lambda: path, [path.moving, above.moving], known, xs)
 
-    It returns the results, and differentiates as `path` does by the arguments.
+
+def _along(
+    name: str,
+    path: Callable[[], _Path],
+    moving: Sequence[Sequence[bool]],
+    known: Sequence[Sequence[Any]],
+    xs: Sequence[Any],
+) -> list[Any]:
+    """The results of a path as a function of its arguments.
+
+    Args:
+      name: for printing.
+      path: the path, if it is needed.
+      moving: which of its results, its residuals, the residuals of those, and so on, depend on the arguments, as
+        far as that is known.
+      known: those results and residuals, as far as they are known. As operands they may move by themselves, where
+        JAX found them from something else that moves.
+      xs: the arguments.
     """
+    chosen = moving[0] if moving else [_inexact(x) for x in known[0]]
 
-    def call(results: Sequence[Any], residuals: Sequence[Any], xs: Sequence[Any]) -> Any:
-        return results
+    def call(known: Sequence[Sequence[Any]], xs: Sequence[Any]) -> Any:
+        return known[0]
 
     def rule(primals: Any, tangents: Any) -> tuple[Sequence[Any], Sequence[Any]]:
-        (results, residuals, xs), (moved, _, ts) = primals, tangents
+        (known, xs), (moved, ts) = primals, tangents
         found = path()
-        known = found.residuals_along(residuals or found.residuals, xs)
-        pushed = iter(through_jax(found.linear_at, f"jvp_of_{name}", known, ts))
-        # Results move by themselves where JAX found them from something else that moves.
-        return made(results, residuals, xs), [
-            t + next(pushed) if _inexact(x) else t for x, t in zip(results, moved, strict=True)
-        ]
+        above = known[1:] or [found.residuals]
+        residuals = _along(f"residuals_of_{name}", found.above, moving[1:], above, xs)
+
+        def push(*ts: Any) -> Any:
+            return through_jax(found.push, f"jvp_of_{name}", chosen, residuals, ts)
+
+        # A loop with a condition holds the residuals as well as the tangents: our own derivative of it does not.
+        pushed = linearize(push, *[zeros_like(t) for t in ts])[1](*ts) if found.loops else push(*ts)
+        this = held()
+        assert this is not None  # it is what has the rule
+        return this(known, xs), [t + p for t, p in zip(moved[0], pushed, strict=True)]
 
     call.__name__ = name
     made = _AtValues(call)
+    made.depth = 0
     made.defjvp(rule)
-    return made
+    held = weakref.ref(made)  # no cycle: the rule holds arrays
+    rest = iter(made([_only(known[0], chosen), *known[1:]], xs))
+    return [next(rest) if c else x for x, c in zip(known[0], chosen, strict=True)]
 
 
 def _linearized(fn: Callable[..., Sequence[Any]], at: Sequence[Any]) -> tuple[Sequence[Any], ClosedJaxpr]:
-    """Results of `fn`, and the program of tangents for those of them that have any."""
+    """Results of `fn`, and the program of tangents of the inexact ones of them."""
     results, push = jax.linearize(fn, *at)
+    return results, _program(push, results, at)
 
+
+def _program(push: Callable[..., Any], results: Sequence[Any], at: Sequence[Any]) -> ClosedJaxpr:
     def moved(*ts: Any) -> list[Any]:
         return [t for x, t in zip(results, push(*ts), strict=True) if _inexact(x)]
 
-    return results, jax.make_jaxpr(moved)(*[jax.typeof(x) for x in at])
+    return jax.make_jaxpr(moved)(*[jax.typeof(x) for x in at])
+
+
+def _dependent(jaxpr: Any) -> list[bool]:
+    """Which results of a program depend on its operands: the others have no tangent but zero."""
+    live = set(jaxpr.invars)
+    for eqn in jaxpr.eqns:
+        if any(v in live for v in eqn.invars if isinstance(v, Var)):
+            live.update(eqn.outvars)
+    return [isinstance(v, Var) and v in live for v in jaxpr.outvars]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two arrays are equal, as far as JAX lets us look at them."""
+    a, b = jax.lax.stop_gradient((a, b))
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return True
+    return bool(jnp.array_equal(a, b, equal_nan=_inexact(a)))
+
+
+def _only(xs: Sequence[Any], chosen: Sequence[bool]) -> list[Any]:
+    return [x for x, c in zip(xs, chosen, strict=True) if c]
 
 
 def _inexact(x: Any) -> bool:

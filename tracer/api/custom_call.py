@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
@@ -180,13 +180,16 @@ class Custom:
         if trace is None:
             return self._outside(args)
         use = self._used(args)
+        leaves = use.flat.leaves
+        # The rules live as long as the equation, and must hold no values of its trace.
+        use = replace(use, flat=replace(use.flat, leaves=[]))
         captures, rules = self._rules_of(use)
         function = with_captures(use.primal, captures, f"the body of {self.name}")
-        operands = tuple([trace.lift(x).value for x in (*captures, *use.flat.leaves)])
+        operands = tuple([trace.lift(x).value for x in (*captures, *leaves)])
         attrs = {"function": function, **dict(zip(self.kinds, rules, strict=True))}
         outs = trace.emit(op, operands, attrs)
-        leaves = [Tensor(trace, v, w) for v, w in zip(outs, use.primal.out_weak, strict=True)]
-        return tree_unflatten(use.primal.out_tree, leaves)
+        results = [Tensor(trace, v, w) for v, w in zip(outs, use.primal.out_weak, strict=True)]
+        return tree_unflatten(use.primal.out_tree, results)
 
     # Rules ----------------------------------------------------------------------------------------
 
