@@ -29,7 +29,9 @@ def with_policy(function: ir.Function, policy: Policy | None) -> ir.Function:
         return function
 
     def wanted(eqn: ir.Eqn) -> bool:
-        if any(True for _ in nested_functions(eqn)) or not any(r.type.dtype.is_inexact for r in eqn.results):
+        if next(nested_functions(eqn), None) is not None or not any(
+            r.type.dtype.is_inexact for r in eqn.results
+        ):
             return False
         return any(_keeps(policy(*primitive, **params)) for primitive, params in _primitives(eqn))
 

@@ -24,6 +24,7 @@ from ir.op import inline
 from ir.source import is_internal
 from lowering.boundary import importing
 from lowering.jaxprs.types import struct_of
+from tracer.leaves import merged
 from tracer.state import state
 from tracer.trace import Trace
 from tracer.value import JaxCallError, Tensor
@@ -65,7 +66,7 @@ class Missing(BaseException):
 
 
 # What is raised where Python needs a value under JAX's tracing; libraries complain of tracers otherwise, too.
-LOOKS = (
+_LOOKS = (
     ConcretizationError,
     jax.errors.ConcretizationTypeError,
     jax.errors.NonConcreteBooleanIndexError,
@@ -77,7 +78,7 @@ LOOKS = (
 def looks(error: BaseException) -> bool:
     """Whether Python needed a value of a tracer of JAX, or it was used as an array."""
     unfit = isinstance(error, (TypeError, AttributeError, ValueError)) and not isinstance(error, TracerError)
-    return isinstance(error, LOOKS) or (unfit and re.search(r"Tracer\b", str(error)) is not None)
+    return isinstance(error, _LOOKS) or (unfit and re.search(r"Tracer\b", str(error)) is not None)
 
 
 class Call:
@@ -99,7 +100,7 @@ class Call:
         self.leaves, self.tree = tree_flatten((args, kwargs))
         self.where = [i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)]
         self.operands = [trace.lift(self.leaves[i]) for i in self.where]
-        self.closed_over: dict[Value, Tensor | None] = {}
+        self.closed_over: dict[Value, Tensor] = {}
         self.bridge = Bridge(trace, {})
         self.out_tree: Any = None
         self.others: dict[int, Any] = {}
@@ -107,7 +108,7 @@ class Call:
     @property
     def tensors(self) -> list[Tensor]:
         """What `run` takes arrays for."""
-        return [*[t for t in self.closed_over.values() if t is not None], *self.operands]
+        return [*self.closed_over.values(), *self.operands]
 
     def run(self, *xs: Any) -> list[Any]:
         """Arrays of the result for arrays, or tracers of JAX, in the place of `tensors`."""
@@ -122,15 +123,6 @@ class Call:
             out = [self.bridge.outside(x) if isinstance(x, Tensor) else x for x in out]
         self.others = {i: x for i, x in enumerate(out) if not _is_array(x)}
         return [x for i, x in enumerate(out) if i not in self.others]
-
-    def let_go(self) -> None:
-        """Forget the traced values: `run` needs them no more, unless `fn` closes over more than it did."""
-        for i in self.where:
-            self.leaves[i] = None
-        self.operands = []
-        self.closed_over = dict.fromkeys(self.closed_over)
-        if not self.closed_over:
-            del self.trace, self.bridge.parent
 
     def imported(self) -> list[Tensor]:
         """The results of the program that JAX traces."""
@@ -171,11 +163,7 @@ class Call:
 
     def unflatten(self, results: Sequence[Any]) -> Any:
         """The Python result with these in the place of the arrays."""
-        rest = iter(results)
-        count = self.out_tree.num_leaves
-        return tree_unflatten(
-            self.out_tree, [self.others[i] if i in self.others else next(rest) for i in range(count)]
-        )
+        return tree_unflatten(self.out_tree, merged(self.others, results, self.out_tree.num_leaves))
 
 
 def through_jax(fn: Callable[..., Any], name: str, /, *args: Any, **kwargs: Any) -> Any:

@@ -23,6 +23,7 @@ from ir.op import Builder, Op, building
 from ir.ops.shape import constant
 from ir.source import Source, capture
 from ir.types import DType, Shape, TensorType
+from tracer.leaves import merged
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import JaxCallError, Tensor
@@ -186,9 +187,7 @@ class Traced:
         """The Python result with these in the place of the flat results."""
         leaves: Sequence[Any] = results
         if self.fixed:
-            rest = iter(results)
-            count = self.out_tree.num_leaves
-            leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(count)]
+            leaves = merged(self.fixed, results, self.out_tree.num_leaves)
         return jax.tree_util.tree_unflatten(self.out_tree, leaves)
 
 

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ir.core import Eqn, Function, Value, inner_first, nested_functions
+from ir.core import Eqn, Function, Value, holders, inner_first, nested_functions
 from ir.op import Builder, Tangents, building
-from ir.ops.calls import opened, stop_gradient
+from ir.ops.calls import call, opened, stop_gradient
 from ir.ops.carries import used
 from ir.ops.loops import scan
 from ir.ops.shape import zeros
@@ -69,21 +69,24 @@ def _within(function: Function) -> Iterator[None]:
 
 def _mixes(function: Function, linear_params: Sequence[bool], apart: int) -> bool:
     """Whether an equation that depends on linear params has a result that does not, but is wanted or carried."""
-    builder = Builder()
-    with building(builder):
-        results = opened(function, function.params)
+    if any(eqn.op is call for eqn in function.eqns):
+        builder = Builder()
+        with building(builder):
+            results = opened(function, function.params)
+        function = function.replace(eqns=tuple(builder.eqns), results=results)
     linear = {p for p, m in zip(function.params, linear_params, strict=True) if m}
-    read = {v for eqn in builder.eqns for v in eqn.operands}.union(results)
-    for eqn in builder.eqns:
+    holding = set(holders(function))
+    read = {v for eqn in function.eqns for v in eqn.operands}.union(function.results) if holding else set()
+    for at, eqn in enumerate(function.eqns):
         if linear.isdisjoint(eqn.operands):
             continue
-        if any(True for _ in nested_functions(eqn)):
+        if at in holding:
             for i, result in enumerate(eqn.results):
                 carried = eqn.op is scan and result.type.dtype.is_inexact
                 if (carried or result in read) and linear.isdisjoint(_needs(eqn, i)):
                     return True
         linear.update(eqn.results)
-    return not linear.isdisjoint(results[:apart])
+    return not linear.isdisjoint(function.results[:apart])
 
 
 def _needs(eqn: Eqn, i: int) -> list[Value]:

@@ -14,6 +14,7 @@ from ir.errors import ArgumentTypeError, TracerError
 from ir.source import capture
 from ir.types import TensorType
 from tracer.api.autograph import inherited
+from tracer.leaves import merged
 from tracer.state import state
 from tracer.types import type_of
 from tracer.value import Tensor
@@ -56,8 +57,7 @@ class Flat:
         """(args, kwargs) with other leaves."""
         if not self.fixed:
             return cast("tuple[Any, Any]", tree_unflatten(self.tree, leaves))
-        rest = iter(leaves)
-        every = [self.fixed[i] if i in self.fixed else next(rest) for i in range(self.tree.num_leaves)]
+        every = merged(self.fixed, leaves, self.tree.num_leaves)
         return cast("tuple[Any, Any]", tree_unflatten(self.tree, every))
 
 

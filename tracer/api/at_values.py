@@ -10,7 +10,6 @@ took.
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,9 +18,11 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Var, jaxpr_as_fun
 
 from ir.errors import ConcretizationError, DifferentiationError
+from ir.ops.carries import chosen
 from ir.source import UNKNOWN as NOWHERE
 from ir.source import Source, is_internal
 from lowering.emit import with_weak_types
+from lowering.jaxprs.foreign import merged
 from tracer.api.custom import custom_jvp
 from tracer.api.derivatives import linearize
 from tracer.bridge import Call, Missing, kept_apart, looks, through_jax
@@ -45,32 +46,39 @@ def at_values(call: Call, error: Exception) -> Sequence[Any]:
       ConcretizationError: the values are not known.
     """
     while True:
-        values = _values(call, error)
-        moved = [i for i, t in enumerate(call.tensors) if moves(t)]
-
-        def run(*xs: Any, values: list[Any] = values, moved: list[int] = moved) -> list[Any]:
-            full = list(values)
-            for i, x in zip(moved, xs, strict=True):
-                full[i] = x
-            # Loops of ours stay loops then: JAX need not transpose them.
-            with kept_apart(again=not call.closed_over):
-                return call.run(*full)
-
-        # The rule carries their derivatives; those of what moves for JAX only are in what JAX computes.
-        at = [jax.lax.stop_gradient(values[i]) for i in moved]
         try:
-            if not moved:
-                return run()
-            path = _path_of(run, at, call.name)
-        except Missing:
+            return _followed(call, error)
+        except Missing:  # `call` knows more now
             continue
-        except Exception as cut:
-            if isinstance(cut, ConcretizationError) or not looks(cut):
-                raise
-            raise _explained(cut, functools.partial(run, *at)) from cut
-        xs = [call.tensors[i] for i in moved]
-        call.let_go()
-        return _from_the_ground(path, call.name, xs)
+
+
+def _followed(call: Call, error: Exception) -> Sequence[Any]:
+    """`at_values`, where the function closes over nothing that `call` does not know of.
+
+    Raises:
+      Missing: it does.
+    """
+    values = _values(call, error)
+    moved = [moves(t) for t in call.tensors]
+
+    def run(*xs: Any) -> list[Any]:
+        # Loops of ours stay loops then: JAX need not transpose them.
+        with kept_apart(again=not call.closed_over):
+            return call.run(*merged(values, moved, xs))
+
+    # The rule carries their derivatives; those of what moves for JAX only are in what JAX computes.
+    at = [jax.lax.stop_gradient(x) for x in chosen(values, moved)]
+    try:
+        if not at:
+            return run()
+        path = _path_of(run, at, call.name)
+    except Exception as cut:
+        if isinstance(cut, ConcretizationError) or not looks(cut):
+            raise
+        raise _explained(cut, functools.partial(run, *at)) from cut
+    above = path.above()
+    known = [path.results, path.residuals, above.residuals]
+    return _along(call.name, lambda: path, [path.moving, above.moving], known, chosen(call.tensors, moved))
 
 
 def _values(call: Call, error: Exception) -> list[Any]:
@@ -124,7 +132,7 @@ def _where(error: BaseException) -> Source:
 
 
 class _AtValues(custom_jvp):
-    """A function along a path. What its rule closes over is found where it is called, if it closes over anything."""
+    """A function along a path: its rule is of this call alone."""
 
     alone = True
 
@@ -140,6 +148,8 @@ class _Path:
       moving: which of them depend on the arguments.
       linear: gives the tangents of those that do.
       residuals: arrays.
+      above: the path of the residuals.
+      text: of the program.
     """
 
     def __init__(self, results: Sequence[Any], closed: ClosedJaxpr, above: Callable[[], _Path]) -> None:
@@ -150,12 +160,12 @@ class _Path:
         self.linear = closed.jaxpr
         self.residuals = closed.consts
         self.above = functools.cache(above)
-        self.loops = " while[" in str(closed.jaxpr)
+        self.text = str(closed.jaxpr)
 
-    def push(self, chosen: Sequence[bool], residuals: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
-        """Tangents of the chosen results, by tracers of JAX."""
+    def push(self, wanted: Sequence[bool], residuals: Sequence[Any], ts: Sequence[Any]) -> list[Any]:
+        """Tangents of the results that are wanted, by tracers of JAX."""
         found = iter(jaxpr_as_fun(ClosedJaxpr(self.linear, residuals))(*ts))
-        return _only([next(found) if _inexact(x) else None for x in self.results], chosen)
+        return list(chosen([next(found) if _inexact(x) else None for x in self.results], wanted))
 
 
 def _path_of(fn: Callable[..., Sequence[Any]], at: Sequence[Any], name: str) -> _Path:
@@ -177,13 +187,11 @@ def _path_of(fn: Callable[..., Sequence[Any]], at: Sequence[Any], name: str) -> 
 
     with jax.ensure_compile_time_eval():
         results, first, second = storeys(*at)
-    texts = str(first.jaxpr), str(second.jaxpr)
 
     def residuals_again(*xs: Any) -> Sequence[Any]:
         _, first_again, again = storeys(*xs)
-        if (str(first_again.jaxpr), str(again.jaxpr)) != texts or not all(
-            map(_same, again.consts, second.consts)
-        ):
+        texts = str(first_again.jaxpr), str(again.jaxpr)
+        if texts != (ground.text, above.text) or not all(map(_same, again.consts, above.residuals)):
             raise DifferentiationError(
                 f"expected {name} to do the same each time it is run on the same values, as a third derivative is "
                 "wanted of it, but it did something else (it may have used random numbers, or variables that "
@@ -200,14 +208,8 @@ def _path_of(fn: Callable[..., Sequence[Any]], at: Sequence[Any], name: str) -> 
             ) from None
 
     above = _Path(first.consts, second, third)
-    return _Path(results, first, lambda: above)
-
-
-def _from_the_ground(path: _Path, name: str, xs: Sequence[Any]) -> list[Any]:
-    """The results of a path as a function of its arguments, with both storeys that are known."""
-    above = path.above()
-    known = [path.results, path.residuals, above.residuals]
-    return _along(name, lambda: path, [path.moving, above.moving], known, xs)
+    ground = _Path(results, first, lambda: above)
+    return ground
 
 
 def _along(
@@ -228,7 +230,7 @@ def _along(
         JAX found them from something else that moves.
       xs: the arguments.
     """
-    chosen = moving[0] if moving else [_inexact(x) for x in known[0]]
+    wanted = moving[0] if moving else [_inexact(x) for x in known[0]]
 
     def call(known: Sequence[Sequence[Any]], xs: Sequence[Any]) -> Any:
         return known[0]
@@ -240,21 +242,18 @@ def _along(
         residuals = _along(f"residuals_of_{name}", found.above, moving[1:], above, xs)
 
         def push(*ts: Any) -> Any:
-            return through_jax(found.push, f"jvp_of_{name}", chosen, residuals, ts)
+            return through_jax(found.push, f"jvp_of_{name}", wanted, residuals, ts)
 
         # A loop with a condition holds the residuals as well as the tangents: our own derivative of it does not.
-        pushed = linearize(push, *[zeros_like(t) for t in ts])[1](*ts) if found.loops else push(*ts)
-        this = held()
-        assert this is not None  # it is what has the rule
-        return this(known, xs), [t + p for t, p in zip(moved[0], pushed, strict=True)]
+        pushed = (
+            linearize(push, *[zeros_like(t) for t in ts])[1](*ts) if " while[" in found.text else push(*ts)
+        )
+        return made(known, xs), [t + p for t, p in zip(moved[0], pushed, strict=True)]
 
     call.__name__ = name
     made = _AtValues(call)
-    made.depth = 0
     made.defjvp(rule)
-    held = weakref.ref(made)  # no cycle: the rule holds arrays
-    rest = iter(made([_only(known[0], chosen), *known[1:]], xs))
-    return [next(rest) if c else x for x, c in zip(known[0], chosen, strict=True)]
+    return merged(known[0], wanted, made([list(chosen(known[0], wanted)), *known[1:]], xs))
 
 
 def _linearized(fn: Callable[..., Sequence[Any]], at: Sequence[Any]) -> tuple[Sequence[Any], ClosedJaxpr]:
@@ -287,10 +286,6 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
         return True
     return bool(jnp.array_equal(a, b, equal_nan=_inexact(a)))
-
-
-def _only(xs: Sequence[Any], chosen: Sequence[bool]) -> list[Any]:
-    return [x for x, c in zip(xs, chosen, strict=True) if c]
 
 
 def _inexact(x: Any) -> bool:

@@ -13,6 +13,7 @@ import ir.ops.checkpoint as op
 from ir.ops import calls
 from lowering.policies import with_policy
 from tracer.api.arguments import call, flatten, function_name, positions, tree_unflatten
+from tracer.leaves import merged
 from tracer.numpy.dispatch import lift
 from tracer.state import state
 from tracer.trace import trace_flat
@@ -72,15 +73,15 @@ def checkpoint(
     @functools.wraps(f)
     def rematerialized(*args: Any, **kwargs: Any) -> Any:
         trace = state.trace
-        static = positions(static_argnums, len(args), "checkpoint, static_argnums")[0]
+        nums = positions(static_argnums, len(args), "checkpoint, static_argnums")[0]
         if trace is None:
-            kept = jax.checkpoint(f, prevent_cse=prevent_cse, policy=policy, static_argnums=static)
+            kept = jax.checkpoint(f, prevent_cse=prevent_cse, policy=policy, static_argnums=nums)
             return kept(*args, **kwargs)
+        static = {i: args[i] for i in nums}
         dynamic = tuple([x for i, x in enumerate(args) if i not in static])
 
         def of_dynamic(*given: Any, **kwargs: Any) -> Any:
-            rest = iter(given)
-            return call(f, [x if i in static else next(rest) for i, x in enumerate(args)], kwargs)
+            return call(f, merged(static, given, len(args)), kwargs)
 
         flat = flatten(dynamic, kwargs, f)
         traced = trace_flat(

@@ -33,10 +33,14 @@ from tracer.api.rules import (
     with_captures,
 )
 from tracer.execution import apply
+from tracer.leaves import merged
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
 from tracer.types import x64_enabled
 from tracer.value import Tensor
+
+# Rules are traced where their functions are called, and those of functions that they call, so far down.
+_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,9 @@ class Custom:
 
     # Whether the rules depend on nothing but their arguments, so that they never change.
     constant = False
-    # Rules are traced where their function is called, and those of functions that they call, so far down.
-    depth = 3
     # Attributes of the call that hold the rules.
     kinds: tuple[str, ...] = ()
-    # Whether the rules are of one call, and equal to those of no other.
+    # Whether the rules are of one call, equal to those of no other, and traced only where they are needed.
     alone = False
     # Whether the rules are told which tangents are zero.
     symbolic = False
@@ -128,8 +130,7 @@ class Custom:
         return nondiff, tuple([a for i, a in enumerate(args) if i not in nondiff])
 
     def _merge(self, nondiff: dict[int, Any], diff: Sequence[Any]) -> list[Any]:
-        rest = iter(diff)
-        return [nondiff[i] if i in nondiff else next(rest) for i in range(len(nondiff) + len(diff))]
+        return merged(nondiff, diff, len(nondiff) + len(diff))
 
     def _function(self) -> Callable[..., Any]:
         """The primal function, converted from when that was wanted of a transform around.
@@ -213,7 +214,7 @@ class Custom:
         if not captures and (before := self._unchanged(use.key)) is not None:
             return (), before
         found = None
-        if id(self) not in tracing.checked and len(tracing.pending) < self.depth:
+        if not self.alone and id(self) not in tracing.checked and len(tracing.pending) < _DEPTH:
             found = self._traced(use)
         if found is None:
             found = captures, self._made(use, captures)

@@ -24,6 +24,7 @@ from ir.ops.structural import StructuralRule
 from ir.types import TensorType
 from tracer.api.arguments import leaf_type, tree_unflatten
 from tracer.api.jit import closed
+from tracer.leaves import merged
 from tracer.numpy.dispatch import convert, lift
 from tracer.state import state
 from tracer.trace import Traced, trace_flat
@@ -151,8 +152,7 @@ class Residuals:
 
     def unflatten(self, traced: Sequence[Any]) -> Any:
         """The residuals with these in the place of the traced ones."""
-        rest = iter(traced)
-        leaves = [self.fixed[i] if i in self.fixed else next(rest) for i in range(self.tree.num_leaves)]
+        leaves = merged(self.fixed, traced, self.tree.num_leaves)
         return tree_unflatten(self.tree, leaves)
 
 
