@@ -26,18 +26,19 @@ from typing import Any
 
 from ir.core import Eqn, Function, Value, inner_first
 from ir.op import ZERO, Builder, Op, building
+from ir.ops import arithmetic as ar
 from ir.ops import logic
 from ir.ops import reduce as rd
 from ir.ops import shape as sh
 from ir.ops.calls import call
+from ir.rewriter import constant_number
 
 # More alternatives than these, or more conditions in one, and elements are taken to count that do not.
 _ALTERNATIVES = 4
 _CONDITIONS = 4
-# More equations than these are not written twice for one guard; its operation then stays as it is.
+# More equations than these are not written twice for the conditions of a guard. It is then left out, wherever
+# it was to stand: the steps of a loop stay alike, and what is written twice is computed twice.
 _COPIES = 32
-# Nor are more equations than these looked through, so that a guard costs no more than this.
-_LOOK_AHEAD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,51 @@ def guarded(function: Function, nonzero: Iterable[bool], conditions: int = _COND
         return function
     plan = _Plan(flat, active, conditions)
     guards = {e: plan.count(e.results[0]) for e in exposed}
-    guards = {e: counted for e, counted in guards.items() if counted not in (_ALL, _NONE)}
+    guards = {
+        e: counted for e, counted in guards.items() if counted not in (_ALL, _NONE) and _numbers(plan, e)
+    }
+    guards = _affordable(plan, guards)
     return _Rewriter(plan, guards).function() if guards else function
+
+
+def _numbers(plan: _Plan, eqn: Eqn) -> tuple[float | None, ...] | None:
+    """What operands are given where the result does not count; None if they may stay as they are."""
+    assert eqn.op.tame is not None
+    numbers = eqn.op.tame(**eqn.attrs)
+    if eqn.op in _QUOTIENTS and constant_number(plan.filled(eqn.operands[1])):
+        return None
+    return None if all(n is None for n in numbers) else numbers
+
+
+def _affordable(plan: _Plan, guards: dict[Eqn, _Count]) -> dict[Eqn, _Count]:
+    """The guards whose conditions are known without writing many equations twice.
+
+    A condition may depend on values that are guarded: those are needed as they were as well.
+    """
+    changed: set[Value] = set()
+    for eqn in plan.function.eqns:
+        if eqn in guards or not changed.isdisjoint(eqn.operands):
+            changed.update(eqn.results)
+
+    def cheap(counted: _Count) -> bool:
+        seen: set[Value] = set()
+        twice: set[Eqn] = set()
+        left = [_base(c) for one in counted for c in one]
+        while left and len(twice) <= _COPIES:
+            value = left.pop()
+            if value in seen or value not in changed:
+                continue
+            seen.add(value)
+            eqn = plan.made_by[value]
+            if value in plan.active:
+                if plan.count(value) == _ALL:
+                    continue
+                twice.add(eqn)
+            left.extend(eqn.operands)  # of what has no tangent there is one version, of values as they were
+        return len(twice) <= _COPIES
+
+    known = {counted: cheap(counted) for counted in set(guards.values())}
+    return {e: counted for e, counted in guards.items() if known[counted]}
 
 
 def _without_calls(function: Function) -> Function:
@@ -200,6 +244,11 @@ class _Plan:
         """The elements of a value that count; of a value without tangent, all."""
         return self.counts.get(value, _NONE if value in self.active else _ALL)
 
+    def filled(self, value: Value) -> Eqn | None:
+        """The equation of the constant whose number fills a value, if one does."""
+        eqn = self.made_by.get(value)
+        return self.made_by.get(eqn.operands[0]) if eqn is not None and eqn.op is sh.broadcast_in_dim else eqn
+
     def _asked_of(self, eqn: Eqn, position: int, asked: _Count) -> _Count:
         """Which elements of an operand count where those of the result do that are asked for."""
         op, attrs = eqn.op, eqn.attrs
@@ -248,6 +297,8 @@ class _Plan:
         return found.moved(sh.reshape, shape=source.shape)
 
 
+# Their derivatives are infinite only where the divisor is 0.
+_QUOTIENTS = frozenset({ar.div, ar.rem})
 # Reductions over axes: an element of the result comes from the elements along these axes alone.
 _REDUCTIONS = frozenset({rd.reduce_sum, rd.reduce_max, rd.reduce_min, rd.reduce_prod})
 
@@ -310,34 +361,30 @@ class _Rewriter:
         return None
 
     def _exactly(self, value: Value) -> Value:
-        stack = [value]
-        while stack:
-            if self._known_exactly(stack[-1]) is not None:
-                stack.pop()
-                continue
-            eqn = self.plan.made_by[stack[-1]]
-            missing = [v for v in eqn.operands if self._known_exactly(v) is None]
-            if missing:
-                stack.extend(missing)
-            else:
-                self._write(eqn, tuple([self._exactly(v) for v in eqn.operands]), self.exact)
+        """What equals a value of the old program in every element; what it needs is written in the old order."""
+        needed: set[Eqn] = set()
+        left = [value]
+        while left:
+            missing = left.pop()
+            if self._known_exactly(missing) is None and (eqn := self.plan.made_by[missing]) not in needed:
+                needed.add(eqn)
+                left.extend(eqn.operands)
+        for eqn in sorted(needed, key=lambda e: self.plan.order[e.results[0]]):
+            self._write(eqn, tuple([self._exact(v) for v in eqn.operands]), self.exact)
+        return self._exact(value)
+
+    def _exact(self, value: Value) -> Value:
         found = self._known_exactly(value)
         assert found is not None
         return found
 
     def _tamed(self, eqn: Eqn, operands: tuple[Value, ...]) -> tuple[Value, ...]:
         """Operands at which the op has finite derivatives, where its result does not count."""
-        assert eqn.op.tame is not None
-        numbers = eqn.op.tame(**eqn.attrs)
-        counted = self.guards[eqn]
-        if (
-            all(n is None for n in numbers)
-            or self._copies(_base(c) for one in counted for c in one) > _COPIES
-        ):
-            return operands
+        numbers = _numbers(self.plan, eqn)
+        assert numbers is not None
         self.builder.source = eqn.source
         mask: Any = None
-        for one in sorted(counted, key=_key):
+        for one in sorted(self.guards[eqn], key=_key):
             term: Any = None
             for condition in sorted(one, key=lambda c: c.key):
                 value = self._value_of(condition)
@@ -349,27 +396,6 @@ class _Rewriter:
         ]
         self.builder.source = None
         return tuple(safe)
-
-    def _copies(self, values: Iterable[Value]) -> int:
-        """How many equations have to be written twice for the old values, which are needed now."""
-        ahead: set[Eqn] = set()
-        left = list(values)
-        while left:
-            value = left.pop()
-            if self._known_exactly(value) is None:
-                eqn = self.plan.made_by[value]
-                if eqn not in ahead:
-                    ahead.add(eqn)
-                    left.extend(eqn.operands)
-                    if len(ahead) > _LOOK_AHEAD:
-                        return len(ahead)
-        changed: set[Value] = set()
-        copies = 0
-        for eqn in sorted(ahead, key=lambda e: self.plan.order[e.results[0]]):
-            if eqn in self.guards or any(v in changed or v in self.env for v in eqn.operands):
-                changed.update(eqn.results)
-                copies += 1
-        return copies
 
     def _value_of(self, condition: _Condition) -> Value:
         base = condition.base

@@ -292,6 +292,45 @@ def test_a_condition_that_is_computed_late_is_not_worth_a_second_network() -> No
     assert_same(tr.grad(lambda x: f(x).sum())(jnp.array([1.0, 2.0])), jnp.array([1.0, 0.5]))
 
 
+def payoff(x: Any) -> Any:
+    """What is left of a path's mean, where anything is: the condition needs every step of the path."""
+    price, total = 1.0, 0.0
+    for t in range(len(x)):
+        price = price * tnp.exp(x[t])
+        total = total + price
+    return tnp.sum(tnp.where(total > 2, total, 0))
+
+
+def test_the_steps_of_a_path_are_guarded_alike() -> None:
+    """All of them, or none where the condition would need too much twice; never the last few alone."""
+    short = tr.trace(payoff)(array(4, 3))
+    guarded = transforms.guarded(short, [True])
+    assert count_ops(guarded, "exp") == 2 * 4
+    assert count_ops(guarded, "select") == 1 + 4
+    starts = [e.attrs["starts"][0] for e in guarded.eqns if e.op.name == "slice"]
+    assert starts == sorted(starts), "what is written early is not in the order of the program"
+    long = tr.trace(payoff)(array(60, 3))
+    assert transforms.guarded(long, [True]) is long
+
+
+def test_the_gradient_of_a_path_does_not_grow_with_it() -> None:
+    def equations(n: int) -> int:
+        return len(tr.jit(tr.grad(payoff)).ir(array(n, 3)).eqns)
+
+    assert equations(60) == equations(120) < 60
+    x = 0.1 * array(60, 3)
+    want = jax.grad(lambda x: jnp.sum(jnp.maximum(jnp.sum(jnp.exp(jnp.cumsum(x, 0)), 0) - 2, 0)))(x)
+    assert_close(tr.jit(tr.grad(payoff))(x), want, 1e-4)
+
+
+def test_quotients_by_constants_need_no_guard() -> None:
+    kept = tr.trace(lambda x: tnp.sum(tnp.where(x > 0, x / 3, 0)))(array(3))
+    assert transforms.guarded(kept, [True]) is kept
+    for unsafe in (lambda x: x / 0.0, lambda x: x / tnp.array([1.0, 0.0, 2.0]), lambda x: 3 / x):
+        f = tr.trace(lambda x, unsafe=unsafe: tnp.sum(tnp.where(x > 9, unsafe(x), 0)))(array(3))
+        assert count_ops(transforms.guarded(f, [True]), "select") == 2
+
+
 # Random programs -------------------------------------------------------------------------------------
 
 
