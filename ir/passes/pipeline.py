@@ -16,6 +16,7 @@ from ir.passes.products import reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
+from ir.passes.slicing import sink_slices
 from ir.passes.solves import solve_products
 
 Pass = Callable[[Function], Function]
@@ -48,6 +49,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         *(() if exact else (solve_products, reorder_products, rules, cse, block, rules, cse)),
+        sink_slices,
         dce,
     )
 

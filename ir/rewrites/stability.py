@@ -10,9 +10,25 @@ nan. These rules run before a program is differentiated, too. (Higham, "Accuracy
 
 from __future__ import annotations
 
-from ir.ops.elementwise import add, div, exp, expm1, gt, log, log1p, logistic, mul, neg, select, sub
+from ir.ops.elementwise import (
+    abs,
+    add,
+    div,
+    exp,
+    expm1,
+    gt,
+    log,
+    log1p,
+    logistic,
+    mul,
+    neg,
+    select,
+    square,
+    sub,
+)
 from ir.ops.shape import full_like
 from ir.rewrite import RANGE, at, collected, lit, rule
+from ir.rewriter import constant_number
 from ir.rewrites.kinds import FLOAT
 
 
@@ -70,10 +86,27 @@ def _logistic(x):
     return div(select(positive, full_like(x, 1), e), add(full_like(x, 1), e))
 
 
+def _may_be_positive(x, definition):
+    """Unless it is -|v|, as an absolute value or as `_decayed` writes it."""
+    eqn = definition(x)
+    if eqn is None:
+        return True
+    if eqn.op is neg:
+        inner = definition(eqn.operands[0])
+        return inner is None or inner.op not in (abs, square)
+    if eqn.op is not select:
+        return True
+    test, above = definition(eqn.operands[0]), definition(eqn.operands[1])
+    v = eqn.operands[2]
+    is_negated = above is not None and above.op is neg and above.operands[0] is v
+    compared = test is not None and test.op is gt and test.operands[0] is v
+    return not (is_negated and compared and constant_number(definition(test.operands[1])) == 0)
+
+
 @rule(changes=RANGE, on=FLOAT)
 def softplus(x):
-    """log1p(exp(x)), also for x whose exponential is inf."""
-    return log1p(exp(x)), _softplus
+    """log1p(exp(x)), also for x whose exponential is inf; not for what is never positive."""
+    return log1p(exp(x)), lambda x, definition: _softplus(x) if _may_be_positive(x, definition) else None
 
 
 @rule(changes=RANGE, on=FLOAT)

@@ -26,6 +26,7 @@ from ir.passes.pipeline import optimize
 from ir.passes.products import reorder_products
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
+from ir.passes.slicing import sink_slices
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL
 from tests.passes import theorems
 
@@ -50,6 +51,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "simplify_exact": (simplify_exact, NOTHING),
     "simplify_fast": (simplify_fast, SPECIAL),
     "sink_constants": (sink_constants, NOTHING),
+    "sink_slices": (lambda function: dce(sink_slices(function)), NOTHING),
     "tidy": (tidy, NOTHING),
 }
 _DRAWS = {

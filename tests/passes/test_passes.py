@@ -48,7 +48,7 @@ def test_levels_of_the_pipeline() -> None:
     assert names(pipeline(0)) == ["inline_calls"]
     assert names(pipeline()) == [
         "inline_calls", "roll", "dce", "cse", "fold", "sink_constants", "fold", "simplify", "cse", "solve_products",
-        "reorder_products", "simplify", "cse", "block", "simplify", "cse", "dce",
+        "reorder_products", "simplify", "cse", "block", "simplify", "cse", "sink_slices", "dce",
     ]  # fmt: skip
     assert [n for n in names(pipeline(exact=True)) if "exact" in n] == [
         "roll_exact",

@@ -14,6 +14,7 @@ from ir.core import Function
 from ir.ops.elementwise import abs as abs_
 from ir.ops.elementwise import add, mul, neg
 from ir.passes.dce import dce
+from ir.passes.simplify import simplify, simplify_fast, stabilize, tidy
 from ir.rewrite import NOTHING, RANGE, ROUNDING, SPECIAL, Rule, at, rule
 from ir.rewrites import INNER, RULES, stability
 from ir.rewrites.catalogue import catalogue
@@ -110,6 +111,17 @@ def test_nothing_becomes_slower(each: Rule) -> None:
             assert ir.flops(after) <= ir.flops(before), instance.label
             shown = f"{instance.label}:\n{before}\nbecame\n{after}"
             assert theorems.traffic(after) <= theorems.traffic(before), shown
+
+
+@each_rule
+def test_rewriting_comes_to_an_end(each: Rule) -> None:
+    """What all rules together make of a pattern is no longer than it, or as short, and is left as it is then."""
+    for instance in drawn(each):
+        for rewrite in (simplify, simplify_fast, tidy, stabilize):
+            before = instance.function
+            after = rewrite(before)
+            assert len(after.eqns) <= len(before.eqns) + 16, f"{instance.label}:\n{before}\nbecame\n{after}"
+            assert rewrite(after) is after, f"{instance.label}:\n{after}\nbecame\n{rewrite(after)}"
 
 
 @each_rule

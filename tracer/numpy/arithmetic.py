@@ -144,8 +144,6 @@ def integer_power(t: Tensor, exponent: int) -> Tensor:
         raise ArgumentTypeError(
             f"power: expected an exponent of at least 0 for integers, got {t.value.type} to the power {exponent}"
         )
-    if exponent == 1:
-        return t
     if exponent == 2:
         return t.owner.emit1(ew.square, (t.value,), EMPTY_ATTRS, t.weak)
     return t.owner.emit1(ew.integer_pow, (t.value,), {"y": exponent}, t.weak)

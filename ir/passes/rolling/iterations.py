@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ir.core import Eqn, Value
-from ir.ops.elementwise import integer_pow
+from ir.ops.elementwise import integer_pow, square
 from ir.ops.shape import slice
 from ir.passes.rolling.sequence import Stretch, periods
 
@@ -25,6 +25,8 @@ _Positions = npt.NDArray[np.int64]
 
 # An operand made further back than this, counted in iterations, is taken to come from outside.
 _FARTHEST = 8
+# Where loops get shorter and shorter, the shortest.
+_FEWEST_OF_LEVEL = 2
 # How many times fewer iterations differ from those a level before than from the last, if there are levels.
 _RARER = 4
 
@@ -97,12 +99,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Equations `start ... stop` of a sequence as `trips` iterations of `nodes`."""
+    """Equations `start ... stop` of a sequence as `trips` iterations of `nodes`.
+
+    Attributes:
+      level: one of several of such loops, each with as many iterations less, or more, as the one before.
+    """
 
     start: int
     stop: int
     trips: int
     nodes: tuple[Node, ...]
+    level: bool = False
 
     @property
     def size(self) -> str:
@@ -126,7 +133,18 @@ def loops(
     codes = np.where(_trips_back(exact, stretch.period) <= farthest, exact, 0)
     found = []
     anew = 0
-    for first, last in _independent(eqns, where, stretch, codes, _alike(codes, stretch.period, least), least):
+
+    def ranges(least: int) -> list[tuple[int, int]]:
+        return _independent(eqns, where, stretch, codes, _alike(codes, stretch.period, least), least)
+
+    triangle = _triangle(ranges(_FEWEST_OF_LEVEL), least)
+    for first, last in triangle:
+        if (loop := _loop(eqns, where, stretch, codes, first, last)) is not None:
+            found.append(replace(loop, level=True))
+    begin, end = (triangle[0][0], triangle[-1][1]) if triangle else (0, 0)
+    for first, last in ranges(least):
+        if first < end and begin < last:
+            continue
         turn = _turn(eqns, stretch, first, last)
         anew = anew or turn
         step = turn if turn >= least else last - first
@@ -134,6 +152,26 @@ def loops(
             if (loop := _loop(eqns, where, stretch, codes, lo, lo + step)) is not None:
                 found.append(loop)
     return _alike_where_slices_are_not(found), anew or level
+
+
+def _triangle(ranges: Sequence[tuple[int, int]], least: int) -> list[tuple[int, int]]:
+    """The longest run of ranges, one behind the other, that get shorter, or longer, by the same number each time.
+
+    None where most are too short to be loops of their own.
+    """
+    best: list[tuple[int, int]] = []
+    run: list[tuple[int, int]] = []
+    for each in ranges:
+        lengths = [last - first for first, last in (*run[-2:], each)]
+        apart = run and run[-1][1] != each[0]
+        if apart or (len(run) == 1 and lengths[0] == lengths[1]):
+            run = []
+        elif len(run) > 1 and lengths[2] - lengths[1] != lengths[1] - lengths[0]:
+            run = run[-1:] if lengths[2] != lengths[1] else []
+        run.append(each)
+        if len(run) > len(best):
+            best = run[:]
+    return best if sum(last - first >= least for first, last in best) >= least else []
 
 
 def _alike_where_slices_are_not(found: Sequence[Loop]) -> list[Loop]:
@@ -350,8 +388,8 @@ def _loop(
         numbers: npt.NDArray[np.int64] | None = None
         if each[0].op is slice:
             numbers = _starts(eqns, stretch, j, first, last)
-        elif each[0].op is integer_pow:
-            numbers = np.asarray([e.attrs["y"] for e in each], np.int64)
+        elif each[0].op in (integer_pow, square):
+            numbers = np.asarray([2 if e.op is square else e.attrs["y"] for e in each], np.int64)
         if numbers is None or np.all(numbers == numbers[0]):
             nodes.append(Node(each, tuple(origins)))
         elif each[0].op is slice:

@@ -305,6 +305,8 @@ def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
     if moving and all(loop.nodes[j].eqn.op in _MOVES for j in moving):
         return False
     total = loop.trips * len(loop.nodes)
+    if loop.level:
+        return True
     if total < (_FEWEST_IN_TURN if plan.scanned else _FEWEST_TOGETHER):
         return False
     # Elements that are used one by one have to be taken apart again.

@@ -1,8 +1,8 @@
 """Where a sequence repeats itself: equations as tokens, periods, and stretches that have them.
 
 Equal tokens stand for equations of one op, with equal attributes and types; the numbers in attributes that a
-loop may count, where a slice starts and the exponent of a power, do not count. A stretch of period p is a range
-in which every token equals the one p places before.
+loop may count, where a slice starts and the exponent of a power (a square is one), do not count. A stretch of
+period p is a range in which every token equals the one p places before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ir.contents import has_effects
 from ir.core import Eqn, attr_key
-from ir.ops.elementwise import integer_pow
+from ir.ops.elementwise import integer_pow, square
 from ir.ops.shape import slice
 
 Tokens = npt.NDArray[np.int64]
@@ -53,6 +53,8 @@ def tokens(eqns: Sequence[Eqn], apart: Collection[Eqn] = (), *, exact: bool = Fa
         if eqn.op is slice:  # of the others, the types of the results follow
             types.append(eqn.results[0].type)
         key: tuple[object, ...] = (eqn.op, attrs, *types)
+        if eqn.op is square:
+            key = (integer_pow, 1, *types)
         if apart and eqn in apart:
             key = (None, *key)
         out[i] = known.setdefault(key, len(known))

@@ -136,11 +136,8 @@ def _counted(
     by = [abs(step) if d == axis else s for d, s in enumerate(strides)]
     begin[axis] = low
     count = [trips if d == axis else n for d, n in enumerate(sizes)]
-    part = slice_op(
-        x,
-        starts=tuple(begin),
-        limits=tuple([b + (n - 1) * s + 1 if n else b for b, n, s in zip(begin, count, by, strict=True)]),
-        strides=tuple(by),
+    part = _part(
+        x, begin, [b + (n - 1) * s + 1 if n else b for b, n, s in zip(begin, count, by, strict=True)], by
     )
     if step < 0:
         part = rev(part, axes=(axis,))
@@ -156,8 +153,7 @@ def _gathered(
     length = spans(sizes, strides)
     begin = [0 if axis in moving else int(starts[0, axis]) for axis in range(rank)]
     end = [x.type.shape[d] if d in moving else begin[d] + length[d] for d in range(rank)]
-    if (begin, end) != ([0] * rank, list(x.type.shape)):
-        x = slice_op(x, starts=tuple(begin), limits=tuple(end), strides=(1,) * rank)
+    x = _part(x, begin, end, [1] * rank)
     rows = starts[:, moving]
     single = tuple([axis for axis in moving if length[axis] == 1])
     order = [tuple(row) for row in rows.tolist()]
@@ -173,6 +169,13 @@ def _gathered(
         unique_indices=len(set(order)) == len(order),
     )
     return strided(expand_dims(out, [1 + axis for axis in single]), (1, *strides))
+
+
+def _part(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:
+    """The slice; `x` where that is all of it, so that its elements are known as those of one array."""
+    if not any(starts) and tuple(limits) == x.type.shape and all(n == 1 for n in strides):
+        return x
+    return slice_op(x, starts=tuple(starts), limits=tuple(limits), strides=tuple(strides))  # type: ignore[no-any-return]
 
 
 def spans(sizes: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
