@@ -20,6 +20,7 @@ from ir.ops.loops import scan
 from ir.ops.shape import reshape, slice
 from ir.ops.while_loop import while_loop
 from ir.passes.nested import deep
+from ir.passes.replacing import renamed
 
 # Larger parts, in elements, are left: what takes an array and not its elements would copy them each time.
 _LARGEST: Final = 32
@@ -105,11 +106,7 @@ def _taking_wholes(
     if not env:
         return function
     for eqn in function.eqns:
-        if not env.keys().isdisjoint(eqn.operands):
-            eqn = Eqn(
-                eqn.op, tuple([env.get(v, v) for v in eqn.operands]), eqn.attrs, eqn.results, eqn.source
-            )
-        builder.append(eqn)
+        builder.append(renamed(eqn, env))
     results = tuple([env.get(v, v) for v in function.results])
     return function.replace(params=tuple(params), eqns=tuple(builder.eqns), results=results)
 

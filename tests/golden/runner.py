@@ -24,6 +24,7 @@ from ir.passes.inlining import inline_calls
 from ir.passes.nested import deep
 from ir.passes.pipeline import optimize
 from ir.passes.products import reorder_products
+from ir.passes.scans import simplify_scans
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
@@ -50,6 +51,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "simplify": (simplify, ROUNDING),
     "simplify_exact": (simplify_exact, NOTHING),
     "simplify_fast": (simplify_fast, SPECIAL),
+    "simplify_scans": (lambda function: dce(simplify_scans(function)), NOTHING),
     "sink_constants": (sink_constants, NOTHING),
     "sink_slices": (lambda function: dce(sink_slices(function)), NOTHING),
     "tidy": (tidy, NOTHING),

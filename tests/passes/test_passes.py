@@ -47,8 +47,8 @@ def test_levels_of_the_pipeline() -> None:
     names = lambda passes: [each.__name__ for each in passes]
     assert names(pipeline(0)) == ["inline_calls"]
     assert names(pipeline()) == [
-        "inline_calls", "roll", "dce", "cse", "fold", "sink_constants", "fold", "simplify", "cse", "solve_products",
-        "reorder_products", "simplify", "cse", "block", "simplify", "cse", "sink_slices", "dce",
+        "inline_calls", "roll", "dce", "cse", "fold", "sink_constants", "fold", "simplify", "cse", "simplify_scans",
+        "solve_products", "reorder_products", "simplify", "cse", "block", "simplify", "cse", "sink_slices", "dce",
     ]  # fmt: skip
     assert [n for n in names(pipeline(exact=True)) if "exact" in n] == [
         "roll_exact",

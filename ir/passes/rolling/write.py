@@ -204,6 +204,7 @@ class _Scan:
       consts, xs: operands of the scan, by the params of its body that stand for them.
       states: params that hold a result of earlier iterations, the latest first.
       held: which of `states` have an operand that was made before.
+      seen: operands that were made before, of what comes after the scan: params of every iteration side by side.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -213,6 +214,7 @@ class _Scan:
         self.xs: dict[Value, Value] = {}
         self.states: dict[Before, list[Value]] = {}
         self.held: dict[Before, Before] = {}
+        self.seen: list[Before] = []
         self.inside: dict[tuple[int, int], Value] = {}
         self.indices: dict[bytes, Value] = {}
 
@@ -239,7 +241,7 @@ class _Scan:
         function = Function(
             (*self.consts.values(), *params, *self.xs.values()),
             tuple(self.body.eqns),
-            (*news, *[self.inside[key] for key in stacked]),
+            (*news, *[self.inside[key] for key in stacked], *[self._state(origin) for origin in self.seen]),
             "body",
         )
         self.writer.builder.source = self.loop.nodes[scanned[0]].eqn.source
@@ -257,8 +259,11 @@ class _Scan:
         for key in extra:
             self.writer.finals[key] = outs[position]
             position += 1
-        for key, out in zip(stacked, outs[position:], strict=True):
-            self.writer.known[key] = out, True
+        rest = iter(outs[position:])
+        for key in stacked:
+            self.writer.known[key] = next(rest), True
+        for origin in self.seen:
+            self.writer.shifted[origin] = next(rest)
 
     def _hold(self, scanned: Sequence[int]) -> None:
         """Find what has to be carried: of results that are used several times later, as far back as any use is."""
@@ -295,9 +300,16 @@ class _Scan:
                 wanted[j, k] = rows == last and carries
         for j in (*self.plan.late, *self.plan.folded):
             for origin in self.loop.nodes[j].origins:
-                if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
+                if isinstance(origin, Before) and origin in self.held:
+                    if origin not in self.seen:
+                        self.seen.append(origin)
+                elif isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
                     wanted[origin.node, origin.result] = False
         return wanted
+
+    def _state(self, origin: Before) -> Value:
+        """The param that holds an operand that was made before."""
+        return self.states[self.held[origin]][origin.trips - 1]
 
     def _const(self, value: Value) -> Value:
         maker = self.writer.stacker.made_by.get(value)
@@ -312,7 +324,7 @@ class _Scan:
         if isinstance(origin, (Inside, Before)) and origin.node in self.plan.scanned:
             if isinstance(origin, Inside):
                 return self.inside[origin.node, origin.result]
-            return self.states[self.held[origin]][origin.trips - 1]
+            return self._state(origin)
         value, batched = self.writer._operand(origin)
         return self._x(value) if batched else self._const(value)
 
