@@ -99,6 +99,11 @@ class Source:
             return self._code is other._code and self._where == other._where
         return self._code is other._code and self._lasti == other._lasti
 
+    @property
+    def place(self) -> object:
+        """Equal for the same place, without looking up the line."""
+        return self._where if self._code is None else (self._code, self._lasti)
+
     def all(self) -> tuple[Source, ...]:
         """This location and all it was merged from, without repetition, in order."""
         seen: dict[tuple[str, int, str], Source] = {}

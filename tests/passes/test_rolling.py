@@ -486,8 +486,8 @@ LOOP_FREE = {
 
 
 @st.composite
-def planted(draw: st.DrawFn) -> tuple[list[Any], bool]:
-    """Loops, nested loops, and what stands between them; whether there is nothing but what must be found."""
+def planted(draw: st.DrawFn) -> tuple[list[Any], list[int], bool]:
+    """Loops, nested loops, and what stands between them; the carries that are used at the end; a flag."""
     names = st.lists(st.sampled_from(sorted(STATEMENTS)), min_size=1, max_size=4)
     blocks: list[Any] = []
     for _ in range(draw(st.integers(1, 2))):
@@ -496,10 +496,11 @@ def planted(draw: st.DrawFn) -> tuple[list[Any], bool]:
         # What stands before an inner loop may not be one more iteration of it.
         assume(inner is None or body[-len(inner) :] != inner)
         blocks.append((between, body, inner, draw(st.integers(5, 9))))
-    return blocks, draw(st.booleans())
+    used = draw(st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True))
+    return blocks, used, draw(st.booleans())
 
 
-def run_planted(blocks: list[Any], x: Any, trips: int) -> Any:
+def run_planted(blocks: list[Any], used: list[int], x: Any, trips: int) -> Any:
     c = [0.7 * x[0], 0.2 + x[1]]
     v = [x[0], x[1], 0.0, 0.0, 1.0]
     out: list[Any] = []
@@ -513,18 +514,18 @@ def run_planted(blocks: list[Any], x: Any, trips: int) -> Any:
             for j in range(inner_trips if inner else 0):
                 for name in inner:
                     STATEMENTS[name](v, x, c, out, j, inner_trips)
-    return sum(v) + (tnp.sum(tnp.stack(out) ** 2) if out else 0.0)
+    return sum([v[k] for k in used]) + (tnp.sum(tnp.stack(out) ** 2) if out else 0.0)
 
 
 @given(planted())
-def test_planted_loops(program: tuple[list[Any], bool]) -> None:
+def test_planted_loops(program: tuple[list[Any], list[int], bool]) -> None:
     """Value and gradient stay; the program is as long for twice the trips."""
-    blocks, exact = program
+    blocks, used, exact = program
     with x64():
         x = rng(1).uniform(0.2, 1.0, 2 * 8 * 2 * 16 + 3)
         lengths = []
         for trips in (16, 32):
-            function = traced(lambda xp, x, trips=trips: run_planted(blocks, x, trips), x)
+            function = traced(lambda xp, x, trips=trips: run_planted(blocks, used, x, trips), x)
             rolled = (roll_exact if exact else roll)(function)
             ir.verify(rolled)
             lengths.append((len(function.eqns), len(rolled.eqns)))
@@ -534,7 +535,7 @@ def test_planted_loops(program: tuple[list[Any], bool]) -> None:
                 for a, b in zip(got, want, strict=True):
                     assert_close(a, b, 1e-11)
         (_, short), (unrolled, long) = lengths
-        assert long <= short + 8 or long < 0.2 * unrolled, (lengths, blocks)
+        assert long <= short + 8 or long < 0.2 * unrolled, (lengths, blocks, used)
 
 
 # Equations that repeat, with whatever operands -----------------------------------------------------------
@@ -627,8 +628,43 @@ def one_step_less(xp: Any, x: Any) -> Any:
     return before
 
 
+def filtered(xp: Any, x: Any) -> Any:
+    """The last update is not used. It divides by the last element, and multiplies what that gives."""
+    mean, loss = 0.5, 0.0
+    for i in range(30):
+        mean, spread = 0.9 * mean, xp.cos(mean)
+        loss = loss + (mean - x[i]) ** 2 * spread
+        gain = mean / (x[i] + (i < 29))
+        mean = xp.tanh(mean + gain * xp.log(gain * gain + spread**2))
+    return loss
+
+
+def overflowing(xp: Any, x: Any) -> Any:
+    """The numbers of the last update leave the range."""
+    a, loss = x[0], 0.0
+    for i in range(30):
+        a, b = 0.5 * xp.sin(a), xp.cos(a)
+        loss = loss + a * b
+        c = xp.exp(0.1 * a + (0.01 if i < 29 else 80.0)) + b
+        a = 0.5 * a * xp.cos(c * c * 0.1 * x[i])
+    return loss
+
+
+def turning(xp: Any, x: Any) -> Any:
+    """Products of small matrices, the last two steps unused."""
+    q = xp.stack([xp.stack([x[0], -x[1]]), xp.stack([x[1], x[0]])]) / 8.0
+    v, held = x[:2], []
+    for i in range(30):
+        held.append(v)
+        w = xp.sqrt(v[0] ** 2 + (i < 28)) + x[i]
+        v = 0.1 * (q @ v) + q[0] * w + (q @ (q @ v)) / w
+    return xp.sum(xp.stack(held[:-2]))
+
+
 # (the first two are 4, the others 0; where the derivative of what is not used is infinite)
-UNUSED = [last_but_one, first_of_list, one_of_list, every_other, one_step_less]
+UNUSED = [
+    last_but_one, first_of_list, one_of_list, every_other, one_step_less, filtered, overflowing, turning,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("f", UNUSED, ids=lambda f: f.__name__)
@@ -641,6 +677,26 @@ def test_what_is_not_used_has_no_derivative(f: Callable[..., Any]) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-5)
     got = jax.grad(tr.jit(lambda x: f(tnp, x)))(x)
     np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("f", [filtered, overflowing, turning, one_step_less], ids=lambda f: f.__name__)
+def test_an_iteration_of_which_a_part_is_dead_is_in_the_loop(f: Callable[..., Any]) -> None:
+    function = tr.trace(lambda x: f(tnp, x))(vector(30))
+    rolled = roll(function)
+    ir.verify(rolled)
+    (loop,) = [eqn for eqn in rolled.eqns if eqn.op.name == "scan"]
+    assert loop.attrs["length"] >= (29 if f in (filtered, overflowing) else 27)
+    assert len(rolled.eqns) < 60
+    with x64():
+        x = vector(30)
+        function = traced(f, x)
+        found = []
+        for each in (roll(function), function):
+            gradient = ir.transforms.value_and_grad(each, [True])
+            second, _ = ir.transforms.jvp(gradient, [True])
+            found.append(ir.evaluate(second, x, np.cos(x)))
+        for a, b in zip(*found, strict=True):
+            assert_close(a, b, 1e-8)
 
 
 def test_what_is_only_returned_beside_has_no_derivative() -> None:

@@ -397,3 +397,21 @@ def _loop(
         else:
             nodes.append(Node(each, tuple(origins), exponents=numbers))
     return Loop(begin, begin + trips * period, trips, tuple(nodes))
+
+
+def shortened(loop: Loop, trips: int) -> Loop:
+    """Its first iterations, more than any of its operands looks back."""
+    period = len(loop.nodes)
+
+    def cut(node: Node) -> Node:
+        origins = tuple([Each(o.values[:trips]) if isinstance(o, Each) else o for o in node.origins])
+        return Node(
+            node.eqns[:trips],
+            origins,
+            None if node.starts is None else node.starts[:trips],
+            None if node.exponents is None else node.exponents[:trips],
+            node.scattered,
+        )
+
+    nodes = tuple([cut(node) for node in loop.nodes])
+    return Loop(loop.start, loop.start + trips * period, trips, nodes, loop.level)

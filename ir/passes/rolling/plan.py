@@ -17,6 +17,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from ir.contents import has_open_loops
 from ir.core import Value
 from ir.op import Op
@@ -71,11 +74,13 @@ class Plan:
 
     Attributes:
       outside: for each result of each node that is used after the loop, the iterations whose are.
+      dead: for each node the iterations in which nothing uses it, if there are such.
       order: of the nodes, what is used before those that use it, in the same iteration or a later one.
     """
 
     loop: Loop
     outside: dict[tuple[int, int], list[int]]
+    dead: Sequence[npt.NDArray[np.bool_] | None]
     order: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     folds: list[Fold] = field(default_factory=list)
@@ -105,11 +110,13 @@ class Plan:
 
 
 def planned(
-    loop: Loop, last: Mapping[Value, int], collected: Callable[[Value], bool], *, exact: bool
-) -> Plan | None:
+    loop: Loop, dead: Sequence[npt.NDArray[np.bool_] | None], last: Mapping[Value, int],
+    collected: Callable[[Value], bool], *, exact: bool,
+) -> Plan | None:  # fmt: skip
     """The plan of a loop, if it pays.
 
     Args:
+      dead: for each node the iterations in which nothing uses it; a scan computes these, nothing else does.
       last: the positions of the last equations that use values.
       collected: whether a value is used to put it beside others only.
       exact: reductions keep the order of their terms.
@@ -120,7 +127,7 @@ def planned(
             rows = [i for i, eqn in enumerate(node.eqns) if last.get(eqn.results[k], -1) >= loop.stop]
             if rows:
                 outside[j, k] = rows
-    plan = Plan(loop, outside)
+    plan = Plan(loop, outside, dead)
     plan.fixed = _fixed(loop)
     users = _users(loop)
     plan.scanned = {j for j in range(len(loop.nodes)) if j not in plan.fixed and _one_by_one(loop, j)}
@@ -129,7 +136,8 @@ def planned(
     for group in components:
         if len(group) == 1 and group[0] not in users[group[0]]:
             continue
-        fold = _fold(loop, group, users, outside, exact=exact)
+        is_live = all(dead[j] is None for j in group)
+        fold = _fold(loop, group, users, outside, exact=exact) if is_live else None
         if fold is None:
             plan.scanned.update(group)
         else:
@@ -143,6 +151,8 @@ def planned(
         plan.scanned |= (after & before) - plan.folded
         plan.late = after - plan.scanned - plan.folded
         plan.scanned |= _enlarging(plan, users)
+    if not plan.scanned and any(rows is not None for rows in dead):
+        return None
     return plan if _pays(plan, collected) else None
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
@@ -25,6 +25,7 @@ from ir.ops.shape import concatenate, constant, reshape
 from ir.passes.dce import dce
 from ir.passes.nested import inside
 from ir.passes.rolling.collecting import MANY, collected
+from ir.passes.rolling.dead import dead_equations, versions, without_most_dead
 from ir.passes.rolling.iterations import loops
 from ir.passes.rolling.plan import Plan, planned
 from ir.passes.rolling.sequence import Stretch, periods, stretches, tokens
@@ -65,7 +66,9 @@ def _inner_exact(function: Function) -> Function:
 
 def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> Function:
     # What nothing uses has no derivative; in a loop with what is used it would have one of zeros.
-    function = dce(function)
+    unrolled = function
+    function = without_most_dead(function)
+    begin = function
     for _ in range(_ROUNDS):
         if len(function.eqns) < _SMALL:
             break
@@ -74,8 +77,8 @@ def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> F
             new = _with_one_size(function, exact=exact, counted=counted)
         if new is function:
             break
-        function = dce(new)
-    return function
+        function = without_most_dead(new)
+    return dce(unrolled if function is begin else function)
 
 
 def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> Function:
@@ -87,8 +90,8 @@ def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> F
     return function
 
 
-def _without_derivative(function: Function, counted: int | None) -> set[Eqn]:
-    """Equations that no differentiated result depends on, but through a `stop_gradient`.
+def _without_derivative(function: Function, counted: int | None, dead: Collection[Eqn]) -> set[Eqn]:
+    """Equations that no differentiated result depends on, but through a `stop_gradient`, and that are not dead.
 
     They are in no loop with others: there they would have a derivative of zeros, which infinite slopes make NaN.
     """
@@ -98,6 +101,8 @@ def _without_derivative(function: Function, counted: int | None) -> set[Eqn]:
     live = {v for v in results if v.type.dtype.is_inexact}
     apart: set[Eqn] = set()
     for eqn in reversed(function.eqns):
+        if eqn in dead:
+            continue
         if eqn.op is stop_gradient or live.isdisjoint(eqn.results):
             apart.add(eqn)
         else:
@@ -151,12 +156,14 @@ class _Round:
 
     Attributes:
       eqns: those that are no constants, with constants of equal value made one.
+      dead: those that no result depends on.
       same: the constant that stands for an equal one.
     """
 
     def __init__(self, function: Function, *, exact: bool, counted: int | None) -> None:
         self.whole, self.exact = function, exact
-        self.apart = _without_derivative(function, counted)
+        self.dead = dead_equations(function)
+        self.apart = _without_derivative(function, counted, self.dead)
         self.same: dict[Value, Value] = {}
         self.constants: list[Eqn] = []
         self.eqns: list[Eqn] = []
@@ -172,8 +179,9 @@ class _Round:
             else:
                 held = self._canonical(eqn)
                 self.eqns.append(held)
-                if eqn in self.apart:
-                    self.apart.add(held)
+                for marked in (self.apart, self.dead):
+                    if eqn in marked:
+                        marked.add(held)
 
     @functools.cached_property
     def where(self) -> dict[Value, tuple[int, int]]:
@@ -226,11 +234,14 @@ class _Round:
                 found, anew = loops(self.eqns, self.where, stretch, _FEWEST)
                 pays = False
                 for loop in found:
-                    if chosen.takes(loop.start, loop.stop):
-                        plan = planned(loop, self.last, self._collected, exact=self.exact)
+                    for version, dead in versions(loop, self.dead, _FEWEST):
+                        if not chosen.takes(version.start, version.stop):
+                            continue
+                        plan = planned(version, dead, self.last, self._collected, exact=self.exact)
                         if plan is not None:
                             chosen.add(plan)
                             pays = True
+                            break
                 if not pays and anew and anew * stretch.period * _FEWEST <= stretch.length:
                     # Too little for loops of their own: bodies of several such iterations.
                     work.append(Stretch(anew * stretch.period, stretch.start, stretch.length))

@@ -26,6 +26,7 @@ from ir.ops.shape import (
     slice_axis,
     zeros,
 )
+from ir.passes.rolling.dead import guard, harmless, table
 from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
 from ir.passes.rolling.plan import Fold, Plan
 from ir.passes.rolling.powers import digits, power
@@ -55,6 +56,7 @@ class Writer:
         self.tables: dict[tuple[Value, ...], Value] = {}
         self.finals: dict[tuple[int, int], Value] = {}
         self.made: dict[object, tuple[tuple[Value, ...], tuple[bool, ...]]] = {}
+        self.live: dict[bytes, Value] = {}
 
     def write(self) -> None:
         """Write it, and give `env` what is used of it afterwards."""
@@ -129,14 +131,17 @@ class Writer:
     def _together(self, j: int) -> None:
         node = self.loop.nodes[j]
         self.builder.source = node.eqn.source
+        operands = [self._operand(o) for o in node.origins]
+        if j not in self.plan.fixed:
+            operands = [
+                (v, b) if n is None else (guard(materialize(v, b, self.loop.trips), self.live_in(j), n), True)
+                for (v, b), n in zip(operands, harmless(self.loop, self.plan.dead, j), strict=True)
+            ]
         if node.starts is not None:
-            x, batched = self._operand(node.origins[0])
-            self.known[j, 0] = self._slices(node, x, batched), True
+            self.known[j, 0] = self._slices(node, *operands[0]), True
         elif node.exponents is not None:
-            x, batched = self._operand(node.origins[0])
-            self.known[j, 0] = self._powers(node.exponents, x, batched), True
+            self.known[j, 0] = self._powers(node.exponents, *operands[0]), True
         else:
-            operands = [self._operand(o) for o in node.origins]
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
             # What a body computes twice is one operand of a scan.
             key = (node.eqn.op, ins, tuple([attr_key(a) for a in node.eqn.attrs.values()]))
@@ -152,6 +157,15 @@ class Writer:
             for k, (out, flag) in enumerate(zip(outs, out_flags, strict=True)):
                 self.known[j, k] = out, flag
         self.builder.source = None
+
+    def live_in(self, j: int) -> Value:
+        """In which iterations a node is not dead, as a constant."""
+        rows = self.plan.dead[j]
+        assert rows is not None
+        key = rows.tobytes()
+        if key not in self.live:
+            self.live[key] = table(rows)
+        return self.live[key]
 
     def _powers(self, exponents: npt.NDArray[np.int64], x: Value, batched: bool) -> Value:
         whole = materialize(x, batched, self.loop.trips)
@@ -333,14 +347,23 @@ class _Scan:
         if node.starts is not None:
             outs: tuple[Value, ...] = (self._slice(node),)
         elif node.exponents is not None:
-            outs = (self._power(node, node.exponents),)
+            outs = (self._power(self._operands(j)[0], node.exponents),)
         else:
-            outs = self.body.copy(node.eqn, tuple([self._operand(o) for o in node.origins]))
+            outs = self.body.copy(node.eqn, tuple(self._operands(j)))
         for k, out in enumerate(outs):
             self.inside[j, k] = out
 
-    def _power(self, node: Node, exponents: npt.NDArray[np.int64]) -> Value:
-        x = self._operand(node.origins[0])
+    def _operands(self, j: int) -> list[Value]:
+        node = self.loop.nodes[j]
+        operands = [self._operand(o) for o in node.origins]
+        numbers = harmless(self.loop, self.plan.dead, j)
+        if all(n is None for n in numbers):
+            return operands
+        live = self._x(self.writer.live_in(j))
+        with building(self.body):
+            return [v if n is None else guard(v, live, n) for v, n in zip(operands, numbers, strict=True)]
+
+    def _power(self, x: Value, exponents: npt.NDArray[np.int64]) -> Value:
         places = [(self._x(digit), self._x(more)) for digit, more in digits(exponents)]
         with building(self.body):
             return power(x, places, inverse=bool(exponents[0] < 0))
