@@ -39,7 +39,7 @@ from ir.ops.shape import (
     slice,
     transpose,
 )
-from ir.passes.rolling.iterations import Before, Inside, Loop, Node, shortened
+from ir.passes.rolling.iterations import Before, Inside, Loop, Node, part_of
 from ir.source import UNKNOWN
 from ir.types import bool_
 
@@ -101,16 +101,18 @@ def _rows_of(loop: Loop, dead: Collection[Eqn]) -> list[Rows | None]:
 
 
 def versions(loop: Loop, dead: Collection[Eqn], least: int) -> list[tuple[Loop, list[Rows | None]]]:
-    """The loop with what is dead in it, if that does no harm, and its first iterations, in which nothing is."""
+    """The loop with what is dead in it, if that does no harm, and the most iterations in which nothing is."""
     rows = _rows_of(loop, dead)
     found = [r for r in rows if r is not None]
     if not found or (len(found) == len(rows) and all(r.all() for r in found)):
         return [(loop, [None] * len(rows))]
-    alive = min([int(r.argmax()) for r in found])
-    back = max([o.trips for node in loop.nodes for o in node.origins if isinstance(o, Before)], default=0)
     out = [(loop, rows)] if _is_harmless(loop, rows) else []
-    if alive >= max(least, back + 1):
-        out.append((shortened(loop, alive), [None] * len(rows)))
+    edges = np.flatnonzero(np.diff(np.any(found, axis=0), prepend=True, append=True))
+    runs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+    first, last = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
+    back = max([o.trips for node in loop.nodes for o in node.origins if isinstance(o, Before)], default=0)
+    if last - first >= max(least, back + 1):
+        out.append((part_of(loop, first, last), [None] * len(rows)))
     return out
 
 

@@ -399,19 +399,28 @@ def _loop(
     return Loop(begin, begin + trips * period, trips, tuple(nodes))
 
 
-def shortened(loop: Loop, trips: int) -> Loop:
-    """Its first iterations, more than any of its operands looks back."""
-    period = len(loop.nodes)
+def part_of(loop: Loop, first: int, last: int) -> Loop:
+    """Iterations `first ... last` of it, more than any operand looks back."""
+
+    def origin(node: Node, k: int) -> Origin:
+        found = node.origins[k]
+        if isinstance(found, Each):
+            return Each(found.values[first:last])
+        if isinstance(found, Before):
+            return replace(
+                found, first=tuple([e.operands[k] for e in node.eqns[first : first + found.trips]])
+            )
+        return found
 
     def cut(node: Node) -> Node:
-        origins = tuple([Each(o.values[:trips]) if isinstance(o, Each) else o for o in node.origins])
         return Node(
-            node.eqns[:trips],
-            origins,
-            None if node.starts is None else node.starts[:trips],
-            None if node.exponents is None else node.exponents[:trips],
+            node.eqns[first:last],
+            tuple([origin(node, k) for k in range(len(node.origins))]),
+            None if node.starts is None else node.starts[first:last],
+            None if node.exponents is None else node.exponents[first:last],
             node.scattered,
         )
 
+    period = len(loop.nodes)
     nodes = tuple([cut(node) for node in loop.nodes])
-    return Loop(loop.start, loop.start + trips * period, trips, nodes, loop.level)
+    return Loop(loop.start + first * period, loop.start + last * period, last - first, nodes, loop.level)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
@@ -26,10 +27,10 @@ from ir.passes.dce import dce
 from ir.passes.nested import inside
 from ir.passes.rolling.collecting import MANY, collected
 from ir.passes.rolling.dead import dead_equations, versions, without_most_dead
-from ir.passes.rolling.iterations import loops
+from ir.passes.rolling.iterations import Loop, loops
+from ir.passes.rolling.one_size import with_one_size
 from ir.passes.rolling.plan import Plan, planned
-from ir.passes.rolling.sequence import Stretch, periods, stretches, tokens
-from ir.passes.rolling.shrinking import grown
+from ir.passes.rolling.sequence import Stretch, Tokens, periods, stretches, tokens
 from ir.passes.rolling.stacking import Stacker
 from ir.passes.rolling.write import Unprofitable, Writer
 from ir.remarks import remark
@@ -82,8 +83,8 @@ def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> F
 
 
 def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> Function:
-    """A loop over arrays that shrink, rolled, if there is one."""
-    for candidate, repeated in grown(function):
+    """A loop over arrays whose size changes, rolled, if there is one."""
+    for candidate, repeated in with_one_size(function):
         new = _Round(candidate, exact=exact, counted=counted).function()
         if len(new.eqns) + repeated // 4 <= len(function.eqns):
             return new
@@ -108,6 +109,11 @@ def _without_derivative(function: Function, counted: int | None, dead: Collectio
         else:
             live.update([v for v in eqn.operands if v.type.dtype.is_inexact])
     return apart
+
+
+def _body(sequence: Tokens, start: int, period: int) -> tuple[int, ...]:
+    """The tokens of an iteration, wherever it begins."""
+    return tuple(sorted(sequence[start : start + period].tolist()))
 
 
 class _Choice:
@@ -225,6 +231,7 @@ class _Round:
         """Loops that pay and do not overlap, in order."""
         sequence = tokens(self.eqns, self.apart, exact=self.exact)
         chosen = _Choice()
+        lengths: dict[tuple[int, ...], set[int]] = {}
         for period in periods(sequence):
             work = stretches(sequence, period, _FEWEST)
             while work:
@@ -232,20 +239,38 @@ class _Round:
                 if chosen.holds(stretch.start, stretch.stop):
                     continue
                 found, anew = loops(self.eqns, self.where, stretch, _FEWEST)
-                pays = False
                 for loop in found:
-                    for version, dead in versions(loop, self.dead, _FEWEST):
-                        if not chosen.takes(version.start, version.stop):
-                            continue
-                        plan = planned(version, dead, self.last, self._collected, exact=self.exact)
-                        if plan is not None:
-                            chosen.add(plan)
-                            pays = True
-                            break
+                    body = _body(sequence, loop.start, len(loop.nodes))
+                    lengths.setdefault(body, set()).add(loop.trips)
+                pays = [loop for loop in found if self._takes(loop, chosen)]
                 if not pays and anew and anew * stretch.period * _FEWEST <= stretch.length:
                     # Too little for loops of their own: bodies of several such iterations.
                     work.append(Stretch(anew * stretch.period, stretch.start, stretch.length))
+        bodies = {body for body, trips in lengths.items() if len(trips) >= _FEWEST}
+        self._take_alike(sequence, bodies, chosen)
         return chosen.plans
+
+    def _takes(self, loop: Loop, chosen: _Choice) -> bool:
+        for version, dead in versions(loop, self.dead, 2 if loop.level else _FEWEST):
+            if chosen.takes(version.start, version.stop):
+                plan = planned(version, dead, self.last, self._collected, exact=self.exact)
+                if plan is not None:
+                    chosen.add(plan)
+                    return True
+        return False
+
+    def _take_alike(self, sequence: Tokens, bodies: Collection[tuple[int, ...]], chosen: _Choice) -> None:
+        """Loops that do not pay by themselves, where there are ones of the same bodies and of several lengths.
+
+        Such are the inner loops of `for i in range(n): for j in range(i)`, which are iterations of one around them.
+        """
+        for period in sorted({len(body) for body in bodies}):
+            for stretch in stretches(sequence, period, 2):
+                if chosen.holds(stretch.start, stretch.stop):
+                    continue
+                if _body(sequence, stretch.start, period) in bodies:
+                    for loop in loops(self.eqns, self.where, stretch, 2)[0]:
+                        self._takes(replace(loop, level=True), chosen)
 
     def _collected(self, value: Value) -> bool:
         """Whether it is only put beside others, reshaped or not."""

@@ -28,7 +28,8 @@ from ir.ops.shape import (
 from ir.ops.shape import slice as slice_op
 from ir.types import i32
 
-# Overlapping slices that are so long are gathered; shorter ones are put together from their elements.
+# Overlapping slices that are so long are gathered; shorter ones are put together from their elements. And arrays of the
+# caller that are so short are copied as any others.
 _SHORT = 16
 # Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them.
 _COPIED = 1 << 10
@@ -63,7 +64,7 @@ class Stacker:
             found = self._alike(values, eqns, contracted=contracted)
             if found is not None:
                 return found
-        if None in makers and not contracted:
+        if None in makers and not contracted and first.type.size > _SHORT:
             return None  # arrays of the caller's own, each of which would have its own slice of the gradient
         few = len(values) < _FEWEST_COPIED and first.type.rank > 0
         most = _COPIED_TO_CONTRACT if contracted else _COPIED
