@@ -5,6 +5,7 @@
     operands given twice                        one operand
     an output that is an input, or a constant   that input, or the constant broadcast
     outputs that are equal                      one output
+    a carry before and after each iteration     the one before, moved by one
 
 Residuals of derivatives are often such: the forward loop stacks what it has stacked already.
 """
@@ -14,9 +15,12 @@ from __future__ import annotations
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
 from ir.ops.loops import scan
-from ir.ops.shape import broadcast_in_dim, constant, constant_shape
+from ir.ops.shape import broadcast_in_dim, concatenate, constant, constant_shape, expand_dims, slice_axis
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
+
+# Larger outputs, in bytes, are written in the loop as fast as they are copied after it.
+_MOVED = 1 << 14
 
 _Pair = tuple[Value, Value]  # an operand, and the param of the body that stands for it
 
@@ -139,6 +143,26 @@ def _outputs(eqn: Eqn, builder: Builder, replaced: dict[Value, Value]) -> None:
         other = known.setdefault(result, stacked)
         if other is not stacked:
             replaced[stacked] = other
+    for param, result, final in zip(body.params[first:last], body.results, eqn.results, strict=False):
+        before, after = known.get(param), known.get(result)
+        if before is None or after is None or after not in eqn.results or result in body.params:
+            continue
+        if eqn.attrs["length"] and after.type.nbytes <= _MOVED:
+            with building(builder):
+                builder.source = eqn.source
+                replaced[after] = _moved(before, final, backwards=eqn.attrs["reverse"])
+                builder.source = None
+    for stacked in eqn.results:
+        if stacked in replaced:  # (like another that has been replaced)
+            replaced[stacked] = replaced.get(replaced[stacked], replaced[stacked])
+
+
+def _moved(stack: Value, last: Value, *, backwards: bool) -> Value:
+    """What follows each row of a stack in the order of the iterations."""
+    count, end = stack.type.shape[0], expand_dims(last, (0,))
+    if backwards:
+        return concatenate(end, slice_axis(stack, 0, 0, count - 1), axis=0)  # type: ignore[no-any-return]
+    return concatenate(slice_axis(stack, 0, 1, count), end, axis=0)  # type: ignore[no-any-return]
 
 
 __all__ = ["simplify_scans"]
