@@ -33,7 +33,7 @@ from ir.passes.rolling.plan import Plan, planned
 from ir.passes.rolling.sequence import Stretch, Tokens, periods, stretches, tokens
 from ir.passes.rolling.stacking import Stacker
 from ir.passes.rolling.write import Unprofitable, Writer
-from ir.remarks import remark
+from ir.remarks import remark, remarks
 
 # Loops nested deeper than this are not all found.
 _ROUNDS = 8
@@ -66,27 +66,47 @@ def _inner_exact(function: Function) -> Function:
 
 
 def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> Function:
+    """Rolled with loops that do not pay by themselves if there are such, and the program is shorter with them."""
+    with remarks() as said:
+        new, has_alike = _rounds(function, exact=exact, counted=counted, alike=True)
+    if has_alike:
+        with remarks() as said_without:
+            without, _ = _rounds(function, exact=exact, counted=counted, alike=False)
+        if len(without.eqns) <= len(new.eqns):
+            new, said = without, said_without
+    for each in said:
+        remark(each.by, each.source, each.text)
+    return new
+
+
+def _rounds(function: Function, *, exact: bool, counted: int | None, alike: bool) -> tuple[Function, bool]:
+    """The function rolled, and whether loops were taken because there are ones like them.
+
+    Args:
+      alike: such loops may be taken.
+    """
     # What nothing uses has no derivative; in a loop with what is used it would have one of zeros.
-    unrolled = function
-    function = without_most_dead(function)
-    begin = function
+    now = begin = without_most_dead(function)
+    has_alike = False
     for _ in range(_ROUNDS):
-        if len(function.eqns) < _SMALL:
+        if len(now.eqns) < _SMALL:
             break
-        new = _Round(function, exact=exact, counted=counted).function()
-        if new is function:
-            new = _with_one_size(function, exact=exact, counted=counted)
-        if new is function:
+        this = _Round(now, exact=exact, counted=counted, alike=alike)
+        new = this.function()
+        has_alike = has_alike or this.has_alike
+        if new is now:
+            new = _with_one_size(now, exact=exact, counted=counted)
+        if new is now:
             break
-        function = without_most_dead(new)
-    return dce(unrolled if function is begin else function)
+        now = without_most_dead(new)
+    return dce(function if now is begin else now), has_alike
 
 
 def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> Function:
     """A loop over arrays whose size changes, rolled, if there is one."""
     for candidate, repeated in with_one_size(function):
-        new = _Round(candidate, exact=exact, counted=counted).function()
-        if len(new.eqns) + repeated // 4 <= len(function.eqns):
+        new = _Round(candidate, exact=exact, counted=counted, alike=False).function()
+        if new is not candidate and len(new.eqns) + repeated // 4 <= len(function.eqns):
             return new
     return function
 
@@ -163,11 +183,13 @@ class _Round:
     Attributes:
       eqns: those that are no constants, with constants of equal value made one.
       dead: those that no result depends on.
+      alike: whether loops that do not pay may be taken where there are others like them.
+      has_alike: whether any were.
       same: the constant that stands for an equal one.
     """
 
-    def __init__(self, function: Function, *, exact: bool, counted: int | None) -> None:
-        self.whole, self.exact = function, exact
+    def __init__(self, function: Function, *, exact: bool, counted: int | None, alike: bool) -> None:
+        self.whole, self.exact, self.alike, self.has_alike = function, exact, alike, False
         self.dead = dead_equations(function)
         self.apart = _without_derivative(function, counted, self.dead)
         self.same: dict[Value, Value] = {}
@@ -246,8 +268,9 @@ class _Round:
                 if not pays and anew and anew * stretch.period * _FEWEST <= stretch.length:
                     # Too little for loops of their own: bodies of several such iterations.
                     work.append(Stretch(anew * stretch.period, stretch.start, stretch.length))
-        bodies = {body for body, trips in lengths.items() if len(trips) >= _FEWEST}
-        self._take_alike(sequence, bodies, chosen)
+        if self.alike:
+            bodies = {body for body, trips in lengths.items() if len(trips) >= _FEWEST}
+            self._take_alike(sequence, bodies, chosen)
         return chosen.plans
 
     def _takes(self, loop: Loop, chosen: _Choice) -> bool:
@@ -270,7 +293,8 @@ class _Round:
                     continue
                 if _body(sequence, stretch.start, period) in bodies:
                     for loop in loops(self.eqns, self.where, stretch, 2)[0]:
-                        self._takes(replace(loop, level=True), chosen)
+                        if self._takes(replace(loop, level=True), chosen):
+                            self.has_alike = True
 
     def _collected(self, value: Value) -> bool:
         """Whether it is only put beside others, reshaped or not."""
