@@ -192,6 +192,43 @@ def cholesky_expert(n: int, a: Any) -> Any:
     return 2.0 * jnp.sum(jnp.log(jnp.diag(jnp.linalg.cholesky(a))))
 
 
+def substitution(xp: Any, n: int, a: Any, b: Any) -> Any:
+    """A triangular system, an unknown at a time."""
+    x: list[Any] = []
+    for i in range(n):
+        total = b[i]
+        for k in range(i):
+            total = total - a[i, k] * x[k]
+        x.append(total / a[i, i])
+    return xp.sum(xp.stack(x) ** 2)
+
+
+def substitution_expert(n: int, a: Any, b: Any) -> Any:
+    return jnp.sum(jax.scipy.linalg.solve_triangular(a, b, lower=True) ** 2)
+
+
+def causal_attention(xp: Any, n: int, queries: Any, keys: Any, values: Any) -> Any:
+    """Every position attends to those before it."""
+    out = []
+    for i in range(n):
+        weights = xp.exp(xp.stack([xp.sum(queries[i] * keys[j]) for j in range(i + 1)]))
+        weights = weights / xp.sum(weights)
+        row = 0.0
+        for j in range(i + 1):
+            row = row + weights[j] * values[j]
+        out.append(row)
+    return xp.sum(xp.stack(out) ** 2)
+
+
+def causal_attention_expert(n: int, queries: Any, keys: Any, values: Any) -> Any:
+    weights = jnp.tril(jnp.exp(queries @ keys.T))
+    return jnp.sum((weights / jnp.sum(weights, axis=1, keepdims=True) @ values) ** 2)
+
+
+def _triangular(n: int) -> Any:
+    return jnp.tril(0.2 * normal(0, n, n)) + 2.0 * jnp.eye(n, dtype=jnp.float32)
+
+
 def _symmetric(n: int) -> Any:
     a = normal(0, n, n)
     return a @ a.T / n + jnp.eye(n)
@@ -221,4 +258,11 @@ PROGRAMS = (
         "Gram-Schmidt", 16, gram_schmidt, gram_schmidt_expert, lambda n: (normal(0, 96, n), normal(1, n, 96))
     ),
     Program("Cholesky", 9, cholesky, cholesky_expert, lambda n: (_symmetric(n),)),
+    Program(
+        "substitution", 25, substitution, substitution_expert, lambda n: (_triangular(n), normal(1, n)),
+    ),
+    Program(
+        "causal attention", 12, causal_attention, causal_attention_expert,
+        lambda n: (0.3 * normal(0, n, 8), 0.3 * normal(1, n, 8), normal(2, n, 8)),
+    ),
 )  # fmt: skip

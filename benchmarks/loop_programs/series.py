@@ -225,6 +225,26 @@ def asian_option_expert(n: int, market: Any, noise: Any) -> Any:
     return jnp.exp(-rate) * jnp.mean(jnp.maximum(total / n - strike, 0.0))
 
 
+def renewal(xp: Any, n: int, rates: Any, first: Any) -> Any:
+    """Births by the ages of all that were born before."""
+    births = [first]
+    for t in range(1, n):
+        total = 0.0
+        for age in range(t):
+            total = total + rates[age] * births[t - 1 - age]
+        births.append(xp.tanh(total))
+    return xp.sum(xp.stack(births))
+
+
+def renewal_expert(n: int, rates: Any, first: Any) -> Any:
+    def step(past: Any, _: Any) -> Any:  # the latest birth first, none before the first
+        born = jnp.tanh(jnp.sum(rates[: n - 1] * past))
+        return jnp.concatenate([born[None], past[:-1]]), born
+
+    past = jnp.zeros(n - 1, rates.dtype).at[0].set(first)
+    return first + jnp.sum(jax.lax.scan(step, past, None, length=n - 1)[1])
+
+
 def _signs(n: int) -> Any:
     return jnp.asarray(np.random.default_rng(3).integers(0, 5, n).astype(np.int32))
 
@@ -246,10 +266,11 @@ PROGRAMS = (
     Program(
         "leaky neurons", 80, leaky_neurons, leaky_neurons_expert, lambda n: (normal(0, 8, 8), normal(1, n, 8)),
     ),
-    Program("binomial tree", 16, binomial_tree, binomial_tree_expert, lambda n: (f32([100.0, 95.0, 0.03, 0.3]),)),
+    Program("binomial tree", 30, binomial_tree, binomial_tree_expert, lambda n: (f32([100.0, 95.0, 0.03, 0.3]),)),
     Program("American put", 60, american_put, american_put_expert, lambda n: (f32([100.0, 105.0, 0.03, 0.3]),)),
     Program(
         "Asian option", 60, asian_option, asian_option_expert,
         lambda n: (f32([100.0, 95.0, 0.03, 0.3]), normal(0, n, 256)),
     ),
+    Program("renewal", 25, renewal, renewal_expert, lambda n: (0.3 * normal(0, n), jnp.float32(0.7))),
 )  # fmt: skip

@@ -517,6 +517,19 @@ def levinson(xp: Any, m: Any) -> Any:
     return xp.sum(a**2) + error
 
 
+def levinson_by_elements(xp: Any, m: Any) -> Any:
+    r = m[:, 0]
+    a, error = [0.1 * r[0]], 4.0
+    for i in range(1, m.shape[0] - 1):
+        total = r[i + 1]
+        for j in range(i):
+            total = total + a[j] * r[i - j]
+        k = total / error
+        a = [*[a[j] - k * a[i - 1 - j] for j in range(i)], k]
+        error = error * (1.0 - 0.01 * k * k)
+    return xp.sum(xp.stack(a) ** 2) + error
+
+
 def running(xp: Any, m: Any) -> Any:
     """Reductions over all that has been seen; what is seen later is 0, where their slopes are infinite."""
     x = xp.where(xp.arange(m.shape[0]) < m.shape[0] - 2, xp.abs(m[:, 0]) + 0.1, 0.0)
@@ -566,6 +579,7 @@ GROWING: list[tuple[Program, Callable[[int], Any], bool]] = [
     (memory, lambda n: matrix(n, 2), True),
     (causal, lambda n: matrix(n, 5), True),
     (levinson, lambda n: matrix(n, 1), True),
+    (levinson_by_elements, lambda n: matrix(n, 1), True),
     (running, lambda n: matrix(n, 1), True),
     (outer_sums, lambda n: matrix(n, 4), True),
     (two_a_step, lambda n: matrix(n, 2), True),

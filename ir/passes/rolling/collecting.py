@@ -22,16 +22,19 @@ _ARRAYS = 32
 _Key = tuple[Value, bool, TensorType]
 
 
-def collected(parts: Sequence[Value], axis: int, stacker: Stacker) -> Value | None:
+def collected(parts: Sequence[Value], axis: int, stacker: Stacker, repeats: int = _REPEATS) -> Value | None:
     """The parts along an axis, those of the same arrays taken together; None where there are none.
 
     Appends to the current builder, in either case.
+
+    Args:
+      repeats: how often arrays give parts in turn, at least.
     """
     keys = [(*_origin(v, stacker), v.type) for v in parts]
     out: list[Value] = []
     at = 0
     while at < len(parts):
-        arrays, count = _in_turn(keys, at)
+        arrays, count = _in_turn(keys, at, repeats)
         whole = _together(parts[at : at + count], arrays, axis, stacker) if count else None
         out += [parts[at]] if whole is None else [whole]
         at += 1 if whole is None else count
@@ -49,16 +52,16 @@ def _origin(value: Value, stacker: Stacker) -> tuple[Value, bool]:
     return (eqn.operands[0], True) if eqn is not None and eqn.op is slice else (value, False)
 
 
-def _in_turn(keys: Sequence[_Key], at: int) -> tuple[int, int]:
+def _in_turn(keys: Sequence[_Key], at: int, repeats: int) -> tuple[int, int]:
     """How many arrays give the parts from there on in turn, and how many parts; (0, 0) if none do."""
     for arrays in range(1, _ARRAYS + 1):
         stop = at + arrays
         while stop < len(keys) and keys[stop] == keys[stop - arrays]:
             stop += 1
         count = (stop - at) // arrays * arrays
-        if count >= _REPEATS * arrays:
+        if count >= repeats * arrays:
             return arrays, count
-        if stop - at < _REPEATS * arrays and arrays * _REPEATS > len(keys) - at:
+        if stop - at < repeats * arrays and arrays * repeats > len(keys) - at:
             break
     return 0, 0
 

@@ -149,7 +149,7 @@ class _Grower:
         elif eqn.op is broadcast_in_dim:
             out = self._broadcast(eqn, axis)
         elif eqn.op is reshape:
-            out = self._reshape(eqn, axis)
+            out = self._reshape(eqn, j, axis)
         elif eqn.op is transpose and eqn.attrs["perm"][axis] == self.moving[j][0]:
             out = transpose(self._whole(eqn, j, 0), **eqn.attrs)
         elif eqn.op is rev and axis == self.moving[j][0]:
@@ -306,16 +306,15 @@ class _Grower:
             x = self.env.get(x, x)
         return broadcast_in_dim(x, shape=tuple(shape), dims=dims)  # type: ignore[no-any-return]
 
-    def _reshape(self, eqn: Eqn, axis: int) -> Value:
-        (x,) = eqn.operands
+    def _reshape(self, eqn: Eqn, j: int, axis: int) -> Value:
+        (x,), old = eqn.operands, self.moving[j][0]
         shape = list(eqn.results[0].type.shape)
-        old = self.axis.get(x)
         if old is None or x.type.shape[old] != shape[axis]:
             raise _Unknown(eqn.op.name)
         if math.prod(x.type.shape[:old]) != math.prod(shape[:axis]):
             raise _Unknown(eqn.op.name)
         shape[axis] = self.found.size
-        return reshape_to(self.env[x], tuple(shape))
+        return reshape_to(self._whole(eqn, j, 0), tuple(shape))
 
 
 def _difference(a: Value, b: Value) -> int | None:

@@ -356,10 +356,10 @@ class _Round:
                 else:
                     eqn = self.eqns[position]
                     whole = None
-                    if eqn.op is concatenate and len(eqn.operands) >= MANY:
+                    if eqn.op is concatenate and len(eqn.operands) >= (2 if self.has_alike else MANY):
                         builder.source = eqn.source
                         parts = [env.get(v, v) for v in eqn.operands]
-                        whole = collected(parts, eqn.attrs["axis"], stacker)
+                        whole = collected(parts, eqn.attrs["axis"], stacker, *([2] if self.has_alike else []))
                         builder.source = None
                     if whole is None:
                         self._copy(builder, eqn, env)
