@@ -41,16 +41,16 @@ class Changing:
 
     Attributes:
       axes: for each equation of an iteration, the axis of its result that does, if one does.
+      moving: for each operand of each equation the axis along which its size changes, if it does.
       size: that all get.
-      step: the change.
     """
 
     period: int
     start: int
     trips: int
     axes: list[int | None]
+    moving: list[list[int | None]]
     size: int
-    step: int
 
     @property
     def stop(self) -> int:
@@ -159,17 +159,35 @@ def _changing(eqns: Sequence[Eqn], stretch: Stretch) -> Changing | None:
     column = 0
     for eqn in body:
         rank = eqn.results[0].type.rank
-        moving = np.flatnonzero(step[column : column + rank])
+        found_axes = np.flatnonzero(step[column : column + rank])
         column += rank
-        if len(moving) > 1:
+        if len(found_axes) > 1:
             return None
-        axes.append(int(moving[0]) if len(moving) else None)
+        axes.append(int(found_axes[0]) if len(found_axes) else None)
     start = stretch.start + first * period
     at = start if np.all(step <= 0) else start + (trips - 1) * period
-    types = [eqn.results[0].type for eqn in eqns[at : at + period]]
-    size = max(t.shape[axis] for t, axis in zip(types, axes, strict=True) if axis is not None)
-    found = Changing(period, start, trips, axes, size, int(step[step != 0][0]))
+    one, two = eqns[start : start + period], eqns[start + period : start + 2 * period]
+    moving = [
+        [_difference(a, b) for a, b in zip(x.operands, y.operands, strict=False)]
+        for x, y in zip(one, two, strict=True)
+    ]
+    largest = eqns[at : at + period]
+    sizes_there = [e.results[0].type.shape[a] for e, a in zip(largest, axes, strict=True) if a is not None]
+    # Slices may be of what is larger.
+    sizes_there += [
+        v.type.shape[a]
+        for eqn, changes in zip(largest, moving, strict=True)
+        for v, a in zip(eqn.operands, changes, strict=False)
+        if a is not None and eqn.op is not slice
+    ]
+    found = Changing(period, start, trips, axes, moving, max(sizes_there))
     return found if _is_cheap(found, eqns) else None
+
+
+def _difference(a: Value, b: Value) -> int | None:
+    """The axis along which the sizes of two values differ, if they do."""
+    axes = [k for k, (m, n) in enumerate(zip(a.type.shape, b.type.shape, strict=False)) if m != n]
+    return axes[0] if len(axes) == 1 and a.type.rank == b.type.rank else None
 
 
 def _steady(sizes: _Sizes) -> tuple[int, int]:

@@ -88,11 +88,7 @@ class _Grower:
         self.made_by = {eqn.results[0]: eqn for eqn in function.eqns if eqn.op is constant}
         self.outer: dict[tuple[Value, int, int], Value] = {}
         self.reach: dict[tuple[Value, int], int] = {}
-        pair = [eqns[found.start + k * found.period : found.start + (k + 1) * found.period] for k in (0, 1)]
-        self.moving = [
-            [_difference(a, b) for a, b in zip(one.operands, two.operands, strict=False)]
-            for one, two in zip(*pair, strict=True)
-        ]
+        self.moving = found.moving
         for at in range(found.start, found.stop):
             eqn, axis = eqns[at], found.axes[(at - found.start) % found.period]
             if eqn.op is slice and axis is not None:
@@ -315,12 +311,6 @@ class _Grower:
             raise _Unknown(eqn.op.name)
         shape[axis] = self.found.size
         return reshape_to(self._whole(eqn, j, 0), tuple(shape))
-
-
-def _difference(a: Value, b: Value) -> int | None:
-    """The axis along which the sizes of two values differ, if they do."""
-    axes = [k for k, (m, n) in enumerate(zip(a.type.shape, b.type.shape, strict=False)) if m != n]
-    return axes[0] if len(axes) == 1 and a.type.rank == b.type.rank else None
 
 
 def _kept(axes: Sequence[int], axis: int | None) -> int | None:
