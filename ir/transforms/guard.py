@@ -39,6 +39,8 @@ _CONDITIONS = 4
 # More equations than these are not written twice for the conditions of a guard. It is then left out, wherever
 # it was to stand: the steps of a loop stay alike, and what is written twice is computed twice.
 _COPIES = 32
+# Nor are more equations than these looked through, so that a guard costs no more than this.
+_LOOK_AHEAD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +111,54 @@ def _numbers(plan: _Plan, eqn: Eqn) -> tuple[float | None, ...] | None:
 def _affordable(plan: _Plan, guards: dict[Eqn, _Count]) -> dict[Eqn, _Count]:
     """The guards whose conditions are known without writing many equations twice.
 
-    A condition may depend on values that are guarded: those are needed as they were as well.
+    A condition may depend on values that are guarded: those are needed as they were as well. Guards that come from
+    one place in the program are left out together.
     """
     changed: set[Value] = set()
     for eqn in plan.function.eqns:
         if eqn in guards or not changed.isdisjoint(eqn.operands):
             changed.update(eqn.results)
+    places: dict[_Count, dict[object, set[Eqn]]] = {}
+    for eqn, counted in guards.items():
+        places.setdefault(counted, {}).setdefault((eqn.op, eqn.source.place), set()).add(eqn)
+    kept: dict[Eqn, _Count] = {}
+    for counted, groups in places.items():
+        bases = [_base(c) for one in counted for c in one]
+        first = min(plan.order[v] for v in bases)
+        cone = _needed(plan, bases, changed)
+        for group in groups.values():
+            # What comes after the conditions they do not need.
+            early = [e for e in group if plan.order[e.results[0]] < first]
+            if not early or (cone is not None and _copies(cone, group) <= _COPIES):
+                kept.update(dict.fromkeys(group, counted))
+    return kept
 
-    def cheap(counted: _Count) -> bool:
-        seen: set[Value] = set()
-        twice: set[Eqn] = set()
-        left = [_base(c) for one in counted for c in one]
-        while left and len(twice) <= _COPIES:
-            value = left.pop()
-            if value in seen or value not in changed:
-                continue
-            seen.add(value)
-            eqn = plan.made_by[value]
-            if value in plan.active:
-                if plan.count(value) == _ALL:
-                    continue
-                twice.add(eqn)
-            left.extend(eqn.operands)  # of what has no tangent there is one version, of values as they were
-        return len(twice) <= _COPIES
 
-    known = {counted: cheap(counted) for counted in set(guards.values())}
-    return {e: counted for e, counted in guards.items() if known[counted]}
+def _needed(plan: _Plan, bases: Iterable[Value], changed: set[Value]) -> list[Eqn] | None:
+    """The equations that conditions need and guards may change, in order; None if that takes long to find out."""
+    seen: set[Value] = set()
+    found: set[Eqn] = set()
+    left = list(bases)
+    while left:
+        value = left.pop()
+        if value in seen or value not in changed or (value in plan.active and plan.count(value) == _ALL):
+            continue
+        seen.add(value)
+        eqn = plan.made_by[value]
+        found.add(eqn)
+        if len(found) > _LOOK_AHEAD:
+            return None
+        left.extend(eqn.operands)
+    return sorted(found, key=lambda e: plan.order[e.results[0]])
+
+
+def _copies(cone: Iterable[Eqn], group: set[Eqn]) -> int:
+    """How many of the equations in order these guards change."""
+    changed: set[Value] = set()
+    for eqn in cone:
+        if eqn in group or not changed.isdisjoint(eqn.operands):
+            changed.update(eqn.results)
+    return len(changed)
 
 
 def _without_calls(function: Function) -> Function:

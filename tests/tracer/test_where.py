@@ -323,6 +323,18 @@ def test_the_gradient_of_a_path_does_not_grow_with_it() -> None:
     assert_close(tr.jit(tr.grad(payoff))(x), want, 1e-4)
 
 
+@pytest.mark.parametrize("n", [5, 33, 200])
+def test_what_comes_after_a_condition_is_guarded_however_long_the_path(n: int) -> None:
+    def f(x: Any) -> Any:
+        s = 1.0
+        for t in range(n):
+            s = s * tnp.exp(0.1 * x[t])
+        return tnp.sum(tnp.where(s > 1, tnp.sqrt(s - 1), 0))
+
+    for wrap in (tr.jit, lambda f: f):
+        assert_same(wrap(tr.grad(f))(jnp.zeros((n, 2))), jnp.zeros((n, 2)))
+
+
 def test_quotients_by_constants_need_no_guard() -> None:
     kept = tr.trace(lambda x: tnp.sum(tnp.where(x > 0, x / 3, 0)))(array(3))
     assert transforms.guarded(kept, [True]) is kept
