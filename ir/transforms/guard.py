@@ -39,6 +39,8 @@ _CONDITIONS = 4
 # More equations than these are not written twice for the conditions of a guard. It is then left out, wherever
 # it was to stand: the steps of a loop stay alike, and what is written twice is computed twice.
 _COPIES = 32
+# Smaller divisors, or nearly as small ones, are 0 in some types.
+_SMALLEST = 1e-4
 # Nor are more equations than these looked through, so that a guard costs no more than this.
 _LOOK_AHEAD = 512
 
@@ -103,8 +105,10 @@ def _numbers(plan: _Plan, eqn: Eqn) -> tuple[float | None, ...] | None:
     """What operands are given where the result does not count; None if they may stay as they are."""
     assert eqn.op.tame is not None
     numbers = eqn.op.tame(**eqn.attrs)
-    if eqn.op in _QUOTIENTS and constant_number(plan.filled(eqn.operands[1])):
-        return None
+    if eqn.op in _QUOTIENTS:
+        divisor = constant_number(plan.filled(eqn.operands[1]))
+        if divisor is not None and abs(divisor) >= _SMALLEST:  # (less may be flushed to 0; NaN is not)
+            return None
     return None if all(n is None for n in numbers) else numbers
 
 

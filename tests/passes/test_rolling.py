@@ -878,6 +878,53 @@ def test_an_iteration_of_which_a_part_is_dead_is_in_the_loop(f: Callable[..., An
             assert_close(a, b, 1e-8)
 
 
+def test_what_is_dead_may_read_what_is_no_number() -> None:
+    """A missing observation in the last step, which has no influence, in products and contractions."""
+
+    def scaled(xp: Any, theta: Any, data: Any) -> Any:
+        mean, loss = 0.5, 0.0
+        for y, w in [(r[0], r[1]) for r in data]:
+            mean, spread = 0.9 * mean, xp.cos(mean)
+            loss = loss + (mean - y) ** 2 * spread
+            gain = mean * w
+            mean = xp.tanh(theta * mean + gain * (gain * gain + spread**2))
+        return loss
+
+    def contracted(xp: Any, theta: Any, data: Any) -> Any:
+        h, loss = xp.ones(2), 0.0
+        for b in list(data):
+            h, c = 0.9 * theta * h, xp.cos(h)
+            loss = loss + xp.sum(h**2 * c)
+            h = xp.tanh(h + (h @ b) * c)
+        return loss
+
+    for missing in (np.nan, np.inf):
+        data = np.linspace(0.1, 0.9, 60, dtype=np.float32).reshape(30, 2)
+        data[-1, 1] = missing
+        for f in (scaled, contracted):
+            want = jax.grad(lambda t: f(jnp, t, data))(0.7)
+            for got in (
+                tr.grad(lambda t: f(tnp, t, data))(0.7),
+                tr.jit(tr.grad(lambda t: f(tnp, t, data)))(0.7),
+            ):
+                np.testing.assert_allclose(got, want, rtol=1e-4)
+
+
+def test_loops_over_arrays_of_which_the_first_is_empty_or_large() -> None:
+    def summed(xp: Any, recent: Any, x: Any) -> Any:
+        total = 0.0
+        for i in range(1, 18):
+            s = xp.sum(recent)
+            recent = xp.sin(x[:i] * s * 0.1 + 0.1)
+            total = total + s
+        return total
+
+    x = np.linspace(0.1, 1, 40, dtype=np.float32)
+    for start in (0, 40):
+        got = tr.jit(lambda x, start=start: summed(tnp, x[:start], x))(x)
+        np.testing.assert_allclose(got, summed(jnp, x[:start], x), rtol=1e-5)
+
+
 def test_what_is_only_returned_beside_has_no_derivative() -> None:
     """An auxiliary result, and what is held constant, are in no loop with what is differentiated."""
     x = jnp.where(jnp.arange(40) < 5, 4.0, 0.0)

@@ -39,7 +39,7 @@ from ir.ops.shape import (
     slice,
     transpose,
 )
-from ir.passes.rolling.iterations import Before, Inside, Loop, Node, part_of
+from ir.passes.rolling.iterations import Before, Loop, Node, part_of
 from ir.source import UNKNOWN
 from ir.types import bool_
 
@@ -118,42 +118,30 @@ def versions(loop: Loop, dead: Collection[Eqn], least: int) -> list[tuple[Loop, 
 
 def _is_harmless(loop: Loop, dead: Sequence[Rows | None]) -> bool:
     """Whether all that is dead can be computed without harm."""
-    for node, rows in zip(loop.nodes, dead, strict=True):
-        if rows is None or node.eqn.op in _LINEAR or node.eqn.op.jvp is ZERO or _is_guarded(node):
-            continue
-        if node.eqn.op is not dot_general or any(_may_be_dead(o, rows, dead) for o in node.origins):
-            return False
-    return True
-
-
-def _may_be_dead(origin: object, rows: Rows, dead: Sequence[Rows | None]) -> bool:
-    """Whether an operand is dead in some of these iterations; what is not has the value that the program has."""
-    if not isinstance(origin, (Inside, Before)):
-        return False
-    made = dead[origin.node]
-    if made is None:
-        return False
-    back = origin.trips if isinstance(origin, Before) else 0
-    return bool((rows[back:] & made[: len(made) - back]).any())
+    return all(
+        rows is None or node.eqn.op in _LINEAR or node.eqn.op.jvp is ZERO or _is_guarded(node)
+        for node, rows in zip(loop.nodes, dead, strict=True)
+    )
 
 
 def _is_guarded(node: Node) -> bool:
     """Whether harmless operands can be given to it."""
-    return node.eqn.op.elementwise and node.eqn.op not in _LINEAR and node.eqn.op.jvp is not ZERO
+    op = node.eqn.op
+    return op is dot_general or (op.elementwise and op not in _LINEAR and op.jvp is not ZERO)
 
 
 def harmless(loop: Loop, dead: Sequence[Rows | None], j: int) -> list[float | None]:
-    """For each operand of a node a number to take where it is dead; None where the operand will do.
+    """For each operand of a node a number to take where it is dead; None for those without derivatives.
 
-    That is the program's own value, and the derivative is finite wherever it is.
+    What the program has there will not do, even where it is used elsewhere: it may be inf or NaN.
     """
-    node, rows = loop.nodes[j], dead[j]
-    if rows is None or not _is_guarded(node):
+    node = loop.nodes[j]
+    if dead[j] is None or not _is_guarded(node):
         return [None] * len(node.origins)
     numbers = node.eqn.op.tame(**node.eqn.attrs) if node.eqn.op.tame else (None,) * len(node.origins)
     return [
-        None if not v.type.dtype.is_inexact else 1.0 if n is None and _may_be_dead(o, rows, dead) else n
-        for v, o, n in zip(node.eqn.operands, node.origins, numbers, strict=True)
+        None if not v.type.dtype.is_inexact else 1.0 if n is None else n
+        for v, n in zip(node.eqn.operands, numbers, strict=True)
     ]
 
 

@@ -252,6 +252,8 @@ class _Grower:
             return constant(value=eqn.attrs["value"], shape=tuple(shape))  # type: ignore[no-any-return]
         if not more:
             return v
+        if more < 0 or not v.type.shape[axis]:
+            raise _Unknown("an array of another size")
         if eqn is not None:
             array = np.broadcast_to(eqn.attrs["value"].array, v.type.shape)
             first = np.take(array, [0] * more, axis)
