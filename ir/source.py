@@ -93,16 +93,12 @@ class Source:
 
     def same(self, other: Source) -> bool:
         """Whether both are the same place, without looking up the line."""
-        if self is other:
-            return True
-        if self._code is None or other._code is None:
-            return self._code is other._code and self._where == other._where
-        return self._code is other._code and self._lasti == other._lasti
+        return self is other or self.place == other.place
 
     @property
     def place(self) -> object:
         """Equal for the same place, without looking up the line."""
-        return self._where if self._code is None else (self._code, self._lasti)
+        return self._where if self._code is None else (id(self._code), self._lasti)
 
     def all(self) -> tuple[Source, ...]:
         """This location and all it was merged from, without repetition, in order."""

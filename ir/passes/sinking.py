@@ -13,6 +13,7 @@ from ir.ops.loops import scan
 from ir.ops.shape import constant
 from ir.ops.while_loop import while_loop
 from ir.passes.nested import deep
+from ir.passes.replacing import renamed
 
 # Larger ones, in bytes, stay where they are: each function that has one is compiled with it.
 MAX_BYTES: Final = 1 << 14
@@ -67,11 +68,7 @@ def _specialised(function: Function, fixed: list[Eqn | None]) -> Function:
             eqns.append(Eqn(constant, (), eqn.attrs, (env[param],), eqn.source))
     if not env:
         return function
-    for eqn in function.eqns:
-        if not env.keys().isdisjoint(eqn.operands):
-            operands = tuple([env.get(v, v) for v in eqn.operands])
-            eqn = Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-        eqns.append(eqn)
+    eqns += [renamed(eqn, env) for eqn in function.eqns]
     return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))
 
 

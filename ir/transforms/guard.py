@@ -39,10 +39,10 @@ _CONDITIONS = 4
 # More equations than these are not written twice for the conditions of a guard. It is then left out, wherever
 # it was to stand: the steps of a loop stay alike, and what is written twice is computed twice.
 _COPIES = 32
-# Smaller divisors, or nearly as small ones, are 0 in some types.
-_SMALLEST = 1e-4
 # Nor are more equations than these looked through, so that a guard costs no more than this.
 _LOOK_AHEAD = 512
+# Smaller divisors, or nearly as small ones, are 0 in some types.
+_SMALLEST = 1e-4
 
 
 @dataclass(frozen=True, slots=True)

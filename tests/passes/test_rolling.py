@@ -410,6 +410,19 @@ def test_what_is_cheap_and_large_is_computed_in_the_scan() -> None:
         assert [v.type.shape for v in stacked] == [(90,)]
 
 
+def check_derivatives(
+    rolled: ir.Function, function: ir.Function, x: Any, along: Any, tolerance: float
+) -> None:
+    """Value, gradient, and the derivatives of both along a direction are equal."""
+    found = []
+    for each in (rolled, function):
+        gradient = ir.transforms.value_and_grad(each, [True])
+        second, _ = ir.transforms.jvp(gradient, [True])
+        found.append(ir.evaluate(second, x, along))
+    for a, b in zip(*found, strict=True):
+        assert_close(a, b, tolerance)
+
+
 @pytest.mark.parametrize("f", SHRINKING, ids=[f.__name__ for f in SHRINKING])
 def test_what_follows_arrays_that_shrink_has_no_derivative(f: Program) -> None:
     """First and second derivatives of the rolled program are those of the program as it was written."""
@@ -418,14 +431,7 @@ def test_what_follows_arrays_that_shrink_has_no_derivative(f: Program) -> None:
         function = traced(f, x)
         rolled = roll(function)
         assert len(rolled.eqns) < len(function.eqns) / 2
-        along = rng(3).uniform(-1, 1, x.shape)
-        found = []
-        for each in (rolled, function):
-            gradient = ir.transforms.value_and_grad(each, [True])
-            second, _ = ir.transforms.jvp(gradient, [True])
-            found.append(ir.evaluate(second, x, along))
-        for a, b in zip(*found, strict=True):
-            assert_close(a, b, 1e-8)
+        check_derivatives(rolled, function, x, rng(3).uniform(-1, 1, x.shape), 1e-8)
 
 
 @pytest.mark.parametrize("size", [5, 100])
@@ -605,14 +611,7 @@ def test_arrays_and_lists_that_grow(f: Program, at: Callable[[int], Any], is_lev
         function = traced(f, x)
         rolled = roll(function)
         ir.verify(rolled)
-        along = rng(3).uniform(-1, 1, x.shape)
-        found = []
-        for each in (rolled, function):
-            gradient = ir.transforms.value_and_grad(each, [True])
-            second, _ = ir.transforms.jvp(gradient, [True])
-            found.append(ir.evaluate(second, x, along))
-        for a, b in zip(*found, strict=True):
-            assert_close(a, b, 1e-9)
+        check_derivatives(rolled, function, x, rng(3).uniform(-1, 1, x.shape), 1e-9)
         longer = traced(f, at(40))
         if is_level:
             assert len(roll(longer).eqns) <= len(rolled.eqns) + 8, (len(rolled.eqns), len(roll(longer).eqns))
@@ -869,13 +868,7 @@ def test_an_iteration_of_which_a_part_is_dead_is_in_the_loop(f: Callable[..., An
     with x64():
         x = vector(30)
         function = traced(f, x)
-        found = []
-        for each in (roll(function), function):
-            gradient = ir.transforms.value_and_grad(each, [True])
-            second, _ = ir.transforms.jvp(gradient, [True])
-            found.append(ir.evaluate(second, x, np.cos(x)))
-        for a, b in zip(*found, strict=True):
-            assert_close(a, b, 1e-8)
+        check_derivatives(roll(function), function, x, np.cos(x), 1e-8)
 
 
 def test_what_is_dead_may_read_what_is_no_number() -> None:

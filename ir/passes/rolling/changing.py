@@ -74,7 +74,7 @@ def chained(function: Function) -> Function:
     """The function with lists that grow as chains, and the parts of lists written once; itself if there are none."""
     env: dict[Value, Value] = {}
     reshaped: dict[tuple[Value, object], Value] = {}
-    lists: dict[tuple[int, bool, tuple[Value, ...]], Value] = {}
+    lists: dict[tuple[int, tuple[Value, ...]], Value] = {}
     eqns: list[Eqn] = []
     found = False
     for eqn in function.eqns:
@@ -87,8 +87,7 @@ def chained(function: Function) -> Function:
         elif eqn.op is concatenate:
             parts, axis = eqn.operands, eqn.attrs["axis"]
             new = _extended(parts, axis, lists)
-            for before in (False, True):
-                lists.setdefault((axis, before, parts), eqn.results[0])
+            lists.setdefault((axis, parts), eqn.results[0])
             if new is not None:
                 found = True
                 eqn = Eqn(eqn.op, new, eqn.attrs, eqn.results, eqn.source)
@@ -99,13 +98,13 @@ def chained(function: Function) -> Function:
 
 
 def _extended(
-    parts: tuple[Value, ...], axis: int, lists: dict[tuple[int, bool, tuple[Value, ...]], Value]
+    parts: tuple[Value, ...], axis: int, lists: dict[tuple[int, tuple[Value, ...]], Value]
 ) -> tuple[Value, ...] | None:
     """The parts as a list that is there already with more behind it, or before it."""
     for more in range(1, min(_ADDED, len(parts) - 2) + 1):
-        if (held := lists.get((axis, False, parts[:-more]))) is not None:
+        if (held := lists.get((axis, parts[:-more]))) is not None:
             return (held, *parts[-more:])
-        if (held := lists.get((axis, True, parts[more:]))) is not None:
+        if (held := lists.get((axis, parts[more:]))) is not None:
             return (*parts[:more], held)
     return None
 

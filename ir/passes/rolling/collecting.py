@@ -16,13 +16,13 @@ from ir.types import TensorType
 # Fewer parts are left as they are.
 MANY = 8
 # So many repeats are looked for, of so many arrays in turn at most.
-_REPEATS = 4
+REPEATS = 4
 _ARRAYS = 32
 
 _Key = tuple[Value, bool, TensorType]
 
 
-def collected(parts: Sequence[Value], axis: int, stacker: Stacker, repeats: int = _REPEATS) -> Value | None:
+def collected(parts: Sequence[Value], axis: int, stacker: Stacker, repeats: int) -> Value | None:
     """The parts along an axis, those of the same arrays taken together; None where there are none.
 
     Appends to the current builder, in either case.
@@ -81,4 +81,4 @@ def _together(parts: Sequence[Value], arrays: int, axis: int, stacker: Stacker) 
     return reshape_to(moved, (*moved.type.shape[:axis], turns * size, *moved.type.shape[axis + 2 :]))
 
 
-__all__ = ["MANY", "collected"]
+__all__ = ["MANY", "REPEATS", "collected"]

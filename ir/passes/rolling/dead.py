@@ -130,13 +130,12 @@ def _is_guarded(node: Node) -> bool:
     return op is dot_general or (op.elementwise and op not in _LINEAR and op.jvp is not ZERO)
 
 
-def harmless(loop: Loop, dead: Sequence[Rows | None], j: int) -> list[float | None]:
+def harmless(node: Node, dead: Rows | None) -> list[float | None]:
     """For each operand of a node a number to take where it is dead; None for those without derivatives.
 
     What the program has there will not do, even where it is used elsewhere: it may be inf or NaN.
     """
-    node = loop.nodes[j]
-    if dead[j] is None or not _is_guarded(node):
+    if dead is None or not _is_guarded(node):
         return [None] * len(node.origins)
     numbers = node.eqn.op.tame(**node.eqn.attrs) if node.eqn.op.tame else (None,) * len(node.origins)
     return [

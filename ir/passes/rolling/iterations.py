@@ -133,17 +133,17 @@ def loops(
     codes = np.where(_trips_back(exact, stretch.period) <= farthest, exact, 0)
     found = []
     anew = 0
-
-    def ranges(least: int) -> list[tuple[int, int]]:
-        return _independent(eqns, where, stretch, codes, _alike(codes, stretch.period, least), least)
-
-    triangle = _triangle(ranges(_FEWEST_OF_LEVEL), least)
+    short, long = (_alike(codes, stretch.period, n) for n in (_FEWEST_OF_LEVEL, least))
+    pieces = _independent(eqns, where, stretch, codes, short, _FEWEST_OF_LEVEL)
+    triangle = _triangle(pieces, least)
+    if long != short:
+        pieces = _independent(eqns, where, stretch, codes, long, least)
     for first, last in triangle:
         if (loop := _loop(eqns, where, stretch, codes, first, last)) is not None:
             found.append(replace(loop, level=True))
     begin, end = (triangle[0][0], triangle[-1][1]) if triangle else (0, 0)
-    for first, last in ranges(least):
-        if first < end and begin < last:
+    for first, last in pieces:
+        if last - first < least or (first < end and begin < last):
             continue
         turn = _turn(eqns, stretch, first, last)
         anew = anew or turn

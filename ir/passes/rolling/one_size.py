@@ -42,6 +42,7 @@ from ir.ops.shape import (
 )
 from ir.ops.windows import identity_of
 from ir.passes.rolling.changing import Changing, chained, changing
+from ir.passes.rolling.stacking import sliced
 from ir.remarks import remark
 from ir.types import DType, i32
 
@@ -139,7 +140,7 @@ class _Grower:
             self.env[result] = self._fixed(eqn, j)
             return
         if eqn.op.elementwise:
-            out: Value = eqn.op(*[self._operand(v, axis, eqn) for v in eqn.operands], **eqn.attrs)
+            out: Value = eqn.op(*[self._whole(eqn, j, k) for k in range(len(eqn.operands))], **eqn.attrs)
         elif eqn.op is slice:
             out = self._slice(eqn, axis)
         elif eqn.op is broadcast_in_dim:
@@ -232,16 +233,6 @@ class _Grower:
             raise _Unknown(eqn.op.name)
         return out
 
-    def _operand(self, v: Value, axis: int, eqn: Eqn) -> Value:
-        """An operand of the shape of the result, grown."""
-        if v.type.shape != eqn.results[0].type.shape or self.axis.get(v, axis) != axis:
-            raise _Unknown(eqn.op.name)
-        if v in self.axis:
-            return self.env[v]
-        if v in self.env:
-            raise _Unknown(eqn.op.name)
-        return self._padded(v, axis, self.found.size)
-
     def _padded(self, v: Value, axis: int, size: int) -> Value:
         """A value from outside, followed by its first element."""
         eqn = self.made_by.get(v)
@@ -275,7 +266,7 @@ class _Grower:
                 raise _Unknown(eqn.op.name)
             whole = self.env[x]
             starts[axis], limits[axis] = 0, size
-            part = _sliced(whole, starts, limits, strides)
+            part = sliced(whole, starts, limits, strides)
             if start:  # what comes round from the other end is not used
                 rest, begin = slice_axis(part, axis, start, size), slice_axis(part, axis, 0, start)
                 part = concatenate(rest, begin, axis=axis)
@@ -284,7 +275,7 @@ class _Grower:
         else:
             whole = self._padded(x, axis, max(x.type.shape[axis], self.reach[x, axis]))
             limits[axis] = start + size
-            part = _sliced(whole, starts, limits, strides)
+            part = sliced(whole, starts, limits, strides)
         return self._own_or_first(part, axis, eqn.results[0].type.shape[axis])
 
     def _broadcast(self, eqn: Eqn, axis: int) -> Value:
@@ -360,12 +351,6 @@ def _first(x: Value, axis: int, count: int) -> Value:
         first = stop_gradient(first)
     shape = (*x.type.shape[:axis], count, *x.type.shape[axis + 1 :])
     return broadcast_in_dim(first, shape=shape, dims=tuple(range(x.type.rank)))  # type: ignore[no-any-return]
-
-
-def _sliced(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:
-    if (*starts,) == (0,) * x.type.rank and (*limits,) == x.type.shape and all(n == 1 for n in strides):
-        return x
-    return slice(x, starts=tuple(starts), limits=tuple(limits), strides=tuple(strides))  # type: ignore[no-any-return]
 
 
 __all__ = ["with_one_size"]

@@ -17,9 +17,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from ir.contents import has_open_loops
 from ir.core import Value
 from ir.op import Op
@@ -29,6 +26,7 @@ from ir.ops.elementwise import add, and_, max, min, mul, neg, or_, sub
 from ir.ops.logic import eq, ge, gt, le, lt, ne, select
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, reshape, rev, slice, transpose
+from ir.passes.rolling.dead import Rows
 from ir.passes.rolling.iterations import Before, Each, Inside, Loop
 from ir.source import Source
 
@@ -80,7 +78,7 @@ class Plan:
 
     loop: Loop
     outside: dict[tuple[int, int], list[int]]
-    dead: Sequence[npt.NDArray[np.bool_] | None]
+    dead: Sequence[Rows | None]
     order: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     folds: list[Fold] = field(default_factory=list)
@@ -110,7 +108,7 @@ class Plan:
 
 
 def planned(
-    loop: Loop, dead: Sequence[npt.NDArray[np.bool_] | None], last: Mapping[Value, int],
+    loop: Loop, dead: Sequence[Rows | None], last: Mapping[Value, int],
     collected: Callable[[Value], bool], *, exact: bool,
 ) -> Plan | None:  # fmt: skip
     """The plan of a loop, if it pays.

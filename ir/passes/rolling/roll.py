@@ -25,7 +25,8 @@ from ir.ops.calls import stop_gradient
 from ir.ops.shape import concatenate, constant, reshape
 from ir.passes.dce import dce
 from ir.passes.nested import inside
-from ir.passes.rolling.collecting import MANY, collected
+from ir.passes.replacing import renamed
+from ir.passes.rolling.collecting import MANY, REPEATS, collected
 from ir.passes.rolling.dead import dead_equations, versions, without_most_dead
 from ir.passes.rolling.iterations import Loop, loops
 from ir.passes.rolling.one_size import with_one_size
@@ -205,7 +206,7 @@ class _Round:
                 else:
                     self.same[eqn.results[0]] = kept
             else:
-                held = self._canonical(eqn)
+                held = renamed(eqn, self.same)
                 self.eqns.append(held)
                 for marked in (self.apart, self.dead):
                     if eqn in marked:
@@ -233,12 +234,6 @@ class _Round:
         for v in self.whole.results:
             found.setdefault(v, []).append(len(self.eqns))
         return found
-
-    def _canonical(self, eqn: Eqn) -> Eqn:
-        if self.same.keys().isdisjoint(eqn.operands):
-            return eqn
-        operands = tuple([self.same.get(v, v) for v in eqn.operands])
-        return Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
 
     def function(self) -> Function:
         plans = self._plans()
@@ -320,6 +315,8 @@ class _Round:
         stacker = Stacker(made_by)
         env: dict[Value, Value] = {}
         changed = False
+        # The short ones of loops that are alike are collected as the long ones are.
+        fewest, repeats = (2, 2) if self.has_alike else (MANY, REPEATS)
         for eqn in self.constants:
             builder.append(eqn)
         position = 0
@@ -356,10 +353,10 @@ class _Round:
                 else:
                     eqn = self.eqns[position]
                     whole = None
-                    if eqn.op is concatenate and len(eqn.operands) >= (2 if self.has_alike else MANY):
+                    if eqn.op is concatenate and len(eqn.operands) >= fewest:
                         builder.source = eqn.source
                         parts = [env.get(v, v) for v in eqn.operands]
-                        whole = collected(parts, eqn.attrs["axis"], stacker, *([2] if self.has_alike else []))
+                        whole = collected(parts, eqn.attrs["axis"], stacker, repeats)
                         builder.source = None
                     if whole is None:
                         self._copy(builder, eqn, env)

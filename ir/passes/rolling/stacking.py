@@ -137,7 +137,7 @@ def _counted(
     by = [abs(step) if d == axis else s for d, s in enumerate(strides)]
     begin[axis] = low
     count = [trips if d == axis else n for d, n in enumerate(sizes)]
-    part = _part(
+    part = sliced(
         x, begin, [b + (n - 1) * s + 1 if n else b for b, n, s in zip(begin, count, by, strict=True)], by
     )
     if step < 0:
@@ -154,7 +154,7 @@ def _gathered(
     length = spans(sizes, strides)
     begin = [0 if axis in moving else int(starts[0, axis]) for axis in range(rank)]
     end = [x.type.shape[d] if d in moving else begin[d] + length[d] for d in range(rank)]
-    x = _part(x, begin, end, [1] * rank)
+    x = sliced(x, begin, end, [1] * rank)
     rows = starts[:, moving]
     single = tuple([axis for axis in moving if length[axis] == 1])
     order = [tuple(row) for row in rows.tolist()]
@@ -172,7 +172,7 @@ def _gathered(
     return strided(expand_dims(out, [1 + axis for axis in single]), (1, *strides))
 
 
-def _part(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:
+def sliced(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:
     """The slice; `x` where that is all of it, so that its elements are known as those of one array."""
     if not any(starts) and tuple(limits) == x.type.shape and all(n == 1 for n in strides):
         return x
@@ -196,4 +196,4 @@ def index_table(indices: npt.NDArray[np.int64]) -> Value:
     return constant(value=Dense(indices.astype(np.int32), i32), shape=indices.shape)  # type: ignore[no-any-return]
 
 
-__all__ = ["Stacker", "index_table", "slices", "spans", "strided"]
+__all__ = ["Stacker", "index_table", "sliced", "slices", "spans", "strided"]

@@ -135,7 +135,7 @@ class Writer:
         if j not in self.plan.fixed:
             operands = [
                 (v, b) if n is None else (guard(materialize(v, b, self.loop.trips), self.live_in(j), n), True)
-                for (v, b), n in zip(operands, harmless(self.loop, self.plan.dead, j), strict=True)
+                for (v, b), n in zip(operands, harmless(node, self.plan.dead[j]), strict=True)
             ]
         if node.starts is not None:
             self.known[j, 0] = self._slices(node, *operands[0]), True
@@ -356,7 +356,7 @@ class _Scan:
     def _operands(self, j: int) -> list[Value]:
         node = self.loop.nodes[j]
         operands = [self._operand(o) for o in node.origins]
-        numbers = harmless(self.loop, self.plan.dead, j)
+        numbers = harmless(node, self.plan.dead[j])
         if all(n is None for n in numbers):
             return operands
         live = self._x(self.writer.live_in(j))
