@@ -8,6 +8,7 @@ May import `ir` and JAX.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -84,6 +85,23 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
         else:
             env.update(zip(results, out, strict=True))
     return tuple([value(v) for v in function.results])
+
+
+_REPEATED: ContextVar[bool] = ContextVar("repeated", default=False)
+
+
+def is_repeated() -> bool:
+    """Whether what is being emitted belongs to a loop."""
+    return _REPEATED.get()
+
+
+def emit_repeated(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """`emit` for an iteration of a loop."""
+    token = _REPEATED.set(True)
+    try:
+        return emit(function, operands)
+    finally:
+        _REPEATED.reset(token)
 
 
 def types_of(operands: Sequence[Any]) -> tuple[ir.TensorType, ...]:

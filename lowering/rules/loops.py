@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 import ir
-from lowering.emit import emit, lowers
+from lowering.emit import emit_repeated, lowers
 
 
 @lowers("scan")
@@ -24,7 +24,7 @@ def _scan(
     xs = operands[num_consts + num_carry :]
 
     def body(carry: Any, x: Any) -> Any:
-        outs = emit(function, (*consts, *carry, *x))
+        outs = emit_repeated(function, (*consts, *carry, *x))
         return outs[:num_carry], outs[num_carry:]
 
     carry, ys = jax.lax.scan(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from ir.ops.while_loop import while_without_lanes
-from lowering.emit import emit, lowers, types_of, with_weak_types
+from lowering.emit import emit, emit_repeated, lowers, types_of, with_weak_types
 
 
 @lowers("while_loop")
@@ -19,7 +19,7 @@ def _while_loop(*operands: Any, lanes: Any, **attrs: Any) -> Any:
     at = attrs["num_cond_consts"]
     split = at + attrs["num_body_consts"]
     return jax.lax.while_loop(
-        lambda carry: emit(cond, (*operands[:at], *carry))[0],
-        lambda carry: with_weak_types(emit(body, (*operands[at:split], *carry)), ()),
+        lambda carry: emit_repeated(cond, (*operands[:at], *carry))[0],
+        lambda carry: with_weak_types(emit_repeated(body, (*operands[at:split], *carry)), ()),
         with_weak_types([jax.numpy.asarray(x) for x in operands[split:]], ()),
     )

@@ -47,6 +47,8 @@ Rows = npt.NDArray[np.bool_]
 
 # Dead equations are kept where so many times as many that are like them are not dead.
 _RARE = 8
+# Equations outside a loop that cost less than harmless operands in all iterations.
+_SHORT = 200
 # Their derivatives do not depend on the numbers in their operands.
 _LINEAR = frozenset({
     add, broadcast_in_dim, concatenate, constant, convert, iota, neg, pad, reduce_sum, reshape, rev, select, slice,
@@ -101,7 +103,11 @@ def _rows_of(loop: Loop, dead: Collection[Eqn]) -> list[Rows | None]:
 
 
 def versions(loop: Loop, dead: Collection[Eqn], least: int) -> list[tuple[Loop, list[Rows | None]]]:
-    """The loop with what is dead in it, if that does no harm, and the most iterations in which nothing is."""
+    """The most iterations in which nothing is dead, and the loop with what is dead in it if that does no harm.
+
+    The first is the faster one, as harmless operands are chosen in every iteration. It comes last where the rest is
+    long, or where nothing has to be chosen.
+    """
     rows = _rows_of(loop, dead)
     found = [r for r in rows if r is not None]
     if not found or (len(found) == len(rows) and all(r.all() for r in found)):
@@ -112,7 +118,12 @@ def versions(loop: Loop, dead: Collection[Eqn], least: int) -> list[tuple[Loop, 
     first, last = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
     back = max([o.trips for node in loop.nodes for o in node.origins if isinstance(o, Before)], default=0)
     if last - first >= max(least, back + 1):
-        out.append((part_of(loop, first, last), [None] * len(rows)))
+        chosen = any(
+            n is not None for node, r in zip(loop.nodes, rows, strict=True) for n in harmless(node, r)
+        )
+        is_short = (loop.trips - last + first) * len(loop.nodes) <= _SHORT
+        at = 0 if chosen and is_short else len(out)
+        out.insert(at, (part_of(loop, first, last), [None] * len(rows)))
     return out
 
 

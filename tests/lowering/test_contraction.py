@@ -1,0 +1,147 @@
+"""Small products of matrices are sums of products where XLA would call a library; all others stay products."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir.errors import LoweringError
+from ir.machine import ACCELERATOR, answer
+from ir.ops.contraction import dot_general
+from ir.source import UNKNOWN
+from ir.types import f32
+from lowering.device import machine
+from lowering.emit import emit_repeated, is_repeated
+from tests.tracer.helpers import x64
+
+
+def products(f: Any, *args: Any) -> int:
+    """How many matrix products XLA is given."""
+    return len(re.findall(r"stablehlo\.dot_general", tr.jit(f).lower(*args).as_text()))
+
+
+def ones(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+    return np.ones(shape, dtype)
+
+
+def in_a_loop(a: Any, b: Any) -> Any:
+    return tr.scan(lambda c, _: (c * 0.5, tnp.matmul(a, b + c)), 1.0, None, length=4)[1]
+
+
+def in_an_iteration(a: Any, b: Any, **attrs: Any) -> Any:
+    """A product as it is emitted in a loop."""
+    params = [ir.Value(ir.TensorType(x.shape, ir.from_numpy(x.dtype)), "x") for x in (a, b)]
+    builder = ir.Builder()
+    with ir.building(builder):
+        out = dot_general(*params, **attrs)
+    return emit_repeated(ir.Function(tuple(params), tuple(builder.eqns), (out,), "f"), [a, b])[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes", "found"),
+    [
+        (in_a_loop, [(4, 4), (4, 4)], 0),
+        (in_a_loop, [(4, 6, 6), (4, 6, 6)], 0),
+        (in_a_loop, [(8, 8), (8, 8)], 0),
+        (in_a_loop, [(3, 3), (3, 3)], 1),  # (no library)
+        (in_a_loop, [(9, 9), (9, 9)], 1),
+        (in_a_loop, [(64, 8, 8), (64, 8, 8)], 1),
+        (in_a_loop, [(8, 8), (8, 1)], 1),  # (a vector)
+        (tnp.matmul, [(4, 4), (4, 4)], 1),
+        (tnp.matmul, [(100, 4, 4), (100, 4, 4)], 0),
+        (tnp.matmul, [(100, 3, 16), (100, 16, 3)], 1),
+        (tnp.matmul, [(100, 8, 8), (100, 8, 8)], 1),
+        (tnp.matmul, [(0, 4, 4), (0, 4, 4)], 1),
+    ],
+)
+def test_which_products_are_sums(f: Any, shapes: Any, found: int) -> None:
+    args = [ones(*shape) for shape in shapes]
+    assert products(f, *args) == found
+    assert_allclose(tr.jit(f)(*args), f(*args))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64", "int32"])
+def test_only_floats_that_are_not_rounded_while_they_are_summed(dtype: str) -> None:
+    x = jax.numpy.ones((4, 4), dtype)
+    assert products(lambda a, b: tr.scan(lambda c, _: (c, a @ b), 1.0, None, length=3)[1], x, x) == 1
+
+
+def test_in_the_body_and_the_test_of_while() -> None:
+    def f(x: Any) -> Any:
+        return tr.while_loop(lambda y: (y @ y).sum() < 100.0, lambda y: y @ y + 1.0, x)
+
+    x = 0.1 * ones(4, 4)
+    assert products(f, x) == 0
+    expected = x
+    while (expected @ expected).sum() < 100.0:
+        expected = expected @ expected + 1.0
+    assert_allclose(tr.jit(f)(x), expected, rtol=1e-5)
+
+
+def test_products_after_a_loop_that_fails_stay() -> None:
+    x = ir.Value(ir.TensorType((4, 4), f32), "x")
+    eqn = ir.Eqn(ir.Op("nothing", {}, lambda *_: (), None, None, None, None, lambda *_, **__: 0), (x,), {}, (ir.Value(x.type, "y"),), UNKNOWN)
+    with pytest.raises(LoweringError):
+        emit_repeated(ir.Function((x,), (eqn,), eqn.results, "f"), [ones(4, 4)])
+    assert not is_repeated()
+
+
+def test_accelerators_take_products() -> None:
+    answer(lambda: ACCELERATOR)
+    try:
+        assert products(in_a_loop, ones(4, 4), ones(4, 4)) == 1
+    finally:
+        answer(machine)
+
+
+SIZES = st.integers(1, 4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_sums_of_products_are_what_einsum_gives(data: st.DataObject) -> None:
+    """Axes in any order, several of each kind."""
+    letters = iter("abcdefghij")
+    kinds: dict[str, list[str]] = {
+        kind: [next(letters) for _ in range(data.draw(st.integers(0, 2)))]
+        for kind in ("batch", "sum", "row", "column")
+    }
+    size = {x: data.draw(SIZES) for names in kinds.values() for x in names}
+    lhs = data.draw(st.permutations(kinds["batch"] + kinds["row"] + kinds["sum"]))
+    rhs = data.draw(st.permutations(kinds["batch"] + kinds["sum"] + kinds["column"]))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    a, b = (random.standard_normal([size[x] for x in names]).astype(dtype) for names in (lhs, rhs))
+
+    attrs = {
+        "lhs_contract": tuple([lhs.index(x) for x in kinds["sum"]]),
+        "rhs_contract": tuple([rhs.index(x) for x in kinds["sum"]]),
+        "lhs_batch": tuple([lhs.index(x) for x in kinds["batch"]]),
+        "rhs_batch": tuple([rhs.index(x) for x in kinds["batch"]]),
+    }
+    free = [x for x in lhs if x in kinds["row"]], [x for x in rhs if x in kinds["column"]]
+    result = "".join([*kinds["batch"], *free[0], *free[1]])
+    expected = np.einsum(f"{''.join(lhs)},{''.join(rhs)}->{result}", a, b)
+    with x64(True):
+        got = in_an_iteration(jax.numpy.asarray(a), jax.numpy.asarray(b), **attrs)
+    assert got.dtype == dtype
+    assert_allclose(got, expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5)
+
+
+def test_numbers_that_are_not_finite() -> None:
+    a = np.array([[1, np.inf, 0, 2], [np.nan, 1, 1, 1], [0, 0, 0, 0], [1, -np.inf, 3, 4]], np.float32)
+    b = np.diag(np.array([1, 0, np.inf, 1], np.float32))
+    with np.errstate(invalid="ignore"):
+        expected = a @ b
+    got = in_an_iteration(a, b, lhs_contract=(1,), rhs_contract=(0,))
+    assert_array_equal(got, expected)
