@@ -1,4 +1,4 @@
-"""Constants that loops and branches take become constants inside them, where rewrites see them.
+"""Constants, and counts, that loops and branches take are written inside them, where rewrites see them.
 
 c = constant 2; y = scan(c, x) {body(c, x)}     becomes     y = scan(x) {body(x): c = constant 2; ...}
 """
@@ -10,7 +10,7 @@ from typing import Final
 from ir.core import Attrs, Eqn, Function, Value, map_nested
 from ir.ops.cond import cond
 from ir.ops.loops import scan
-from ir.ops.shape import constant
+from ir.ops.shape import constant, iota
 from ir.ops.while_loop import while_loop
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
@@ -20,7 +20,7 @@ MAX_BYTES: Final = 1 << 14
 
 
 def sink_constants(function: Function) -> Function:
-    """Write constants into the loops and branches that take them; the operands go with `dce`.
+    """Write constants and counts into the loops and branches that take them; the operands go with `dce`.
 
     What a loop changes from trip to trip stays, and so does what a checkpoint takes.
     """
@@ -37,6 +37,8 @@ def _one_level(function: Function) -> Function:
         if eqn.op is constant:
             if eqn.attrs["value"].array.nbytes <= MAX_BYTES:
                 known[eqn.results[0]] = eqn
+        elif eqn.op is iota:
+            known[eqn.results[0]] = eqn
         elif eqn.op in (scan, while_loop, cond) and not known.keys().isdisjoint(eqn.operands):
             attrs = _with_constants(eqn, known)
             if attrs is not eqn.attrs:
@@ -65,7 +67,7 @@ def _specialised(function: Function, fixed: list[Eqn | None]) -> Function:
     for param, eqn in zip(function.params, fixed, strict=False):
         if eqn is not None and param in used:
             env[param] = Value(param.type, param.name)
-            eqns.append(Eqn(constant, (), eqn.attrs, (env[param],), eqn.source))
+            eqns.append(Eqn(eqn.op, (), eqn.attrs, (env[param],), eqn.source))
     if not env:
         return function
     eqns += [renamed(eqn, env) for eqn in function.eqns]

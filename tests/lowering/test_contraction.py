@@ -90,7 +90,8 @@ def test_in_the_body_and_the_test_of_while() -> None:
 
 def test_products_after_a_loop_that_fails_stay() -> None:
     x = ir.Value(ir.TensorType((4, 4), f32), "x")
-    eqn = ir.Eqn(ir.Op("nothing", {}, lambda *_: (), None, None, None, None, lambda *_, **__: 0), (x,), {}, (ir.Value(x.type, "y"),), UNKNOWN)
+    nothing = ir.Op("nothing", {}, lambda *_: (), None, None, None, None, lambda *_, **__: 0)
+    eqn = ir.Eqn(nothing, (x,), {}, (ir.Value(x.type, "y"),), UNKNOWN)
     with pytest.raises(LoweringError):
         emit_repeated(ir.Function((x,), (eqn,), eqn.results, "f"), [ones(4, 4)])
     assert not is_repeated()

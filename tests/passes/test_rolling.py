@@ -619,6 +619,15 @@ def test_arrays_and_lists_that_grow(f: Program, at: Callable[[int], Any], is_lev
             assert len(roll(longer).eqns) < len(longer.eqns) / 4
 
 
+def test_the_first_iterations_of_a_list_that_grows_are_in_the_loop() -> None:
+    """The element that is there before, and iterations whose inner loops are short."""
+    for n in (20, 40):
+        rolled = roll(tr.trace(lambda m: memory(tnp, m))(matrix(n, 2)))
+        (loop,) = [eqn for eqn in rolled.eqns if eqn.op.name == "scan"]
+        assert loop.attrs["length"] == n - 2
+        assert len(rolled.eqns) < 36
+
+
 # Planted loops -------------------------------------------------------------------------------------------
 
 # Statements of a body: they read and write the variables of a loop. `v` are carried values, `x` an array that is

@@ -94,7 +94,33 @@ def chained(function: Function) -> Function:
         eqns.append(eqn)
     if not found:
         return function
-    return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))
+    results = tuple([env.get(v, v) for v in function.results])
+    return function.replace(eqns=_elements_first(function, eqns), results=results)
+
+
+def _elements_first(function: Function, eqns: Sequence[Eqn]) -> tuple[Eqn, ...]:
+    """The equations with elements that are made to lists of one right behind what makes them.
+
+    The first elements of a list are there before its loop, and the others are added in turn.
+    """
+    lists: dict[Value, list[Eqn]] = {}
+    rest = []
+    for eqn in eqns:
+        if eqn.op is reshape and _is_list_of_one(eqn):
+            lists.setdefault(eqn.operands[0], []).append(eqn)
+        else:
+            rest.append(eqn)
+    out = [one for v in function.params for one in lists.get(v, ())]
+    for eqn in rest:
+        out.append(eqn)
+        out += [one for v in eqn.results for one in lists.get(v, ())]
+    return tuple(out)
+
+
+def _is_list_of_one(eqn: Eqn) -> bool:
+    """Whether a reshape adds one axis."""
+    old, new = eqn.operands[0].type.shape, eqn.attrs["shape"]
+    return len(new) == len(old) + 1 and [n for n in new if n != 1] == [n for n in old if n != 1]
 
 
 def _extended(

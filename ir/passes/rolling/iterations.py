@@ -10,6 +10,7 @@ A stretch need not be one loop: `loops` cuts it where operands change where they
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -204,32 +205,38 @@ _RESULTS = 64
 def aligned(
     eqns: Sequence[Eqn], where: dict[Value, tuple[int, int]], stretch: Stretch, least: int
 ) -> Stretch:
-    """The stretch, begun where the fewest values pass from one iteration to the next."""
+    """The stretch, begun where the fewest and smallest values pass from one iteration to the next."""
     period, middle = stretch.period, stretch.start + stretch.repeats // 2 * stretch.period
     last = np.zeros(period, np.int64)  # how far ahead each value of an iteration is used
+    sizes = np.zeros(period, np.int64)
     made_at, used_at = [], []
     for at in range(middle, min(stretch.stop, middle + 3 * period)):
         for v in eqns[at].operands:
             made, _ = where.get(v, (-1, 0))
             if middle <= made < middle + period:
                 last[made - middle] = max(last[made - middle], at - made)
+                sizes[made - middle] = math.prod(v.type.shape)
                 made_at.append(made - middle)
                 used_at.append(at - middle)
     # Of as many values, the fewest uses: a sum then takes what the same iteration has made. But what comes
     # before the first iteration is written once more, beside the loop.
     values = _crossing(np.arange(period), last, period)
+    elements = _crossing(np.arange(period), last, period, sizes)
     made_there = np.asarray(made_at, np.int64)
     uses = _crossing(made_there, np.asarray(used_at, np.int64) - made_there, period)
     spare = stretch.length - least * period
-    best = min(range(min(period, spare + 1)), key=lambda begin: (values[begin], 2 * uses[begin] + begin))
+    best = min(range(min(period, spare + 1)), key=lambda at: (values[at], elements[at], 2 * uses[at] + at))
     return Stretch(period, stretch.start + best, stretch.length - best)
 
 
-def _crossing(made: _Positions, ahead: _Positions, period: int) -> _Positions:
+def _crossing(
+    made: _Positions, ahead: _Positions, period: int, weights: _Positions | None = None
+) -> _Positions:
     """How many values are made before each equation of an iteration and used from there on."""
+    each = np.ones(len(made), np.int64) if weights is None else weights
     out = np.zeros(2 * period + 1, np.int64)
-    np.add.at(out, made + 1, 1)
-    np.add.at(out, made + 1 + np.minimum(ahead, period), -1)
+    np.add.at(out, made + 1, each)
+    np.add.at(out, made + 1 + np.minimum(ahead, period), -each)
     out = np.cumsum(out)
     return out[:period] + out[period : 2 * period]
 

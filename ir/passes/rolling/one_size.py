@@ -77,6 +77,7 @@ class _Grower:
     Attributes:
       env: what stands for a value; for one whose size changes, the same elements with more after them.
       axis: along which the size of a value changes.
+      before: makes what is made once, before the loop.
       outer: values from outside with more elements, by value, axis and size.
       moving: for each operand of each equation of an iteration the axis along which its size changes, if it does.
       reach: how far slices of values from outside go, by value and axis.
@@ -87,6 +88,7 @@ class _Grower:
         self.env: dict[Value, Value] = {}
         self.axis: dict[Value, int] = {}
         self.made_by = {eqn.results[0]: eqn for eqn in function.eqns if eqn.op is constant}
+        self.before = Builder()
         self.outer: dict[tuple[Value, int, int], Value] = {}
         self.reach: dict[tuple[Value, int], int] = {}
         self.moving = found.moving
@@ -98,12 +100,12 @@ class _Grower:
 
     def function(self) -> Function | None:
         found = self.found
-        builder = Builder()
+        start, builder = Builder(), Builder()
         for eqn in self.whole.eqns:
             if eqn.op is constant:
-                builder.append(eqn)
+                start.append(eqn)
         for eqn in self.eqns[: found.start]:
-            builder.append(eqn)
+            start.append(eqn)
         after: dict[Value, Value] = {}
         with building(builder):
             try:
@@ -129,7 +131,8 @@ class _Grower:
                 operands = tuple([own(v) for v in eqn.operands])
                 builder.append(Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source))
             results = tuple([own(v) for v in self.whole.results])
-        return self.whole.replace(eqns=tuple(builder.eqns), results=results)
+        eqns = (*start.eqns, *self.before.eqns, *builder.eqns)
+        return self.whole.replace(eqns=eqns, results=results)
 
     # Equations -------------------------------------------------------------------------------------------
 
@@ -252,7 +255,10 @@ class _Grower:
             return constant(value=Dense(whole, v.type.dtype), shape=whole.shape)  # type: ignore[no-any-return]
         found = self.outer.get((v, axis, size))
         if found is None:
-            found = self.outer[v, axis, size] = concatenate(v, _first(v, axis, more), axis=axis)
+            with building(self.before):
+                self.before.source = self.eqns[self.found.start].source
+                found = concatenate(v, _first(v, axis, more), axis=axis)
+            self.outer[v, axis, size] = found
         return found
 
     def _slice(self, eqn: Eqn, axis: int) -> Value:

@@ -29,7 +29,7 @@ from ir.ops.shape import slice as slice_op
 from ir.types import i32
 
 # Overlapping slices that are so long are gathered; shorter ones are put together from their elements. And arrays of the
-# caller that are so short are copied as any others.
+# caller that are so short are copied as any others, however few there are.
 _SHORT = 16
 # Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them.
 _COPIED = 1 << 10
@@ -66,7 +66,7 @@ class Stacker:
                 return found
         if None in makers and not contracted and first.type.size > _SHORT:
             return None  # arrays of the caller's own, each of which would have its own slice of the gradient
-        few = len(values) < _FEWEST_COPIED and first.type.rank > 0
+        few = len(values) < _FEWEST_COPIED and first.type.size > _SHORT
         most = _COPIED_TO_CONTRACT if contracted else _COPIED
         if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > most:
             return None
