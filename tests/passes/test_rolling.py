@@ -575,6 +575,16 @@ def two_a_step(xp: Any, m: Any) -> Any:
     return xp.sum(xp.stack(kept))
 
 
+def lists_of_lists(xp: Any, m: Any) -> Any:
+    """The first list has one element, which becomes a matrix at once."""
+    kept, s = [], 0.3
+    for i in range(m.shape[0]):
+        kept.append(xp.sin(m[i, 0] + s))
+        s = xp.sum(xp.stack([xp.stack(kept), m[i, 0] * xp.stack(kept)]) ** 2) / (i + 1.0)
+        s = s + xp.sum(xp.stack([xp.stack(kept)]))
+    return s
+
+
 def elimination(xp: Any, m: Any) -> Any:
     """Gauss', an entry at a time, in place."""
     n = m.shape[1]
@@ -599,6 +609,7 @@ GROWING: list[tuple[Program, Callable[[int], Any], bool]] = [
     (outer_sums, lambda n: matrix(n, 4), True),
     (reduced_first, lambda n: matrix(n, 1), True),
     (two_a_step, lambda n: matrix(n, 2), True),
+    (lists_of_lists, lambda n: matrix(n, 1), True),
     (elimination, lambda n: matrix(n // 2, n // 2), False),
 ]
 

@@ -110,11 +110,19 @@ def _elements_first(function: Function, eqns: Sequence[Eqn]) -> tuple[Eqn, ...]:
             lists.setdefault(eqn.operands[0], []).append(eqn)
         else:
             rest.append(eqn)
-    out = [one for v in function.params for one in lists.get(v, ())]
+    out = _with_lists(function.params, lists)
     for eqn in rest:
         out.append(eqn)
-        out += [one for v in eqn.results for one in lists.get(v, ())]
+        out += _with_lists(eqn.results, lists)
     return tuple(out)
+
+
+def _with_lists(values: Sequence[Value], lists: dict[Value, list[Eqn]]) -> list[Eqn]:
+    """What makes lists of the values, lists of these, and so on."""
+    out = [eqn for v in values for eqn in lists.get(v, ())]
+    for eqn in out:  # (which gets longer)
+        out += lists.get(eqn.results[0], ())
+    return out
 
 
 def _is_list_of_one(eqn: Eqn) -> bool:
