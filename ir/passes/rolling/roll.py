@@ -9,7 +9,7 @@
 Equations that repeat are found by their tokens (`sequence`), read as the iterations of a loop
 (`iterations`), planned (`plan`) and written (`write`): what no iteration takes from another is computed for all
 of them at once, what a carry goes through becomes a scan. The innermost loops come first; what they become is
-what the next round finds repeated.
+what the next round finds repeated. Where much is left, equations are taken level by level instead (`lanes`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ir.passes.replacing import renamed
 from ir.passes.rolling.collecting import MANY, REPEATS, collected
 from ir.passes.rolling.dead import dead_equations, versions, without_most_dead
 from ir.passes.rolling.iterations import Loop, loops
+from ir.passes.rolling.lanes import side_by_side
 from ir.passes.rolling.one_size import with_one_size
 from ir.passes.rolling.plan import Plan, planned
 from ir.passes.rolling.sequence import Stretch, Tokens, periods, stretches, tokens
@@ -42,6 +43,10 @@ _ROUNDS = 8
 _FEWEST = 4
 # Programs of fewer equations stay as they are.
 _SMALL = 24
+# Where more are left than this, equations that do not need each other are taken together, if that makes the program so
+# many times shorter.
+_LONG = 200
+_SHORTER = 2
 
 
 def roll(function: Function, counted: int | None = None) -> Function:
@@ -75,9 +80,23 @@ def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> F
             without, _ = _rounds(function, exact=exact, counted=counted, alike=False)
         if len(without.eqns) <= len(new.eqns):
             new, said = without, said_without
+    if len(new.eqns) >= _LONG:
+        with remarks() as said_by_level:
+            by_level = _by_level(function, exact=exact, counted=counted)
+        if _SHORTER * len(by_level.eqns) <= len(new.eqns):
+            new, said = by_level, said_by_level
     for each in said:
         remark(each.by, each.source, each.text)
     return new
+
+
+def _by_level(function: Function, *, exact: bool, counted: int | None) -> Function:
+    """Equal equations that do not need each other written as one, then rolled."""
+    live = dce(function)
+    packed = side_by_side(live, without_derivative(live, counted, ()), exact=exact)
+    if packed is live:
+        return function
+    return _rounds(dce(packed), exact=exact, counted=counted, alike=False)[0]
 
 
 def _rounds(function: Function, *, exact: bool, counted: int | None, alike: bool) -> tuple[Function, bool]:
@@ -112,7 +131,7 @@ def _with_one_size(function: Function, *, exact: bool, counted: int | None) -> F
     return function
 
 
-def _without_derivative(function: Function, counted: int | None, dead: Collection[Eqn]) -> set[Eqn]:
+def without_derivative(function: Function, counted: int | None, dead: Collection[Eqn]) -> set[Eqn]:
     """Equations that no differentiated result depends on, but through a `stop_gradient`, and that are not dead.
 
     They are in no loop with others: there they would have a derivative of zeros, which infinite slopes make NaN.
@@ -192,7 +211,7 @@ class _Round:
     def __init__(self, function: Function, *, exact: bool, counted: int | None, alike: bool) -> None:
         self.whole, self.exact, self.alike, self.has_alike = function, exact, alike, False
         self.dead = dead_equations(function)
-        self.apart = _without_derivative(function, counted, self.dead)
+        self.apart = without_derivative(function, counted, self.dead)
         self.same: dict[Value, Value] = {}
         self.constants: list[Eqn] = []
         self.eqns: list[Eqn] = []
