@@ -255,7 +255,9 @@ PROGRAMS = (
     ),
     Program("spline", 40, spline, spline_expert, lambda n: (normal(0, 16), normal(1, n))),
     Program(
-        "Gram-Schmidt", 16, gram_schmidt, gram_schmidt_expert, lambda n: (normal(0, 96, n), normal(1, n, 96))
+        "Gram-Schmidt", 16, gram_schmidt, gram_schmidt_expert,
+        lambda n: (normal(0, 96, n), normal(1, n, 96)),
+        tolerance=1e-4,  # the value is a sum that cancels: the expert's own error is 3e-5 of it at n = 64
     ),
     Program("Cholesky", 9, cholesky, cholesky_expert, lambda n: (_symmetric(n),)),
     Program(
