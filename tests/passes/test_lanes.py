@@ -15,14 +15,30 @@ import ir
 import tracer as tr
 import tracer.numpy as tnp
 from ir.passes.dce import dce
-from ir.passes.rolling import roll, roll_exact
+from ir.passes.rolling import lanes, roll, roll_exact
 from ir.passes.rolling.lanes import side_by_side
 from ir.passes.rolling.roll import without_derivative
 from tests.passes import test_rolling
-from tests.passes.test_rolling import check_derivatives, matrix, planted, rng, run_planted, traced, vector
+from tests.passes.test_rolling import (
+    check_derivatives,
+    matrix,
+    planted,
+    repeated,
+    rng,
+    run_planted,
+    traced,
+    vector,
+)
 from tests.tracer.helpers import assert_close, x64
 
 Program = Callable[[Any, Any], Any]
+
+
+def however_few(function: ir.Function, **options: Any) -> ir.Function:
+    """`side_by_side`, also where there are few lanes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "_MEAN", 1)
+        return side_by_side(function, **options)
 
 
 def orthogonal(xp: Any, m: Any) -> Any:
@@ -59,11 +75,11 @@ def heads(xp: Any, m: Any) -> Any:
 
 def swapped(xp: Any, m: Any) -> Any:
     """Lanes of lanes, in another order each time, and some that are left out."""
-    lanes = [m[i, 0] for i in range(m.shape[0])]
+    values = [m[i, 0] for i in range(m.shape[0])]
     for step in range(15):
-        lanes = [xp.sin(x) * lanes[(3 * i + step) % len(lanes)] for i, x in enumerate(lanes)]
-        lanes = lanes[::-1] if step % 4 else [*lanes[2:], lanes[0], lanes[1]]
-    return lanes[0] + xp.sum(xp.stack(lanes[3:]))
+        values = [xp.sin(x) * values[(3 * i + step) % len(values)] for i, x in enumerate(values)]
+        values = values[::-1] if step % 4 else [*values[2:], values[0], values[1]]
+    return values[0] + xp.sum(xp.stack(values[3:]))
 
 
 # (program, its argument, at most so many equations)
@@ -104,7 +120,7 @@ def test_programs_stay_what_they_are(f: Program, x: Any) -> None:
     with x64():
         x = np.asarray(x, np.float64)
         function = traced(f, x)
-        packed = dce(side_by_side(dce(function)))
+        packed = dce(however_few(dce(function)))
         ir.verify(packed)
         check_derivatives(packed, function, x, rng(3).uniform(-1, 1, x.shape), 1e-9)
 
@@ -115,12 +131,51 @@ def test_planted_loops(program: tuple[list[Any], list[int], bool], seed: int) ->
     with x64():
         x = rng(seed).uniform(0.2, 1.0, 400)
         function = traced(lambda xp, x: run_planted(blocks, used, x, 5), x)
-        packed = side_by_side(function, exact=exact)
+        packed = however_few(function, exact=exact)
         ir.verify(packed)
         want = ir.evaluate(ir.transforms.value_and_grad(function, [True]), x)
         got = ir.evaluate(ir.transforms.value_and_grad(packed, [True]), x)
         for a, b in zip(got, want, strict=True):
             assert_close(a, b, 1e-11)
+
+
+@given(st.integers(0, 10**9))
+def test_whatever_repeats_keeps_its_meaning(seed: int) -> None:
+    function = repeated(seed)
+    x = rng(seed % 97).uniform(-1, 1, 60)
+    packed = however_few(function)
+    ir.verify(packed)
+    want = ir.evaluate(function, x, 0.3, -0.7)
+    for a, b in zip(ir.evaluate(packed, x, 0.3, -0.7), want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * max(1.0, float(np.max(np.abs(b)))))
+
+
+@given(st.integers(0, 10**9))
+def test_programs_without_loops(seed: int) -> None:
+    """Lanes of many arrays, alone and together, in any order."""
+    random = np.random.default_rng(seed)
+    steps = [(int(random.integers(6)), *random.integers(0, 8, 3).tolist()) for _ in range(60)]
+
+    def f(xp: Any, x: Any) -> Any:
+        held = [x[i] for i in range(8)]
+        for kind, a, b, to in steps:
+            u, v = held[a], held[b]
+            held[to] = [
+                lambda u=u: xp.sin(u),
+                lambda u=u, v=v: u * v,
+                lambda u=u, v=v: 0.5 * u + v,
+                lambda u=u, v=v: xp.tanh(u) - v,
+                lambda u=u: xp.cos(u) * 0.3,
+                lambda u=u: xp.exp(-u * u),
+            ][kind]()
+        return sum(held)
+
+    with x64():
+        x = rng(seed % 97).uniform(-1, 1, 8)
+        function = traced(f, x)
+        packed = however_few(function)
+        ir.verify(packed)
+        check_derivatives(packed, function, x, rng(3).uniform(-1, 1, x.shape), 1e-9)
 
 
 def test_what_has_no_derivative_is_in_no_lane_with_what_has() -> None:
@@ -161,3 +216,9 @@ def test_large_lanes_stay_apart() -> None:
     for size, found in ((8, 1), (5000, 4)):
         packed = side_by_side(tr.trace(f)(np.ones((4, size), np.float32)))
         assert sum(eqn.op.name == "sin" for eqn in packed.eqns) == found
+
+
+def test_few_lanes_stay_apart() -> None:
+    for count in (3, 4):
+        function = tr.trace(lambda x, n=count: [tnp.sin(x[i]) for i in range(n)])(vector(9))
+        assert (side_by_side(function) is function) == (count < 4)

@@ -29,8 +29,9 @@ from ir.passes.rolling.stacking import Stacker, slices
 from ir.remarks import remark
 from ir.transforms.batch import apply_rule
 
-# Fewer lanes are left as they are, and larger ones, in elements.
+# Fewer lanes are left as they are, and larger ones, in elements; and all where there are fewer in the mean.
 _FEWEST = 2
+_MEAN = 4
 _LARGEST = 1 << 12
 
 
@@ -49,6 +50,7 @@ class _Packer:
       lanes: values that are rows, until someone asks for them by themselves.
       env: what stands for the other values.
       count: how many groups became one equation.
+      packed_eqns: how many equations these had.
     """
 
     def __init__(self, function: Function) -> None:
@@ -58,7 +60,7 @@ class _Packer:
         self.lanes: dict[Value, _Lane] = {}
         self.env: dict[Value, Value] = {}
         self.indexed = 0
-        self.count = 0
+        self.count = self.packed_eqns = 0
 
     def packed(self, apart: Collection[Eqn], *, exact: bool) -> Function:
         eqns = [eqn for eqn in self.function.eqns if eqn.op is not constant]
@@ -106,21 +108,19 @@ class _Packer:
     def _pack(self, eqns: Sequence[Eqn]) -> bool:
         """Write equations as one, if their operands are side by side or can be had so."""
         first = eqns[0]
-        mark = len(self.builder.eqns)
         self.builder.source = first.source
         with building(self.builder):
             columns = [self._column([eqn.operands[k] for eqn in eqns]) for k in range(len(first.operands))]
             found = [column for column in columns if column is not None]
             if len(found) < len(columns) or not any(batched for _, batched in found):
-                del self.builder.eqns[mark:]
                 self.builder.source = None
-                return False
+                return False  # (what has been written for it is dead, or values by themselves)
             ins, flags = tuple([v for v, _ in found]), tuple([b for _, b in found])
             (out,), _ = apply_rule(first, ins, flags, len(eqns))
         self.builder.source = None
         for row, eqn in enumerate(eqns):
             self.lanes[eqn.results[0]] = _Lane(out, row)
-        self.count += 1
+        self.count, self.packed_eqns = self.count + 1, self.packed_eqns + len(eqns)
         return True
 
     def _column(self, values: Sequence[Value]) -> tuple[Value, bool] | None:
@@ -182,15 +182,16 @@ def side_by_side(function: Function, apart: Collection[Eqn] = (), *, exact: bool
       exact: as in `tokens`.
 
     Returns:
-      The function itself if it has effects, whose order would change.
+      The function itself if little is alike, or if it has effects, whose order would change.
     """
     if any(has_effects(eqn) for eqn in function.eqns):
         return function
     packer = _Packer(function)
     packed = packer.packed(apart, exact=exact)
-    if packer.count:
-        before, after = len(function.eqns), len(packed.eqns)
-        remark("roll", function.eqns[0].source, f"{before} equations, taken level by level, became {after}")
+    if packer.packed_eqns < _MEAN * max(1, packer.count):
+        return function
+    before, after = len(function.eqns), len(packed.eqns)
+    remark("roll", function.eqns[0].source, f"{before} equations, taken level by level, became {after}")
     return packed
 
 
