@@ -222,3 +222,19 @@ def test_few_lanes_stay_apart() -> None:
     for count in (3, 4):
         function = tr.trace(lambda x, n=count: [tnp.sin(x[i]) for i in range(n)])(vector(9))
         assert (side_by_side(function) is function) == (count < 4)
+
+
+def test_loops_of_unknown_length_and_random_numbers_stay_apart() -> None:
+    """All would run as long as the longest; and some generators give other numbers side by side."""
+
+    def f(x: Any, key: Any) -> Any:
+        halves = [tr.while_loop(lambda y: y > 1, lambda y: y * 0.5, x[i]) for i in range(5)]
+        return [*halves, *[tr.random.uniform(k) for k in tr.random.split(key, 5)]]
+
+    args = vector(5), jax.random.key(0)
+    function = tr.trace(f)(*args)
+    packed = however_few(function)
+    for name in ("while_loop", "random_bits"):
+        assert [e.op.name for e in packed.eqns].count(name) == [e.op.name for e in function.eqns].count(name)
+    for a, b in zip(tr.to_jax(packed)(*args), f(*args), strict=True):
+        np.testing.assert_allclose(a, b)

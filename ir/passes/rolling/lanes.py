@@ -23,7 +23,9 @@ from ir.contents import has_effects
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
 from ir.ops.calls import stop_gradient
+from ir.ops.families import materialize
 from ir.ops.shape import constant, reshape, reshape_to, slice, slice_axis
+from ir.passes.rolling.plan import does_more_together
 from ir.passes.rolling.sequence import tokens
 from ir.passes.rolling.stacking import Stacker, slices
 from ir.remarks import remark
@@ -99,7 +101,10 @@ class _Packer:
     def _may_be_packed(self, eqn: Eqn) -> bool:
         if eqn.op in (slice, stop_gradient) or len(eqn.results) != 1 or not eqn.operands:
             return False
-        if any(v.type.size > _LARGEST for v in (*eqn.operands, *eqn.results)):
+        types = [v.type for v in (*eqn.operands, *eqn.results)]
+        if any(t.size > _LARGEST or t.dtype.kind == "key" for t in types):
+            return False
+        if does_more_together(eqn):
             return False
         if eqn.op is reshape:
             return eqn.operands[0] in self.lanes
@@ -116,7 +121,8 @@ class _Packer:
                 self.builder.source = None
                 return False  # (what has been written for it is dead, or values by themselves)
             ins, flags = tuple([v for v, _ in found]), tuple([b for _, b in found])
-            (out,), _ = apply_rule(first, ins, flags, len(eqns))
+            (made,), (differs,) = apply_rule(first, ins, flags, len(eqns))
+            out = materialize(made, differs, len(eqns))
         self.builder.source = None
         for row, eqn in enumerate(eqns):
             self.lanes[eqn.results[0]] = _Lane(out, row)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ir.contents import has_open_loops
-from ir.core import Value
+from ir.core import Eqn, Value
 from ir.op import Op
 from ir.ops.cond import cond
 from ir.ops.convert import convert
@@ -128,7 +128,9 @@ def planned(
     plan = Plan(loop, outside, dead)
     plan.fixed = _fixed(loop)
     users = _users(loop)
-    plan.scanned = {j for j in range(len(loop.nodes)) if j not in plan.fixed and _one_by_one(loop, j)}
+    plan.scanned = {
+        j for j in range(len(loop.nodes)) if j not in plan.fixed and does_more_together(loop.nodes[j].eqn)
+    }
     components = _cycles(users)
     plan.order = [j for group in reversed(components) for j in group]
     for group in components:
@@ -154,9 +156,8 @@ def planned(
     return plan if _pays(plan, collected) else None
 
 
-def _one_by_one(loop: Loop, j: int) -> bool:
+def does_more_together(eqn: Eqn) -> bool:
     """Whether an equation does more for all iterations together than for each: both branches, the longest loop."""
-    eqn = loop.nodes[j].eqn
     return eqn.op is cond or has_open_loops(eqn)
 
 
