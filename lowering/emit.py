@@ -87,6 +87,7 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([value(v) for v in function.results])
 
 
+# (False in rules that JAX traces later, such as those of custom derivatives.)
 _REPEATED: ContextVar[bool] = ContextVar("repeated", default=False)
 
 

@@ -60,7 +60,7 @@ def _with_constants(eqn: Eqn, known: dict[Value, Eqn]) -> Attrs:
 
 
 def _specialised(function: Function, fixed: list[Eqn | None]) -> Function:
-    """The function with these constants for its first params; itself where it uses none of them."""
+    """The function with these constants and counts for its first params; itself where it uses none of them."""
     used = {v for eqn in function.eqns for v in eqn.operands}.union(function.results)
     env: dict[Value, Value] = {}
     eqns: list[Eqn] = []

@@ -8,8 +8,10 @@ products are written as sums of products there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 
@@ -21,9 +23,10 @@ from lowering.emit import is_repeated, lowers
 _FEWEST = 28
 # At most so many in a loop, over all batches: 1.1 to 12 times faster, measured for 17 shapes, batches of 1 and 4.
 _MOST_REPEATED = 1 << 11
-_MOST_REPEATED_EACH = 1 << 9
-# At most so many in each of a batch, where both sides are at least so long: 1 to 11 times faster.
-_MOST_BATCHED = 1 << 7
+# And in each of a batch: JAX may make batches of a loop later, and then larger sums are up to 4 times slower.
+_MOST_REPEATED_EACH = 6**3
+# At most so many in each of any batch, where both sides are at least so long: 2 to 7 times faster, for 4 by 4 matrices.
+_MOST_BATCHED = 4**3
 _SHORTEST_BATCHED = 4
 
 
@@ -41,22 +44,36 @@ def _dot_general(
 ) -> Any:
     lhs_free = _others(lhs, lhs_contract + lhs_batch)
     rhs_free = _others(rhs, rhs_contract + rhs_batch)
-    batch = [lhs.shape[i] for i in lhs_batch]
-    rows, columns = [lhs.shape[i] for i in lhs_free], [rhs.shape[i] for i in rhs_free]
-    summed = [lhs.shape[i] for i in lhs_contract]
-    if preferred_type is None and lhs.dtype in (np.float32, np.float64):
-        sizes = math.prod(batch), math.prod(rows), math.prod(summed), math.prod(columns)
-        if current() is CPU and _is_small(*sizes):
-            left = lax.transpose(lhs, (*lhs_batch, *lhs_free, *lhs_contract))
-            right = lax.transpose(rhs, (*rhs_batch, *rhs_contract, *rhs_free))
-            return _sum_of_products(left, right, len(batch), len(rows), len(summed))
-    return lax.dot_general(
-        lhs,
-        rhs,
-        ((lhs_contract, rhs_contract), (lhs_batch, rhs_batch)),
-        precision=precision,
-        preferred_element_type=None if preferred_type is None else preferred_type.np,
-    )
+
+    def product(x: Any, y: Any) -> Any:
+        dims = (lhs_contract, rhs_contract), (lhs_batch, rhs_batch)
+        dtype = None if preferred_type is None else preferred_type.np
+        return lax.dot_general(x, y, dims, precision=precision, preferred_element_type=dtype)
+
+    def total(x: Any, y: Any) -> Any:
+        left = lax.transpose(x, (*lhs_batch, *lhs_free, *lhs_contract))
+        right = lax.transpose(y, (*rhs_batch, *rhs_contract, *rhs_free))
+        return _sum_of_products(left, right, len(lhs_batch), len(lhs_free), len(lhs_contract))
+
+    if preferred_type is None and lhs.dtype in (np.float32, np.float64) and current() is CPU:
+        batch, rows, summed = (
+            math.prod([lhs.shape[i] for i in axes]) for axes in (lhs_batch, lhs_free, lhs_contract)
+        )
+        if _is_small(batch, rows, summed, math.prod([rhs.shape[i] for i in rhs_free])):
+            return _with_derivative_of(product, total)(lhs, rhs)
+    return product(lhs, rhs)
+
+
+def _with_derivative_of(product: Callable[..., Any], total: Callable[..., Any]) -> Callable[..., Any]:
+    """`total`, of which JAX keeps the operands for its derivatives, and not all the products it sums."""
+    function = jax.custom_jvp(total)
+
+    @function.defjvp
+    def _(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+        (x, y), (dx, dy) = primals, tangents
+        return function(x, y), product(dx, y) + product(x, dy)
+
+    return function
 
 
 def _others(x: Any, axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -232,7 +232,7 @@ def aligned(
 def _crossing(
     made: _Positions, ahead: _Positions, period: int, weights: _Positions | None = None
 ) -> _Positions:
-    """How many values are made before each equation of an iteration and used from there on."""
+    """How many values, or how much weight, is made before each equation of an iteration and used from there on."""
     each = np.ones(len(made), np.int64) if weights is None else weights
     out = np.zeros(2 * period + 1, np.int64)
     np.add.at(out, made + 1, each)

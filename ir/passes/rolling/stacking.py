@@ -31,7 +31,7 @@ from ir.types import i32
 # Overlapping slices that are so long are gathered; shorter ones are put together from their elements. And arrays of the
 # caller that are so short are copied as any others, however few there are.
 _SHORT = 16
-# Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them.
+# Larger arrays than these, in elements, are not copied to stand side by side, nor are fewer of them if not short.
 _COPIED = 1 << 10
 # Larger ones are, where all are multiplied at once by one array: that takes longer than the copies.
 _COPIED_TO_CONTRACT = 1 << 14
