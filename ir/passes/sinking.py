@@ -34,10 +34,7 @@ def _one_level(function: Function) -> Function:
     known: dict[Value, Eqn] = {}
     eqns: list[Eqn] | None = None
     for i, eqn in enumerate(function.eqns):
-        if eqn.op is constant:
-            if eqn.attrs["value"].array.nbytes <= MAX_BYTES:
-                known[eqn.results[0]] = eqn
-        elif eqn.op is iota:
+        if eqn.op is iota or (eqn.op is constant and eqn.attrs["value"].array.nbytes <= MAX_BYTES):
             known[eqn.results[0]] = eqn
         elif eqn.op in (scan, while_loop, cond) and not known.keys().isdisjoint(eqn.operands):
             attrs = _with_constants(eqn, known)

@@ -10,7 +10,6 @@ A stretch need not be one loop: `loops` cuts it where operands change where they
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -215,7 +214,7 @@ def aligned(
             made, _ = where.get(v, (-1, 0))
             if middle <= made < middle + period:
                 last[made - middle] = max(last[made - middle], at - made)
-                sizes[made - middle] = math.prod(v.type.shape)
+                sizes[made - middle] = v.type.size
                 made_at.append(made - middle)
                 used_at.append(at - middle)
     # Of as many values, the fewest uses: a sum then takes what the same iteration has made. But what comes

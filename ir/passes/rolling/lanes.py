@@ -25,6 +25,7 @@ from ir.op import Builder, building
 from ir.ops.calls import stop_gradient
 from ir.ops.families import materialize
 from ir.ops.shape import constant, reshape, reshape_to, slice, slice_axis
+from ir.passes.replacing import renamed
 from ir.passes.rolling.plan import does_more_together
 from ir.passes.rolling.sequence import tokens
 from ir.passes.rolling.stacking import Stacker, slices
@@ -50,18 +51,16 @@ class _Packer:
 
     Attributes:
       lanes: values that are rows, until someone asks for them by themselves.
-      env: what stands for the other values.
+      env: lanes that someone has asked for, by themselves.
       count: how many groups became one equation.
       packed_eqns: how many equations these had.
     """
 
     def __init__(self, function: Function) -> None:
         self.function, self.builder = function, Builder()
-        self.made_by: dict[Value, Eqn] = {}
-        self.stacker = Stacker(self.made_by)
+        self.stacker = Stacker()
         self.lanes: dict[Value, _Lane] = {}
         self.env: dict[Value, Value] = {}
-        self.indexed = 0
         self.count = self.packed_eqns = 0
 
     def packed(self, apart: Collection[Eqn], *, exact: bool) -> Function:
@@ -81,22 +80,13 @@ class _Packer:
         results = tuple([self._single(v) for v in self.function.results])
         return self.function.replace(eqns=tuple(self.builder.eqns), results=results)
 
-    def _index(self) -> None:
-        for eqn in self.builder.eqns[self.indexed :]:
-            for v in eqn.results:
-                self.made_by[v] = eqn
-        self.indexed = len(self.builder.eqns)
-
     def _group(self, eqns: Sequence[Eqn]) -> None:
         if len(eqns) < _FEWEST or not self._may_be_packed(eqns[0]) or not self._pack(eqns):
             for eqn in eqns:
-                operands = tuple([self._single(v) for v in eqn.operands])
-                self.builder.append(
-                    eqn
-                    if operands == eqn.operands
-                    else Eqn(eqn.op, operands, eqn.attrs, eqn.results, eqn.source)
-                )
-        self._index()
+                for v in eqn.operands:
+                    self._single(v)
+                self.builder.append(renamed(eqn, self.env))
+        self.stacker.see(self.builder.eqns)
 
     def _may_be_packed(self, eqn: Eqn) -> bool:
         if eqn.op in (slice, stop_gradient) or len(eqn.results) != 1 or not eqn.operands:
@@ -133,40 +123,38 @@ class _Packer:
         """What an operand is in all lanes, and whether it differs."""
         if all(v is values[0] for v in values):
             return self._single(values[0]), False
-        lanes = [self.lanes.get(v) for v in values]
-        if None not in lanes:
-            wholes = {lane.whole for lane in lanes if lane is not None}
-            if len(wholes) == 1:
-                rows = np.asarray([[lane.row] for lane in lanes if lane is not None], np.int64)
-                return _rows(wholes.pop(), rows), True
-        self._index()
-        if any(self.made_by.get(self.env.get(v, v)) is None for v in values):
+        lanes = [self.lanes[v] for v in values if v in self.lanes]
+        if len(lanes) == len(values) and len({lane.whole for lane in lanes}) == 1:
+            return _rows(lanes[0].whole, [lane.row for lane in lanes]), True
+        self.stacker.see(self.builder.eqns)
+        singles = [self.env.get(v, v) for v in values]
+        if not self.stacker.made_by.keys() >= set(singles):
             return None
-        made = self.stacker.stacked([self._single(v) for v in values])
+        made = self.stacker.stacked(singles)
         return None if made is None else (made, True)
 
     def _single(self, value: Value) -> Value:
         """A value by itself."""
         lane = self.lanes.get(value)
         if lane is None:
-            return self.env.get(value, value)
+            return value
         if value not in self.env:
             with building(self.builder):
                 row = slice_axis(lane.whole, 0, lane.row, lane.row + 1)
                 self.env[value] = reshape_to(row, value.type.shape)
-            self._index()
+            self.stacker.see(self.builder.eqns)
         return self.env[value]
 
 
-def _rows(whole: Value, rows: np.ndarray) -> Value:
+def _rows(whole: Value, rows: Sequence[int]) -> Value:
     """Rows of an array."""
-    count = len(rows)
-    first = int(rows[0, 0])
-    if np.array_equal(rows[:, 0], np.arange(first, first + count)):
+    first, count = rows[0], len(rows)
+    if list(rows) == list(range(first, first + count)):
         return whole if count == whole.type.shape[0] else slice_axis(whole, 0, first, first + count)
-    shape = (1, *whole.type.shape[1:])
-    starts = np.concatenate([rows, np.zeros((count, whole.type.rank - 1), np.int64)], axis=1)
-    return reshape_to(slices(whole, starts, shape, (1,) * len(shape)), (count, *shape[1:]))
+    sizes = (1, *whole.type.shape[1:])
+    starts = np.zeros((count, len(sizes)), np.int64)
+    starts[:, 0] = rows
+    return reshape_to(slices(whole, starts, sizes, (1,) * len(sizes)), (count, *sizes[1:]))
 
 
 def _levels(eqns: Sequence[Eqn]) -> list[int]:

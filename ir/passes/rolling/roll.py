@@ -330,8 +330,7 @@ class _Round:
 
     def _written(self, plans: Sequence[Plan]) -> Function:
         builder = Builder()
-        made_by: dict[Value, Eqn] = {}
-        stacker = Stacker(made_by)
+        stacker = Stacker()
         env: dict[Value, Value] = {}
         changed = False
         # The short ones of loops that are alike are collected as the long ones are.
@@ -341,16 +340,7 @@ class _Round:
         position = 0
         rest = iter(plans)
         plan = next(rest, None)
-        indexed = 0
-
-        def index() -> None:
-            nonlocal indexed
-            for eqn in builder.eqns[indexed:]:
-                for v in eqn.results:
-                    made_by[v] = eqn
-            indexed = len(builder.eqns)
-
-        index()
+        stacker.see(builder.eqns)
         with building(builder):
             while position < len(self.eqns):
                 if plan is not None and position == plan.loop.start:
@@ -383,7 +373,7 @@ class _Round:
                         env[eqn.results[0]] = whole
                         changed = True
                     position += 1
-                index()
+                stacker.see(builder.eqns)
         if not changed:
             return self.whole
         results = tuple([env.get(self.same.get(v, v), self.same.get(v, v)) for v in self.whole.results])

@@ -7,7 +7,7 @@ nothing better is known are the values written side by side.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,15 @@ class Stacker:
       made_by: equations of the program so far, by their results.
     """
 
-    def __init__(self, made_by: Mapping[Value, Eqn]) -> None:
-        self.made_by = made_by
+    def __init__(self) -> None:
+        self.made_by: dict[Value, Eqn] = {}
+        self._seen = 0
+
+    def see(self, eqns: Sequence[Eqn]) -> None:
+        """Take note of a program's equations, of which it has seen the first ones."""
+        for eqn in eqns[self._seen :]:
+            self.made_by.update(dict.fromkeys(eqn.results, eqn))
+        self._seen = len(eqns)
 
     def stacked(self, values: Sequence[Value], *, contracted: bool = False) -> Value | None:
         """The values along a new leading axis, or None where that is not worth its copies.
