@@ -379,6 +379,29 @@ def test_found_and_equal(f: Program, argument: Callable[[int], Any], sizes: tupl
             assert_close(a, b, 1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "int32"])
+@pytest.mark.parametrize("last", [3, 30])
+def test_powers_of_tables(dtype: str, last: int) -> None:
+    """Long tables of exponents are one power of floats; short ones, and those of other numbers, squares."""
+    with x64():
+        x = np.array([0, 1, -1, 2, -0.5, 0.75] if dtype != "int32" else [0, 1, -1, 2, -2, 3], dtype)
+        function = tr.trace(lambda x: sum(x ** (7 * k % (last + 1)) * (k + 1) for k in range(31)))(x)
+        for each in (roll, roll_exact):
+            rolled = each(function)
+            assert len(rolled.eqns) < 60 < len(function.eqns)
+            is_table = each is roll and last > 3 and np.dtype(dtype).kind == "f"
+            assert ("pow" in str(rolled)) == is_table
+            (want,), (got,) = ir.evaluate(function, x), ir.evaluate(rolled, x)
+            assert_close(got, want, 5e-2 if dtype == "float16" else 1e-5 if dtype == "complex64" else 1e-6)
+
+
+def test_powers_of_few_digits_are_not_rounded_as_exponents() -> None:
+    """257 is no bfloat16: what is raised to it is squared."""
+    x = jnp.ones(300, jnp.bfloat16) * jnp.bfloat16(0.99)
+    rolled = roll(tr.trace(lambda x: tnp.stack([x[i] ** i for i in range(300)]))(x))
+    assert "pow" not in [eqn.op.name for eqn in rolled.eqns]
+
+
 def test_powers_that_nothing_asks_for_have_no_derivative() -> None:
     """Whatever overflows on the way to other exponents leaves the gradient alone; so does zero."""
     for sign in (1, -1):

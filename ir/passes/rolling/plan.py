@@ -73,12 +73,14 @@ class Plan:
     Attributes:
       outside: for each result of each node that is used after the loop, the iterations whose are.
       dead: for each node the iterations in which nothing uses it, if there are such.
+      exact: results are rounded as those of the equations.
       order: of the nodes, what is used before those that use it, in the same iteration or a later one.
     """
 
     loop: Loop
     outside: dict[tuple[int, int], list[int]]
     dead: Sequence[Rows | None]
+    exact: bool
     order: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     folds: list[Fold] = field(default_factory=list)
@@ -117,7 +119,7 @@ def planned(
       dead: for each node the iterations in which nothing uses it; a scan computes these, nothing else does.
       last: the positions of the last equations that use values.
       collected: whether a value is used to put it beside others only.
-      exact: reductions keep the order of their terms.
+      exact: reductions keep the order of their terms, and powers are rounded as before.
     """
     outside: dict[tuple[int, int], list[int]] = {}
     for j, node in enumerate(loop.nodes):
@@ -125,7 +127,7 @@ def planned(
             rows = [i for i, eqn in enumerate(node.eqns) if last.get(eqn.results[k], -1) >= loop.stop]
             if rows:
                 outside[j, k] = rows
-    plan = Plan(loop, outside, dead)
+    plan = Plan(loop, outside, dead, exact)
     plan.fixed = _fixed(loop)
     users = _users(loop)
     plan.scanned = {

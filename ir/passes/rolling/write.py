@@ -29,7 +29,7 @@ from ir.ops.shape import (
 from ir.passes.rolling.dead import guard, harmless, table
 from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
 from ir.passes.rolling.plan import Fold, Plan
-from ir.passes.rolling.powers import digits, power
+from ir.passes.rolling.powers import exponent_tables, power
 from ir.passes.rolling.stacking import Stacker, index_table, slices, spans, strided
 from ir.transforms.batch import apply_rule
 from ir.types import TensorType, i32
@@ -169,7 +169,8 @@ class Writer:
 
     def _powers(self, exponents: npt.NDArray[np.int64], x: Value, batched: bool) -> Value:
         whole = materialize(x, batched, self.loop.trips)
-        return power(whole, digits(exponents), inverse=bool(exponents[0] < 0))
+        tables = exponent_tables(exponents, x.type.dtype, exact=self.plan.exact)
+        return power(whole, tables, inverse=bool(exponents[0] < 0))
 
     def _slices(self, node: Node, x: Value, batched: bool) -> Value:
         assert node.starts is not None
@@ -364,9 +365,10 @@ class _Scan:
             return [v if n is None else guard(v, live, n) for v, n in zip(operands, numbers, strict=True)]
 
     def _power(self, x: Value, exponents: npt.NDArray[np.int64]) -> Value:
-        places = [(self._x(digit), self._x(more)) for digit, more in digits(exponents)]
+        tables = exponent_tables(exponents, x.type.dtype, exact=self.plan.exact)
+        tables = [self._x(table) for table in tables]
         with building(self.body):
-            return power(x, places, inverse=bool(exponents[0] < 0))
+            return power(x, tables, inverse=bool(exponents[0] < 0))
 
     def _slice(self, node: Node) -> Value:
         assert node.starts is not None
