@@ -379,6 +379,16 @@ def test_found_and_equal(f: Program, argument: Callable[[int], Any], sizes: tupl
             assert_close(a, b, 1e-11)
 
 
+@pytest.mark.parametrize(("step", "apart"), [(1, False), (24, False), (25, True), (30, True)])
+def test_slices_that_overlap_are_not_called_apart(step: int, apart: bool) -> None:
+    """An accelerator would add only one of the gradients of an element of several slices."""
+    x = np.arange(50.0 + 30 * step, dtype=np.float32)
+    starts = [step * ((7 * i) % 30) for i in range(30)]
+    rolled = roll(tr.trace(lambda x: tnp.stack([tnp.sin(x[i : i + 25]) for i in starts]))(x))
+    (found,) = [eqn for eqn in rolled.eqns if eqn.op.name == "gather"]
+    assert found.attrs["unique_indices"] == apart
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "int32"])
 @pytest.mark.parametrize("last", [3, 30])
 def test_powers_of_tables(dtype: str, last: int) -> None:

@@ -174,9 +174,16 @@ def _gathered(
         slice_sizes=length,
         mode="promise_in_bounds",
         indices_are_sorted=order == sorted(order),
-        unique_indices=len(set(order)) == len(order),
+        unique_indices=_are_apart(rows, [length[axis] for axis in moving]),
     )
     return strided(expand_dims(out, [1 + axis for axis in single]), (1, *strides))
+
+
+def _are_apart(starts: npt.NDArray[np.int64], sizes: Sequence[int]) -> bool:
+    """Whether no element is known to be in two slices. An accelerator adds to such an element only once, if told so."""
+    if all(size == 1 for size in sizes):
+        return len(np.unique(starts, axis=0)) == len(starts)
+    return any(bool(np.all(np.diff(np.sort(starts[:, axis])) >= size)) for axis, size in enumerate(sizes))
 
 
 def sliced(x: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int]) -> Value:
