@@ -15,6 +15,7 @@ from ir.passes.inlining import inline_calls
 from ir.passes.products import reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
+from ir.passes.selections import choose_rows
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
@@ -50,7 +51,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         simplify_scans,
-        *(() if exact else (solve_products, reorder_products, rules, cse, block, rules, cse)),
+        *(() if exact else (choose_rows, solve_products, reorder_products, rules, cse, block, rules, cse)),
         sink_slices,
         dce,
     )

@@ -226,6 +226,12 @@ def zero_added_last(x, y):
     return add(add(x, lit(0.0)), y), add(add(x, y), lit(0.0))
 
 
+@rule(changes=NOTHING, single_use=True)
+def zero_added_before_product(x, y):
+    """(x + 0) y + 0 = x y + 0: only the sign of a product that is zero differs."""
+    return add(mul(add(x, lit(0.0)), y), lit(0.0)), add(mul(x, y), lit(0.0))
+
+
 # Constants ----------------------------------------------------------------------------------------
 
 _SCALARS = [

@@ -11,21 +11,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ir.core import Dense
 from ir.machine import current
 from ir.ops.contraction import dot_general, free_dims, swapped
-from ir.ops.convert import convert
-from ir.ops.elementwise import add, eq, mul, neg, sub
+from ir.ops.elementwise import add, mul, neg, sub
 from ir.ops.indexing import gather
 from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, transpose
+from ir.ops.shape import broadcast_in_dim, permute, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
-from ir.rewriter import index_axis
-from ir.rewrites.kinds import EXACT, INEXACT, INTEGER, repeated
-from ir.types import TensorType, dtype_named, i32
+from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
 
 _KINDS = ((EXACT, NOTHING, ""), (INEXACT, ROUNDING, "_inexact"))
 _MATMUL: dict[str, Any] = {"lc": (1,), "rc": (0,), "lb": (), "rb": (), "precision": None, "preferred": None}
@@ -296,75 +290,6 @@ def _common(op):
 
 
 COMMON = tuple(each for op in (add, sub) for each in _common(op))
-
-
-# Rows chosen by comparison ------------------------------------------------------------------------
-
-
-def _chosen(p, q, axis, definition):
-    """What is compared with the indices along an axis, one for each place on the other axes, or None."""
-    for which, index in ((p, q), (q, p)):
-        made = definition(which)
-        if made is None or made.op is not broadcast_in_dim or index_axis(index, definition) != axis:
-            continue
-        x, dims, shape = made.operands[0], made.attrs["dims"], made.attrs["shape"]
-        if axis in dims and x.type.shape[dims.index(axis)] != 1:
-            continue
-        x = reshape_to(x, tuple([n for n, d in zip(x.type.shape, dims, strict=True) if d != axis]))
-        rest = [d for d in range(len(shape)) if d != axis]
-        return repeated(x, tuple([shape[d] for d in rest]), tuple([rest.index(d) for d in dims if d != axis]))
-    return None
-
-
-def _rows(p, q, y, *, d, lc, rc, lb, rb, precision, preferred, out, definition):
-    if lb or len(lc) != 1 or d is not y.type.dtype or out.type.dtype is not d or not out.type.size:
-        return None
-    chosen = _chosen(p, q, lc[0], definition)
-    if chosen is None or not chosen.type.dtype.is_integer:
-        return None
-    (axis,), rank = rc, chosen.type.rank
-    rows = gather(
-        y,
-        reshape_to(chosen, (*chosen.type.shape, 1)),
-        offset_dims=tuple(range(rank, rank + y.type.rank - 1)),
-        collapsed_slice_dims=(axis,),
-        start_index_map=(axis,),
-        slice_sizes=tuple([1 if k == axis else n for k, n in enumerate(y.type.shape)]),
-        mode="fill",
-        fill_value=Dense(np.zeros((), d.np), d),
-    )
-    return add(rows, full_like(rows, 0))  # (a sum has no -0)
-
-
-def _compared(shape, rows):
-    """Of an example: an index for each row, to be compared with those of the columns."""
-    index = TensorType(tuple([shape[d] for d in rows]), i32)
-    columns = next(d for d in range(len(shape)) if d not in rows)
-    return (
-        lambda make: broadcast_in_dim(make(index), shape=shape, dims=rows),
-        lambda _: iota(shape=shape, dtype=i32, axis=columns),
-    )
-
-
-_CHOICE = [
-    at(*_compared((5, 4), (0,)), (4, 3), d=dtype_named("f32"), dtypes=["f32"], **_MATMUL),
-    at(
-        *_compared((4, 2, 3), (1, 2)),
-        (3, 4),
-        d=dtype_named("f64"),
-        dtypes=["f64"],
-        **_MATMUL | {"lc": (0,), "rc": (1,)},
-    ),
-]
-_NO_CHOICE = [
-    at(*_compared((5, 4), (0,)), (5, 3), d=dtype_named("f32"), dtypes=["f32"], **_MATMUL | {"lc": (0,)})
-]
-
-
-@rule(changes=ROUNDING, on=INEXACT, single_use=True, examples=_CHOICE, counterexamples=_NO_CHOICE)
-def product_with_one_hot(p, q, y, *, d, lc, rc, lb, rb, precision, preferred):
-    """A matrix with ones where an index equals that of the column, times another: rows of that."""
-    return _dot(convert(eq(p, q), dtype=d), y, (lc, rc, lb, rb, precision, preferred)), _rows
 
 
 # Signs --------------------------------------------------------------------------------------------

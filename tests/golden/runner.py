@@ -25,6 +25,7 @@ from ir.passes.nested import deep
 from ir.passes.pipeline import optimize
 from ir.passes.products import reorder_products
 from ir.passes.scans import simplify_scans
+from ir.passes.selections import choose_rows
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
@@ -41,6 +42,7 @@ SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, caches=((4000, 2e7),))
 # Passes by the name of their folder, and what they may change.
 PASSES: dict[str, tuple[Pass, int]] = {
     "block": (deep(lambda function: blocked(function, SLOW)), ROUNDING),
+    "choose_rows": (choose_rows, ROUNDING),
     "cse": (cse, NOTHING),
     "dce": (dce, NOTHING),
     "fold": (fold, NOTHING),

@@ -1,0 +1,167 @@
+"""Products with matrices that only choose: rows are taken, or added up, instead of multiplied.
+
+    m = one_hot(p);  c = dot_general(m, y)     becomes    c = gather(y, p)
+    m = one_hot(p)'; c = dot_general(m, y)     becomes    c = scatter_add(0, p, y)
+
+Such a matrix has at most one element in each line along an axis (`forms`). Where that axis is summed over, the product
+takes rows of the other operand, and multiplies them by the elements. Where it is not, it adds rows up, if the model of
+the machine says that this is quicker; or takes them, where none are added to each other, as with a permutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ir.core import Eqn, Function, Value
+from ir.machine import Machine, current
+from ir.op import Builder, building, current_builder
+from ir.ops.contraction import dot_general
+from ir.ops.elementwise import add, mul
+from ir.ops.shape import broadcast_in_dim, full_like, move_axis
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.passes.replacing import renamed
+from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
+from ir.remarks import remark
+
+# What adding one row to others takes, in launches of a kernel.
+_ROW = 0.02
+
+
+@deep
+def choose_rows(function: Function) -> Function:
+    """Take rows, or add them up, instead of multiplying by a matrix that chooses them."""
+    if not any(e.op is dot_general for e in function.eqns):
+        return function
+    return _Chosen(function, current()).function()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """An operand of a product and the axis of it that is summed over; the other operand likewise.
+
+    Attributes:
+      first: whether it is the left one.
+    """
+
+    matrix: Value
+    axis: int
+    other: Value
+    other_axis: int
+    first: bool
+
+
+class _Chosen:
+    def __init__(self, function: Function, machine: Machine) -> None:
+        self.whole, self.machine = function, machine
+        self.definitions = {v: eqn for eqn in function.eqns for v in eqn.results}
+        self.env: dict[Value, Value] = {}
+
+    def function(self) -> Function:
+        eqns: list[Eqn] = []
+        for eqn in self.whole.eqns:
+            builder = Builder(eqn.source)
+            with building(builder):
+                made = self._written(eqn) if eqn.op is dot_general else None
+            if made is None:
+                eqns.append(renamed(eqn, self.env))
+                continue
+            if not made.name:
+                made.name = eqn.results[0].name
+            self.env[eqn.results[0]] = made
+            eqns += builder.eqns
+            remark("choose_rows", eqn.source, "rows are chosen instead of multiplied")
+        if not self.env:
+            return self.whole
+        results = tuple([self.env.get(v, v) for v in self.whole.results])
+        return dce(self.whole.replace(eqns=tuple(eqns), results=results))
+
+    def _definition(self, value: Value) -> Eqn | None:
+        """Of a value of the program, or of one that was just written."""
+        made = self.definitions.get(value)
+        if made is not None:
+            return made
+        return next((e for e in current_builder().eqns if value in e.results), None)
+
+    def _written(self, eqn: Eqn) -> Value | None:
+        """The product by choosing rows, if an operand is known to do that."""
+        attrs, out = eqn.attrs, eqn.results[0]
+        if attrs["lhs_batch"] or len(attrs["lhs_contract"]) != 1 or not out.type.size:
+            return None
+        if any(v.type.dtype is not out.type.dtype for v in eqn.operands):
+            return None
+        (a,), (b,) = attrs["lhs_contract"], attrs["rhs_contract"]
+        left, right = eqn.operands
+        for side in (_Side(left, a, right, b, True), _Side(right, b, left, a, False)):
+            made = self.definitions.get(side.matrix)
+            if made is None or made.op not in LEADING or side.matrix.type.shape[side.axis] < 2:
+                continue
+            for write in (self._taken, self._added):
+                try:
+                    parts = write(side, out)
+                except Unread:
+                    continue
+                return self._sum(parts)
+        return None
+
+    def _sum(self, parts: Sequence[Value]) -> Value:
+        total = parts[0]
+        for part in parts[1:]:
+            total = add(total, part)
+        return add(total, full_like(total, 0)) if len(parts) == 1 else total  # (a sum has no -0)
+
+    def _taken(self, side: _Side, out: Value) -> list[Value]:
+        """A product along the axis of which one element is chosen in each line."""
+        reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
+        return [self._rows(side, choice) for choice in reader.read(side.matrix, side.axis)]
+
+    def _rows(self, side: _Side, choice: Choice) -> Value:
+        numbers = known(choice.index, self._definition)
+        return self._lines(side, choice.index if numbers is None else numbers, choice.weight)
+
+    def _lines(self, side: _Side, index: Value | Numbers, weight: Value | None) -> Value:
+        """Lines of the other operand, in their places in the product."""
+        other = self.env.get(side.other, side.other)
+        return _times(weight, rows(other, side.other_axis, index, last=not side.first), last=not side.first)
+
+    def _added(self, side: _Side, out: Value) -> list[Value]:
+        """A product along the other axis of a matrix."""
+        if side.matrix.type.rank != 2:
+            raise Unread
+        reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
+        size = side.matrix.type.shape[1 - side.axis]
+        parts = []
+        for choice in reader.read(side.matrix, 1 - side.axis):
+            numbers = known(choice.index, self._definition)
+            turned = None if numbers is None else inverse(numbers, size)
+            if turned is not None:
+                weight = None if choice.weight is None else rows(choice.weight, 0, turned)
+                parts.append(self._lines(side, turned, weight))
+                continue
+            if not self._adds(side, out):
+                raise Unread
+            other = self.env.get(side.other, side.other)
+            updates = _times(choice.weight, move_axis(other, side.other_axis, 0))
+            part = added_up(updates, choice.index, size)
+            parts.append(part if side.first else move_axis(part, 0, part.type.rank - 1))
+        return parts
+
+    def _adds(self, side: _Side, out: Value) -> bool:
+        """Whether adding up rows is quicker than multiplying."""
+        count = side.matrix.type.shape[side.axis]
+        # The matrix is written, and read.
+        nbytes = 2 * side.matrix.type.nbytes + side.other.type.nbytes + out.type.nbytes
+        product = self.machine.seconds(2 * out.type.size * count, nbytes) + self.machine.launch
+        sums = self.machine.seconds(0, side.other.type.nbytes + 2 * out.type.nbytes)
+        return sums + count * _ROW * self.machine.launch < product
+
+
+def _times(weight: Value | None, lines: Value, *, last: bool = False) -> Value:
+    """Each line times its weight; the axes of the weights are the first or the last ones."""
+    if weight is None:
+        return lines
+    first = lines.type.rank - weight.type.rank if last else 0
+    dims = tuple(range(first, first + weight.type.rank))
+    return mul(broadcast_in_dim(weight, shape=lines.type.shape, dims=dims), lines)  # type: ignore[no-any-return]

@@ -1,0 +1,244 @@
+"""Products with matrices that only choose: rows are chosen, and the results are those of the products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ir
+import tracer as tr
+import tracer.numpy as tnp
+from ir.core import Function
+from ir.machine import Machine
+from ir.passes.cse import cse
+from ir.passes.fold import fold
+from ir.passes.pipeline import optimize
+from ir.passes.selections import choose, choose_rows
+from ir.remarks import remarks
+from tests.tracer.helpers import assert_close, x64
+
+N = 6
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=(N, 5))
+X = RNG.normal(size=N)
+INDEX = np.array([2, 0, 5, 2, 4, 1], np.int32)
+PERMUTATION = RNG.permutation(N).astype(np.int32)
+OUTSIDE = np.array([-1, 0, 6, 2, 99, -7], np.int32)
+
+
+def one_hot(i: Any, xp: Any = tnp) -> Any:
+    return (i[:, None] == xp.arange(N)).astype(np.float64)
+
+
+def eye(xp: Any, **options: Any) -> Any:
+    return xp.eye(N, dtype=np.float64, **options)
+
+
+# What chooses, as a function of an index and a vector; `xp` is tracer's NumPy or NumPy.
+CHOICES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "one-hot": lambda xp, i, x: one_hot(i, xp),
+    "one-hot, the other way round": lambda xp, i, x: (xp.arange(N)[:, None] == i).astype(np.float64),
+    "transposed one-hot": lambda xp, i, x: one_hot(i, xp).T,
+    "weighted one-hot": lambda xp, i, x: one_hot(i, xp) * x[:, None],
+    "negated one-hot": lambda xp, i, x: -one_hot(i, xp),
+    "selected": lambda xp, i, x: xp.where(i[:, None] == xp.arange(N), x[:, None], 0.0),
+    "shifted by an index": lambda xp, i, x: (i[:, None] == xp.arange(N) + 1).astype(np.float64),
+    "next to an index": lambda xp, i, x: (i[:, None] + 1 == xp.arange(N)).astype(np.float64),
+    "small integers": lambda xp, i, x: (i.astype(np.int8)[:, None] == xp.arange(N, dtype=np.int8)).astype(
+        np.float64
+    ),
+    "identity": lambda xp, i, x: eye(xp),
+    "beside the diagonal": lambda xp, i, x: eye(xp, k=2),
+    "below the diagonal": lambda xp, i, x: eye(xp, k=-1),
+    "rows of the identity": lambda xp, i, x: eye(xp)[xp.clip(i, 0, N - 1)],
+    "columns of the identity": lambda xp, i, x: eye(xp)[:, xp.clip(i, 0, N - 1)],
+    "backwards": lambda xp, i, x: eye(xp)[::-1],
+    "columns backwards": lambda xp, i, x: eye(xp)[:, ::-1],
+    "turned": lambda xp, i, x: xp.roll(eye(xp), 2, 0),
+    "columns turned": lambda xp, i, x: xp.roll(eye(xp), 1, 1),
+    "padded": lambda xp, i, x: xp.pad(one_hot(i, xp)[1:4, 1:5], ((1, 2), (2, 0))),
+    "diagonal": lambda xp, i, x: xp.diag(x),
+    "diagonal beside": lambda xp, i, x: xp.diag(x[1:], 1),
+    "two diagonals": lambda xp, i, x: xp.diag(x) - xp.diag(x[:-1], -1),
+    "three diagonals": lambda xp, i, x: xp.diag(x) + 2.0 * xp.diag(x[1:], 1) + xp.diag(x[2:], -2),
+    "a constant": lambda xp, i, x: xp.asarray(np.eye(N)[PERMUTATION] * 3.0),
+    "a constant with an empty row": lambda xp, i, x: xp.asarray(np.eye(N)[PERMUTATION] * (np.arange(N) != 2)),
+    "every other row": lambda xp, i, x: xp.concatenate([eye(xp)[::2], eye(xp)[1::2]]),
+}
+PRODUCTS: dict[str, Callable[[Any, Any], Any]] = {
+    "m @ A": lambda m, a: m @ a,
+    "m' @ A": lambda m, a: m.T @ a,
+    "B @ m": lambda m, a: a.T[:3] @ m,
+    "B @ m'": lambda m, a: a.T[:3] @ m.T,
+    "m @ x": lambda m, a: m @ a[:, 0],
+    "x @ m": lambda m, a: a[:, 1] @ m,
+}
+
+
+# Adding up rows is always quicker than a product.
+SLOW = Machine(flops=1.0, bandwidth=1e9, launch=1e-6)
+
+
+def traced(f: Callable[..., Any]) -> Callable[..., Function]:
+    """The program with constants folded, as the pass sees it."""
+    return lambda *args: fold(cse(tr.trace(f)(*args)))
+
+
+def products(function: Function) -> int:
+    return sum(e.op.name == "dot_general" for e in function.eqns)
+
+
+@pytest.fixture
+def slow_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "current", lambda: SLOW)
+
+
+@pytest.mark.usefixtures("slow_products")
+@pytest.mark.parametrize("index", [INDEX, OUTSIDE], ids=["regular", "outside"])
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("name", CHOICES)
+def test_rows_are_chosen(name: str, product: str, index: Any) -> None:
+    """No product is left, and what there is equals NumPy's product."""
+    with x64():
+        function = traced(lambda i, x, a: PRODUCTS[product](CHOICES[name](tnp, i, x), a))(index, X, A)
+        assert products(function) == 1
+        with remarks() as said:
+            chosen = choose_rows(function)
+        ir.verify(chosen)
+        assert not products(chosen) and len(said) == 1
+        want = PRODUCTS[product](CHOICES[name](np, index, X), A)
+        for each in (chosen, optimize(function)):
+            (got,) = ir.evaluate(each, index, X, A)
+            assert_close(got, want, 1e-13)
+
+
+@pytest.mark.usefixtures("slow_products")
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("name", CHOICES)
+def test_gradients(name: str, product: str) -> None:
+    """Of the chosen rows, and through the pass of the whole gradient, against JAX."""
+
+    def loss(xp: Any, i: Any, x: Any, a: Any) -> Any:
+        return xp.sum(xp.sin(PRODUCTS[product](CHOICES[name](xp, i, x), a)))
+
+    with x64():
+        args = jnp.asarray(INDEX), jnp.asarray(X), jnp.asarray(A)
+        want = jax.grad(lambda *args: loss(jnp, *args), (1, 2))(*args)
+        got = tr.jit(tr.grad(lambda *args: loss(tnp, *args), (1, 2)))(*args)
+        for a, b in zip(got, want, strict=True):
+            assert_close(a, b, 1e-12)
+
+
+LEFT: dict[str, Callable[[Any, Any], Any]] = {  # (of an index and a vector)
+    "dense": lambda i, x: tnp.outer(x, x) @ A,
+    "two in a line": lambda i, x: (i[:, None] <= tnp.arange(N)).astype(np.float64) @ A,
+    "compared with another index": lambda i, x: (i[:, None] == i).astype(np.float64) @ A,
+    "no zeros": lambda i, x: tnp.where(i[:, None] == tnp.arange(N), x[:, None], 1.0) @ A,
+    "padded with ones": lambda i, x: tnp.pad(one_hot(i), ((0, 0), (1, 0)), constant_values=1.0)[:, :N] @ A,
+    "plus one": lambda i, x: (one_hot(i) + 1.0) @ A,
+    "floats": lambda i, x: (x[:, None] == tnp.arange(N).astype(np.float64)).astype(np.float64) @ A,
+    "a table of two in a row": lambda i, x: tnp.asarray(np.tri(N)) @ tnp.outer(x, x),
+    "rounded": lambda i, x: tnp.matmul(
+        one_hot(i).astype(np.float32), x.astype(np.float32), preferred_element_type=np.float64
+    ),
+}
+
+
+@pytest.mark.usefixtures("slow_products")
+@pytest.mark.parametrize("name", LEFT)
+def test_products_that_stay(name: str) -> None:
+    with x64():
+        function = traced(LEFT[name])(INDEX, X)
+        assert products(function) == 1 and choose_rows(function) is function
+
+
+@pytest.mark.parametrize(("rows", "width", "is_added"), [(512, 8, False), (512, 4096, True)])
+def test_rows_are_added_up_where_that_is_quicker(rows: int, width: int, is_added: bool) -> None:
+    """Not for small matrices: each row takes its time."""
+    i, y = np.zeros(rows, np.int32), np.ones((rows, 3), np.float32)
+    function = traced(lambda i, y: (i[:, None] == tnp.arange(width)).astype(np.float32).T @ y)(i, y)
+    chosen = choose_rows(function)
+    assert products(chosen) == (not is_added)
+    (got,) = ir.evaluate(chosen, i, y)
+    assert_close(
+        got,
+        np.where(np.arange(width)[:, None] == 0, np.float32(rows), np.float32(0)) + np.zeros((1, 3)),
+        1e-6,
+    )
+
+
+def test_signs_of_zero_and_empty_arrays() -> None:
+    """A sum of products is 0 where all terms are zeros, and so are the rows."""
+    y = np.full((N, 2), -0.0)
+    with x64():
+        function = traced(lambda i, y: one_hot(i) @ y)(INDEX, y)
+        for f in (function, choose_rows(function)):
+            (got,) = ir.evaluate(f, INDEX, y)
+            assert not np.signbit(got).any()
+        for shape in ((0, 2), (N, 0)):
+            i = INDEX[: shape[0]]
+            function = traced(lambda i, y: one_hot(i) @ y)(i, np.zeros((N, shape[1])))
+            (got,) = ir.evaluate(choose_rows(function), i, np.zeros((N, shape[1])))
+            assert got.shape == shape
+
+
+# Random matrices ----------------------------------------------------------------------------------
+
+STEPS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "transpose": lambda xp, m, k: m.T,
+    "reverse": lambda xp, m, k: m[::-1],
+    "reverse columns": lambda xp, m, k: m[:, ::-1],
+    "roll": lambda xp, m, k: xp.roll(m, k, 0),
+    "cut": lambda xp, m, k: m[k % 2 :, : m.shape[1] - k % 2] if min(m.shape) > 3 else m,
+    "pad": lambda xp, m, k: xp.pad(m, ((k % 2, 1), (0, k % 3))) if max(m.shape) < 12 else m,
+    "negate": lambda xp, m, k: -m,
+    "double": lambda xp, m, k: 2.0 * m,
+    "weigh rows": lambda xp, m, k: m * (1.0 + xp.arange(m.shape[0]) % (k + 2))[:, None],
+    "weigh columns": lambda xp, m, k: m * (2.0 - xp.arange(m.shape[1]) % (k + 2)),
+    "take rows": lambda xp, m, k: m[xp.arange(k, k + m.shape[0]) % m.shape[0]],
+    "take rows backwards": lambda xp, m, k: m[m.shape[0] - 1 - xp.arange(m.shape[0])],
+    "stack": lambda xp, m, k: xp.concatenate([m[k % m.shape[0] :], m[: k % m.shape[0]]]),
+}
+KINDS: dict[str, Callable[[Any, Any, int], Any]] = {
+    "one-hot": lambda xp, i, k: (i[:, None] == xp.arange(N + k)).astype(np.float64),
+    "eye": lambda xp, i, k: xp.eye(N, N + k, k - 1, dtype=np.float64),
+    "sum": lambda xp, i, k: xp.eye(N, dtype=np.float64) - xp.eye(N, k=k, dtype=np.float64),
+}
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> tuple[str, int, list[tuple[str, int]]]:
+    steps = st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 3))
+    return draw(st.sampled_from(sorted(KINDS))), draw(st.integers(0, 2)), draw(st.lists(steps, max_size=6))
+
+
+@given(matrices(), st.booleans(), st.lists(st.integers(-3, 9), min_size=N, max_size=N))
+def test_random_matrices(
+    matrix: tuple[str, int, list[tuple[str, int]]], is_left: bool, index: list[int]
+) -> None:
+    """Whatever is done to a matrix that chooses, products with it are what they were."""
+    kind, size, steps = matrix
+    i = np.array(index, np.int32)
+
+    def made(xp: Any, i: Any) -> Any:
+        m = KINDS[kind](xp, i, size)
+        for name, k in steps:
+            m = STEPS[name](xp, m, k)
+        return m
+
+    rows, columns = made(np, i).shape
+    y = np.random.default_rng(size).normal(size=(columns, 2) if is_left else (2, rows))
+    with x64(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose, "current", lambda: SLOW)
+        function = traced(lambda i, y: made(tnp, i) @ y if is_left else y @ made(tnp, i))(i, y)
+        chosen = choose_rows(function)
+        ir.verify(chosen)
+        (got,), (want,) = ir.evaluate(chosen, i, y), ir.evaluate(function, i, y)
+        assert_close(got, want, 1e-12)
