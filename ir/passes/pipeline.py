@@ -51,7 +51,8 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         simplify_scans,
-        *(() if exact else (choose_rows, solve_products, reorder_products, rules, cse, block, rules, cse)),
+        *(() if exact else (choose_rows, solve_products, reorder_products, solve_products, rules, cse)),
+        *(() if exact else (block, rules, cse)),
         sink_slices,
         dce,
     )

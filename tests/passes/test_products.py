@@ -57,6 +57,8 @@ PROGRAMS: dict[str, tuple[str, float, Callable[..., Any]]] = {
     "identity": ("A", 0.6, lambda A: A @ tnp.eye(N, dtype=A.dtype)),
     "numbers": ("Ax", 1.1, lambda A, x: (3 * A) @ (2 * x)),
     "sum with a product": ("ABx", 3.1, lambda A, B, x: (A - B.T @ B) @ x),
+    "sum with an outer product": ("Axy", 1.2, lambda A, x, y: (A + tnp.outer(x, y)) @ x),
+    "identity less an outer product": ("Axy", 2.6, lambda A, x, y: (tnp.eye(N) - tnp.outer(x, y)) @ A),
     "sum of two products": ("ABx", 4.1, lambda A, B, x: (A @ B + B @ A) @ x),
     "common left": ("ABC", N + 1, lambda A, B, C: A @ B + A @ C),
     "common right": ("ABC", N + 1, lambda A, B, C: A @ B - C @ B),

@@ -189,6 +189,46 @@ def test_signs_of_zero_and_empty_arrays() -> None:
             assert got.shape == shape
 
 
+def test_diagonal_systems() -> None:
+    """Each unknown is found by itself, whatever is solved for, and the inverse is a diagonal matrix too."""
+    inv, solve = tnp.linalg.inv, tnp.linalg.solve
+    programs: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+        "inverse": (lambda x, a: inv(tnp.diag(x)) @ a, lambda x, a: a / x[:, None]),
+        "from the right": (lambda x, a: a.T @ inv(tnp.diag(x)), lambda x, a: a.T / x),
+        "between": (lambda x, a: a.T @ inv(tnp.diag(x)) @ a, lambda x, a: (a.T / x) @ a),
+        "vector": (lambda x, a: solve(tnp.diag(x), a[:, 0]), lambda x, a: a[:, 0] / x),
+        "matrix": (lambda x, a: solve(tnp.diag(x), a), lambda x, a: a / x[:, None]),
+        "identity": (lambda x, a: solve(tnp.eye(N), a), lambda x, a: a),
+    }
+    with x64():
+        x, a = jnp.asarray(X), jnp.asarray(A)
+        for f, by_hand in programs.values():
+            program = tr.jit(f).ir(x, a)
+            assert not {"linear_solve", "lu", "triangular_solve"} & {e.op.name for e in program.eqns}
+            assert_close(tr.jit(f)(x, a), by_hand(X, A), 1e-12)
+            got = tr.jit(tr.grad(lambda x, a, f=f: tnp.sum(tnp.sin(f(x, a))), (0, 1)))(x, a)
+            want = jax.grad(lambda x, a, f=by_hand: jnp.sum(jnp.sin(f(x, a))), (0, 1))(x, a)
+            for p, q in zip(got, want, strict=True):
+                assert_close(p, q, 1e-10)
+
+
+def test_other_systems_stay() -> None:
+    with x64():
+        for f in (lambda x: tnp.diag(x, 1)[:N, :N] + tnp.eye(N), lambda x: tnp.diag(x) + tnp.outer(x, x)):
+            program = tr.jit(lambda x, f=f: tnp.linalg.solve(f(x), x)).ir(X)
+            assert "linear_solve" in {e.op.name for e in program.eqns}
+
+
+def test_no_number_is_lost() -> None:
+    """0 / 0 beside the diagonal of a matrix that is divided is no number, and nor is what it is multiplied by."""
+    with x64():
+        x = np.array([1.0, 0.0, 2.0, 3.0, 4.0, 5.0])
+        program = tr.jit(lambda x, a: (tnp.eye(N) / x[:, None]) @ a).ir(x, A)
+        with np.errstate(all="ignore"):
+            (got,) = ir.evaluate(program, x, A)  # (XLA itself has inf there)
+        assert np.isnan(got[1]).all() and np.isfinite(got[2:]).all()
+
+
 # Random matrices ----------------------------------------------------------------------------------
 
 STEPS: dict[str, Callable[[Any, Any, Any], Any]] = {

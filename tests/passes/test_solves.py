@@ -77,6 +77,19 @@ def prepared(f: Callable[..., Any], *args: Any) -> Function:
     return optimize(tr.trace(f)(*args), BEFORE)
 
 
+def test_products_in_another_order() -> None:
+    """What the inverse is multiplied with is only known when the order of products is."""
+    n = 200
+    a, b, x = RNG.normal(size=(n, n)) + 20 * np.eye(n), RNG.normal(size=(n, n)), RNG.normal(size=n)
+    with jax.enable_x64(True):
+        after = optimize(tr.trace(lambda a, b, x: inv(a) @ b @ x)(a, b, x))
+    (system,) = [e for e in after.eqns if e.op is linear_solve]
+    assert system.operands[-1].type.size == n
+    np.testing.assert_allclose(
+        ir.evaluate(after, a, b, x)[0], np.linalg.inv(a) @ b @ x, rtol=1e-10, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_less_is_solved_for(name: str) -> None:
     f, want, count = PROGRAMS[name]

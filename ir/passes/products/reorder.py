@@ -20,10 +20,10 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, sub
+from ir.ops.elementwise import add, mul, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import slice
+from ir.ops.shape import broadcast_in_dim, slice
 from ir.passes.nested import deep
 from ir.passes.products.network import Network, Reader
 from ir.passes.products.order import Factor, Order
@@ -161,9 +161,17 @@ class _Products:
         return None
 
     def _product(self, value: Value) -> Eqn | None:
-        """The contraction that makes a value for one use only."""
+        """The contraction, or the outer product, that makes a value for one use only."""
         eqn = self.definitions.get(value)
-        return eqn if eqn is not None and eqn.op is dot_general and self._inner(value) else None
+        if eqn is None or not self._inner(value):
+            return None
+        return eqn if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)) else None
+
+    def _is_outer(self, eqn: Eqn) -> bool:
+        """Whether the factors of a product are both repeated, along axes of their own."""
+        made = [self.definitions.get(v) for v in eqn.operands]
+        sources = [m.operands[0].type.size for m in made if m is not None and m.op is broadcast_in_dim]
+        return len(sources) == 2 and math.prod(sources) == eqn.results[0].type.size > max(sources)
 
     def _open(self, found: dict[Value, _Choice | _Sum]) -> None:
         """Compute products that several networks use within each, where that is quicker."""

@@ -71,14 +71,32 @@ class _Writer:
             [self.wanted.index(label) for label in labels if label in self.wanted], default=len(self.wanted)
         )
 
+    def _exchanges(
+        self, a: tuple[Sequence[int], Sequence[int]], b: tuple[Sequence[int], Sequence[int]],
+        between: Sequence[int], beside: Sequence[int],
+    ) -> bool:  # fmt: skip
+        """Whether a product is better with the operands exchanged; each is its labels, and those only it has."""
+        (left, rows), (right, columns) = a, b
+        places = self._place(rows), self._place(columns)
+        if max(places) < len(self.wanted) or not between:
+            return places[1] < places[0]
+        if set(beside) >= {*rows, *columns}:  # element by element
+            return beside.index(columns[0]) < beside.index(rows[0])
+        # As the operands lie: rows times columns. The result is multiplied again, from either side.
+        return _turned(right, left, between) < _turned(left, right, between)
+
     def times_number(self, value: Value) -> Value:
         number = self.network.number
         if number == 1:
             return value
         return neg(value) if number == -1 else mul(value, full_like(value, number))  # type: ignore[no-any-return]
 
-    def product(self, mask: int) -> Labelled:
-        """The product of a set of factors."""
+    def product(self, mask: int, beside: Sequence[int] = ()) -> Labelled:
+        """The product of a set of factors.
+
+        Args:
+          beside: labels of what it is multiplied by next, in their order.
+        """
         signature = self.order.signature(mask)
         if signature is not None and signature[0] in self.made:
             value, places = self.made[signature[0]]
@@ -87,12 +105,18 @@ class _Writer:
         if parts is None:
             value, labels = self.factor(mask.bit_length() - 1)
         else:
-            value, labels = self.times(
-                self.product(parts[0]), self.product(parts[1]), self.order.needed(mask)
-            )
+            value, labels = self.times(*self.both(*parts), self.order.needed(mask), beside)
         if signature is not None:
             self.made[signature[0]] = (value, tuple([signature[1].index(label) for label in labels]))
         return value, labels
+
+    def both(self, first: int, second: int) -> tuple[Labelled, Labelled]:
+        """Two products; one that is a factor as it stands is known when the other is written."""
+        if self.order.plans[second].parts is None:
+            known = self.product(second)
+            return self.product(first, known[1]), known
+        known = self.product(first)
+        return known, self.product(second, known[1])
 
     def factor(self, i: int) -> Labelled:
         """A factor: cut, its axes of one element left out, each label once, summed where only it has a label."""
@@ -110,14 +134,14 @@ class _Writer:
         needed = self.order.needed(1 << i)
         return _summed(value, tuple(labels), needed)
 
-    def times(self, a: Labelled, b: Labelled, out: Labels) -> Labelled:
-        """Two values multiplied and summed over what `out` has not."""
+    def times(self, a: Labelled, b: Labelled, out: Labels, beside: Sequence[int]) -> Labelled:
+        """Two values multiplied and summed over what `out` has not; `beside` as in `product`."""
         (x, left), (y, right) = a, b
         between = [label for label in left if label in right and label not in out]
         batch = [label for label in left if label in right and label in out]
         rows = [label for label in left if label not in right]
         columns = [label for label in right if label not in left]
-        if rows and columns and self._place(columns) < self._place(rows):
+        if rows and columns and self._exchanges((left, rows), (right, columns), between, beside):
             (x, left, rows), (y, right, columns) = (y, right, columns), (x, left, rows)
         if between and (rows or columns or (not batch and len(between) == 1)):
             value = dot_general(
@@ -134,6 +158,11 @@ class _Writer:
         shape = tuple([self.order.sizes[label] for label in labels])
         value = mul(_spread(x, left, labels, shape), _spread(y, right, labels, shape))
         return _summed(value, labels, out)
+
+
+def _turned(left: Sequence[int], right: Sequence[int], between: Sequence[int]) -> int:
+    """How many operands of a product are read across the order in which they lie."""
+    return (left[-1] not in between) + (right[-1] in between)
 
 
 def _summed(value: Value, labels: tuple[int, ...], needed: Labels) -> Labelled:

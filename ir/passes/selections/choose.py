@@ -13,17 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.op import Builder, building, current_builder
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, mul
+from ir.ops.elementwise import add, div, mul
+from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, move_axis
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
 from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
+from ir.passes.selections.systems import multiplied
 from ir.remarks import remark
 
 # What adding one row to others takes, in launches of a kernel.
@@ -33,7 +37,7 @@ _ROW = 0.02
 @deep
 def choose_rows(function: Function) -> Function:
     """Take rows, or add them up, instead of multiplying by a matrix that chooses them."""
-    if not any(e.op is dot_general for e in function.eqns):
+    if not any(e.op in (dot_general, linear_solve) for e in function.eqns):
         return function
     return _Chosen(function, current()).function()
 
@@ -58,21 +62,24 @@ class _Chosen:
         self.whole, self.machine = function, machine
         self.definitions = {v: eqn for eqn in function.eqns for v in eqn.results}
         self.env: dict[Value, Value] = {}
+        self.solutions: set[Value] = set()
 
     def function(self) -> Function:
         eqns: list[Eqn] = []
         for eqn in self.whole.eqns:
             builder = Builder(eqn.source)
             with building(builder):
-                made = self._written(eqn) if eqn.op is dot_general else None
+                made = self._written(eqn)
             if made is None:
                 eqns.append(renamed(eqn, self.env))
                 continue
             if not made.name:
                 made.name = eqn.results[0].name
             self.env[eqn.results[0]] = made
+            self.definitions.update({v: e for e in builder.eqns for v in e.results})
             eqns += builder.eqns
-            remark("choose_rows", eqn.source, "rows are chosen instead of multiplied")
+            done = "multiplied" if eqn.op is dot_general else "solved for"
+            remark("choose_rows", eqn.source, f"rows are chosen instead of {done}")
         if not self.env:
             return self.whole
         results = tuple([self.env.get(v, v) for v in self.whole.results])
@@ -86,6 +93,44 @@ class _Chosen:
         return next((e for e in current_builder().eqns if value in e.results), None)
 
     def _written(self, eqn: Eqn) -> Value | None:
+        """What an equation becomes, if rows can be chosen."""
+        if eqn.op is dot_general:
+            return self._product(eqn)
+        if eqn.op is linear_solve and len(eqn.results) == 1:
+            return self._solution(eqn)
+        return None
+
+    def _solution(self, eqn: Eqn) -> Value | None:
+        """Of a system whose matrix is diagonal: each unknown by itself."""
+        factors = multiplied(eqn.attrs["matvec"])
+        if factors is None:
+            return None
+        matrix, axis = eqn.operands[factors[0]], factors[1]
+        matrix = self.env.get(matrix, matrix)
+        made = self.definitions.get(matrix)
+        if made is None or made.op not in LEADING:
+            return None
+        for along in (0, 1):
+            try:
+                choices = self._reader().read(matrix, along)
+            except Unread:
+                continue
+            numbers = known(choices[0].index, self._definition) if len(choices) == 1 else None
+            if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
+                return None
+            b = eqn.operands[-1]
+            b, weight = self.env.get(b, b), choices[0].weight
+            if weight is None:
+                return add(b, full_like(b, 0))  # type: ignore[no-any-return]
+            solution: Value = div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))
+            self.solutions.add(solution)
+            return solution
+        return None
+
+    def _reader(self) -> Reader:
+        return Reader(self.definitions.get, lambda v: self.env.get(v, v), self.solutions)
+
+    def _product(self, eqn: Eqn) -> Value | None:
         """The product by choosing rows, if an operand is known to do that."""
         attrs, out = eqn.attrs, eqn.results[0]
         if attrs["lhs_batch"] or len(attrs["lhs_contract"]) != 1 or not out.type.size:
@@ -93,7 +138,7 @@ class _Chosen:
         if any(v.type.dtype is not out.type.dtype for v in eqn.operands):
             return None
         (a,), (b,) = attrs["lhs_contract"], attrs["rhs_contract"]
-        left, right = eqn.operands
+        left, right = [self.env.get(v, v) for v in eqn.operands]
         for side in (_Side(left, a, right, b, True), _Side(right, b, left, a, False)):
             made = self.definitions.get(side.matrix)
             if made is None or made.op not in LEADING or side.matrix.type.shape[side.axis] < 2:
@@ -114,8 +159,7 @@ class _Chosen:
 
     def _taken(self, side: _Side, out: Value) -> list[Value]:
         """A product along the axis of which one element is chosen in each line."""
-        reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
-        return [self._rows(side, choice) for choice in reader.read(side.matrix, side.axis)]
+        return [self._rows(side, choice) for choice in self._reader().read(side.matrix, side.axis)]
 
     def _rows(self, side: _Side, choice: Choice) -> Value:
         numbers = known(choice.index, self._definition)
@@ -123,17 +167,17 @@ class _Chosen:
 
     def _lines(self, side: _Side, index: Value | Numbers, weight: Value | None) -> Value:
         """Lines of the other operand, in their places in the product."""
-        other = self.env.get(side.other, side.other)
-        return _times(weight, rows(other, side.other_axis, index, last=not side.first), last=not side.first)
+        return _times(
+            weight, rows(side.other, side.other_axis, index, last=not side.first), last=not side.first
+        )
 
     def _added(self, side: _Side, out: Value) -> list[Value]:
         """A product along the other axis of a matrix."""
         if side.matrix.type.rank != 2:
             raise Unread
-        reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
         size = side.matrix.type.shape[1 - side.axis]
         parts = []
-        for choice in reader.read(side.matrix, 1 - side.axis):
+        for choice in self._reader().read(side.matrix, 1 - side.axis):
             numbers = known(choice.index, self._definition)
             turned = None if numbers is None else inverse(numbers, size)
             if turned is not None:
@@ -142,8 +186,7 @@ class _Chosen:
                 continue
             if not self._adds(side, out):
                 raise Unread
-            other = self.env.get(side.other, side.other)
-            updates = _times(choice.weight, move_axis(other, side.other_axis, 0))
+            updates = _times(choice.weight, move_axis(side.other, side.other_axis, 0))
             part = added_up(updates, choice.index, size)
             parts.append(part if side.first else move_axis(part, 0, part.type.rank - 1))
         return parts
