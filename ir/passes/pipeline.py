@@ -12,7 +12,7 @@ from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
-from ir.passes.products import reorder_products
+from ir.passes.products import multiply_blocks, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
 from ir.passes.selections import choose_rows
@@ -22,6 +22,9 @@ from ir.passes.slicing import sink_slices
 from ir.passes.solves import solve_products
 
 Pass = Callable[[Function], Function]
+
+# (Which products there are of a solution is known when they are in order.)
+_PRODUCTS: tuple[Pass, ...] = (multiply_blocks, choose_rows, solve_products, reorder_products, solve_products)
 
 
 def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> tuple[Pass, ...]:
@@ -51,8 +54,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         simplify_scans,
-        *(() if exact else (choose_rows, solve_products, reorder_products, solve_products, rules, cse)),
-        *(() if exact else (block, rules, cse)),
+        *(() if exact else (*_PRODUCTS, rules, cse, block, rules, cse)),
         sink_slices,
         dce,
     )

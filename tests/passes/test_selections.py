@@ -21,6 +21,7 @@ from ir.passes.cse import cse
 from ir.passes.fold import fold
 from ir.passes.pipeline import optimize
 from ir.passes.selections import choose, choose_rows
+from ir.passes.simplify import simplify
 from ir.remarks import remarks
 from tests.tracer.helpers import assert_close, x64
 
@@ -227,6 +228,47 @@ def test_no_number_is_lost() -> None:
         with np.errstate(all="ignore"):
             (got,) = ir.evaluate(program, x, A)  # (XLA itself has inf there)
         assert np.isnan(got[1]).all() and np.isfinite(got[2:]).all()
+
+
+# Triangles of ones --------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("slow_products")
+@pytest.mark.parametrize("shape", [(6, 6), (6, 4), (3, 6), (1, 5)])
+@pytest.mark.parametrize("offset", [-7, -1, 0, 2, 6])
+@pytest.mark.parametrize("compare", ["greater_equal", "greater", "less_equal", "less"])
+def test_running_sums(compare: str, offset: int, shape: tuple[int, int]) -> None:
+    """Every side of every diagonal, from both sides, rows and columns."""
+    rows, columns = shape
+    a, b = RNG.normal(size=(columns, 2)), RNG.normal(size=(3, rows))
+
+    def masks(xp: Any) -> list[Any]:
+        i, k = xp.arange(rows)[:, None], xp.arange(columns)[None]
+        test = getattr(xp, compare)
+        return [test(i + offset, k), test(k, i - offset)]
+
+    def f(xp: Any, a: Any, b: Any) -> list[Any]:
+        m = [mask.astype(np.float64) for mask in masks(xp)]
+        m.append(xp.where(masks(xp)[0], 1.0, 0.0))
+        return [*[t @ a for t in m], *[b @ t for t in m], m[0].T @ b.T, a[:, 0] @ m[1].T]
+
+    with x64():
+        function = simplify(traced(lambda a, b: f(tnp, a, b))(a, b))
+        chosen = choose_rows(function)
+        ir.verify(chosen)
+        if columns > 1 and rows > 1:
+            assert products(function) and not products(chosen)
+        for got, want in zip(ir.evaluate(chosen, a, b), f(np, a, b), strict=True):
+            assert_close(got, want, 1e-12)
+
+
+def test_short_sums_are_products() -> None:
+    """A running sum takes several steps."""
+    for n, is_sum in ((32, False), (1024, True)):
+        y = np.ones((n, 4), np.float32)
+        chosen = choose_rows(traced(lambda y: tnp.tril(tnp.ones((y.shape[0],) * 2, np.float32)) @ y)(y))
+        assert products(chosen) == (not is_sum)
+        assert_close(ir.evaluate(chosen, y)[0], np.cumsum(y, 0), 1e-6)
 
 
 # Random matrices ----------------------------------------------------------------------------------

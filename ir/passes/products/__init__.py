@@ -1,5 +1,6 @@
-"""Products of several factors, in the order that costs least."""
+"""Products of many factors in the best order, and of matrices that are put together block by block."""
 
+from ir.passes.products.blocks import multiply_blocks
 from ir.passes.products.reorder import reorder_products
 
-__all__ = ["reorder_products"]
+__all__ = ["multiply_blocks", "reorder_products"]

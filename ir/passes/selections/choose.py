@@ -2,32 +2,37 @@
 
     m = one_hot(p);  c = dot_general(m, y)     becomes    c = gather(y, p)
     m = one_hot(p)'; c = dot_general(m, y)     becomes    c = scatter_add(0, p, y)
+    m = tril(1);     c = dot_general(m, y)     becomes    c = cumsum(y)
 
 Such a matrix has at most one element in each line along an axis (`forms`). Where that axis is summed over, the product
 takes rows of the other operand, and multiplies them by the elements. Where it is not, it adds rows up, if the model of
-the machine says that this is quicker; or takes them, where none are added to each other, as with a permutation.
+the machine says that this is quicker; or takes them, where none are added to each other, as with a permutation. A long
+triangle of ones (`triangles`) takes rows of the running sums.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
-from ir.op import Builder, building, current_builder
+from ir.op import Builder, building
 from ir.ops.contraction import dot_general
+from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, div, mul
 from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, move_axis
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
-from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.selections.forms import LEADING, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
 from ir.passes.selections.systems import multiplied
+from ir.passes.selections.triangles import triangle
 from ir.remarks import remark
 
 # What adding one row to others takes, in launches of a kernel.
@@ -85,13 +90,6 @@ class _Chosen:
         results = tuple([self.env.get(v, v) for v in self.whole.results])
         return dce(self.whole.replace(eqns=tuple(eqns), results=results))
 
-    def _definition(self, value: Value) -> Eqn | None:
-        """Of a value of the program, or of one that was just written."""
-        made = self.definitions.get(value)
-        if made is not None:
-            return made
-        return next((e for e in current_builder().eqns if value in e.results), None)
-
     def _written(self, eqn: Eqn) -> Value | None:
         """What an equation becomes, if rows can be chosen."""
         if eqn.op is dot_general:
@@ -110,12 +108,13 @@ class _Chosen:
         made = self.definitions.get(matrix)
         if made is None or made.op not in LEADING:
             return None
+        reader = self._reader()
         for along in (0, 1):
             try:
-                choices = self._reader().read(matrix, along)
+                choices = reader.read(matrix, along)
             except Unread:
                 continue
-            numbers = known(choices[0].index, self._definition) if len(choices) == 1 else None
+            numbers = known(choices[0].index, reader.latest) if len(choices) == 1 else None
             if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
                 return None
             b = eqn.operands[-1]
@@ -143,7 +142,7 @@ class _Chosen:
             made = self.definitions.get(side.matrix)
             if made is None or made.op not in LEADING or side.matrix.type.shape[side.axis] < 2:
                 continue
-            for write in (self._taken, self._added):
+            for write in (self._taken, self._added, self._running):
                 try:
                     parts = write(side, out)
                 except Unread:
@@ -159,11 +158,11 @@ class _Chosen:
 
     def _taken(self, side: _Side, out: Value) -> list[Value]:
         """A product along the axis of which one element is chosen in each line."""
-        return [self._rows(side, choice) for choice in self._reader().read(side.matrix, side.axis)]
-
-    def _rows(self, side: _Side, choice: Choice) -> Value:
-        numbers = known(choice.index, self._definition)
-        return self._lines(side, choice.index if numbers is None else numbers, choice.weight)
+        reader, parts = self._reader(), []
+        for choice in reader.read(side.matrix, side.axis):
+            numbers = known(choice.index, reader.latest)
+            parts.append(self._lines(side, choice.index if numbers is None else numbers, choice.weight))
+        return parts
 
     def _lines(self, side: _Side, index: Value | Numbers, weight: Value | None) -> Value:
         """Lines of the other operand, in their places in the product."""
@@ -176,9 +175,9 @@ class _Chosen:
         if side.matrix.type.rank != 2:
             raise Unread
         size = side.matrix.type.shape[1 - side.axis]
-        parts = []
-        for choice in self._reader().read(side.matrix, 1 - side.axis):
-            numbers = known(choice.index, self._definition)
+        reader, parts = self._reader(), []
+        for choice in reader.read(side.matrix, 1 - side.axis):
+            numbers = known(choice.index, reader.latest)
             turned = None if numbers is None else inverse(numbers, size)
             if turned is not None:
                 weight = None if choice.weight is None else rows(choice.weight, 0, turned)
@@ -191,14 +190,31 @@ class _Chosen:
             parts.append(part if side.first else move_axis(part, 0, part.type.rank - 1))
         return parts
 
+    def _running(self, side: _Side, out: Value) -> list[Value]:
+        """A product with ones on one side of a diagonal."""
+        found = triangle(self._reader(), side.matrix, side.axis)
+        count, lines = side.matrix.type.shape[side.axis], side.matrix.type.shape[1 - side.axis]
+        # Each of some steps reads and writes parts of the array.
+        steps = 2 * math.log2(count)
+        sums = self.machine.seconds(0, 6 * side.other.type.nbytes) + steps * self.machine.launch
+        if sums >= self._seconds(side, out):
+            raise Unread
+        total = cumsum(side.other, axis=side.other_axis, reverse=found.above)
+        index = np.arange(lines) + found.offset
+        index = np.maximum(index, 0) if found.above else np.minimum(index, count - 1)
+        return [self._lines(replace(side, other=total), index, None)]
+
+    def _seconds(self, side: _Side, out: Value) -> float:
+        """Of the product; the matrix is written, and read."""
+        count = side.matrix.type.shape[side.axis]
+        nbytes = 2 * side.matrix.type.nbytes + side.other.type.nbytes + out.type.nbytes
+        return self.machine.seconds(2 * out.type.size * count, nbytes) + self.machine.launch
+
     def _adds(self, side: _Side, out: Value) -> bool:
         """Whether adding up rows is quicker than multiplying."""
         count = side.matrix.type.shape[side.axis]
-        # The matrix is written, and read.
-        nbytes = 2 * side.matrix.type.nbytes + side.other.type.nbytes + out.type.nbytes
-        product = self.machine.seconds(2 * out.type.size * count, nbytes) + self.machine.launch
         sums = self.machine.seconds(0, side.other.type.nbytes + 2 * out.type.nbytes)
-        return sums + count * _ROW * self.machine.launch < product
+        return sums + count * _ROW * self.machine.launch < self._seconds(side, out)
 
 
 def _times(weight: Value | None, lines: Value, *, last: bool = False) -> Value:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense, Eqn, Value
+from ir.op import current_builder
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, div, eq, ge, lt, mul, neg, select, sub
 from ir.ops.indexing import gather
@@ -87,6 +88,10 @@ class Reader:
             raise Unread
         return rule(self, eqn, axis, depth - 1)
 
+    def latest(self, value: Value) -> Eqn | None:
+        """As `definition`, also of what was just written."""
+        return self.definition(value) or next((e for e in current_builder().eqns if value in e.results), None)
+
     def one(self, value: Value, axis: int, depth: int) -> Choice:
         """As `read`, for a value that is a single one."""
         found = self.read(value, axis, depth)
@@ -112,14 +117,14 @@ class Reader:
             if not count.type.dtype.is_integer:
                 break
             try:
-                added = self._counted(count, axis)
+                added = self.counted(count, axis)
                 index = _signed(self.along(other, axis))
             except Unread:
                 continue
             return index if added is None else sub(index, added)
         raise Unread
 
-    def _counted(self, value: Value, axis: int, depth: int = _DEPTH) -> Value | None:
+    def counted(self, value: Value, axis: int, depth: int = _DEPTH) -> Value | None:
         """What is added to the positions along an axis, for each place of the others; None for 0."""
         eqn, shape = self.definition(value), value.type.shape
         if eqn is None or not depth:
@@ -128,23 +133,23 @@ class Reader:
         if eqn.op is iota and eqn.attrs["axis"] == axis:
             return None
         if eqn.op is convert and eqn.operands[0].type.dtype.is_integer and value.type.dtype.bits >= 32:
-            added = self._counted(eqn.operands[0], axis, depth - 1)
+            added = self.counted(eqn.operands[0], axis, depth - 1)
             return None if added is None else convert(added, dtype=value.type.dtype)
         if eqn.op is broadcast_in_dim and axis in eqn.attrs["dims"]:
             x, dims = eqn.operands[0], eqn.attrs["dims"]
             inner = dims.index(axis)
             if x.type.shape[inner] == shape[axis]:
-                added = self._counted(x, inner, depth - 1)
+                added = self.counted(x, inner, depth - 1)
                 kept = tuple([d - (d > axis) for d in dims if d != axis])
                 return None if added is None else broadcast_in_dim(added, shape=rest, dims=kept)
         if eqn.op is reshape:
             inner = _same_axis(eqn.operands[0].type.shape, shape, axis)
-            added = self._counted(eqn.operands[0], inner, depth - 1)
+            added = self.counted(eqn.operands[0], inner, depth - 1)
             return None if added is None else reshape_to(added, rest)
         if eqn.op in (add, sub) and value.type.dtype.bits >= 32:
             for side in (0, 1) if eqn.op is add else (0,):
                 try:
-                    before = self._counted(eqn.operands[side], axis, depth - 1)
+                    before = self.counted(eqn.operands[side], axis, depth - 1)
                     more = _signed(self.along(eqn.operands[1 - side], axis))
                 except Unread:
                     continue
