@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -53,6 +54,42 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, A, x, y: xp.diag(x) @ A @ xp.diag(y),
         lambda A, x, y: x[:, None] * A * y,
     ),
+    "(A + x y') x": (
+        "Axy",
+        lambda xp, A, x, y: (A + xp.outer(x, y)) @ x,
+        lambda A, x, y: A @ x + x * (y @ x),
+    ),
+    "one-hot' A": (
+        "Ap",
+        lambda xp, A, p: (p[:, None] == xp.arange(len(p))).astype(A.dtype).T @ A,
+        lambda A, p: jnp.zeros_like(A).at[p].add(A),
+    ),
+    "I[p] A": ("Ap", lambda xp, A, p: xp.eye(len(p), dtype=A.dtype)[p] @ A, lambda A, p: A[p]),
+    "three diagonals times A": (
+        "Axy",
+        lambda xp, A, x, y: (xp.diag(x) + xp.diag(y[1:], 1) + xp.diag(x[1:], -1)) @ A,
+        lambda A, x, y: (
+            x[:, None] * A
+            + jnp.pad(y[1:, None] * A[1:], ((0, 1), (0, 0)))
+            + jnp.pad(x[1:, None] * A[:-1], ((1, 0), (0, 0)))
+        ),
+    ),
+    "inv(diag(x)) A": ("Ax", lambda xp, A, x: xp.linalg.inv(xp.diag(x)) @ A, lambda A, x: A / x[:, None]),
+    "inv(A) B x": (
+        "ABx",
+        lambda xp, A, B, x: xp.linalg.inv(A + 4 * xp.eye(len(x), dtype=A.dtype)) @ B @ x,
+        lambda A, B, x: jnp.linalg.solve(A + 4 * jnp.eye(len(x), dtype=A.dtype), B @ x),
+    ),
+    "[A 0; 0 B] [B; A]": (
+        "AB",
+        lambda xp, A, B: xp.block([[A, xp.zeros_like(A)], [xp.zeros_like(A), B]]) @ xp.concatenate([B, A]),
+        lambda A, B: jnp.concatenate([A @ B, B @ A]),
+    ),
+    "tril(1) A": (
+        "A",
+        lambda xp, A: xp.tril(xp.ones(A.shape, A.dtype)) @ A,
+        lambda A: jnp.cumsum(A, 0),
+    ),
     "gradient of (ABx)'(ABx) in x": (
         "xAB",
         lambda xp, x, A, B: (tr if xp is tnp else jax).grad(_chain)(x, A, B),
@@ -67,9 +104,10 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
 
 
 def operands(n: int) -> dict[str, Any]:
-    """Matrices of n rows and columns, and vectors."""
+    """Matrices of n rows and columns, vectors, and a permutation."""
     made = {name: normal(k, n, n) / n**0.5 for k, name in enumerate("ABC")}
-    return made | {name: normal(k, n) for k, name in enumerate("xy", 3)}
+    made |= {name: normal(k, n) for k, name in enumerate("xy", 3)}
+    return made | {"p": jnp.asarray(np.random.default_rng(0).permutation(n))}
 
 
 def compiled(name: str) -> tuple[Any, Any, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from ir.core import Dense, Eqn, Function, Opaque, Value
 from ir.evaluate import evaluate
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or
-from ir.ops.shape import broadcast_in_dim, concatenate, constant, pad, reshape, rev, slice, transpose
+from ir.ops.shape import broadcast_in_dim, concatenate, constant, iota, pad, reshape, rev, slice, transpose
 from ir.passes.nested import deep
 from ir.types import TensorType
 
@@ -61,7 +61,7 @@ def _fold(function: Function, *, exact: bool) -> Function:
     for i, eqn in enumerate(function.eqns):
         if eqn.op is constant:
             known[eqn.results[0]] = eqn
-        elif eqn.operands and len(eqn.results) == 1 and all(v in known for v in eqn.operands):
+        elif len(eqn.results) == 1 and all(v in known for v in eqn.operands):
             value = _folded(eqn, [known[v].attrs["value"] for v in eqn.operands], exact)
             if value is not None:
                 shape = eqn.results[0].type.shape
@@ -74,6 +74,10 @@ def _fold(function: Function, *, exact: bool) -> Function:
 
 def _folded(eqn: Eqn, values: list[Dense], exact: bool) -> Dense | None:
     op, out = eqn.op, eqn.results[0].type
+    if not eqn.operands:
+        # Positions along an axis of one element.
+        is_zero = op is iota and out.shape[eqn.attrs["axis"]] == 1
+        return Dense(np.zeros((), out.dtype.np), out.dtype) if is_zero else None
     if op.eval is None or op.effect or op.name in _NEVER or out.dtype.kind == "key":
         return None
     # A nested function may run long; only plain ops are evaluated here.

@@ -18,7 +18,7 @@ from ir.ops.indexing import gather
 from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, permute, transpose
-from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, rule
+from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, lit, rule
 from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
 
 _KINDS = ((EXACT, NOTHING, ""), (INEXACT, ROUNDING, "_inexact"))
@@ -225,6 +225,25 @@ def _weighted(a, y, *, q, axes, definition):
 def sum_with_weights(a, y, *, shape, q, axes):
     """sum_k y_k a_kj is a product with a vector: quicker than a sum whose terms XLA may write first."""
     return reduce_sum(mul(a, broadcast_in_dim(y, shape=shape, dims=q)), axes=axes), _weighted
+
+
+def _is_sum(x, lc):
+    """Whether it has terms that a sum begins with 0 for."""
+    return math.prod([x.type.shape[d] for d in lc]) > 1
+
+
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    single_use=True,
+    guard=_is_sum,
+    examples=[at((2, 3), (3, 4), **_MATMUL), at((2, 4, 3), (2, 3, 5), **_BATCHED)],
+    counterexamples=[at((2, 1), (1, 4), **_MATMUL), at((2, 0), (0, 4), **_MATMUL)],
+)
+def zero_added_to_product(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """x . y + 0 = x . y: a sum of products begins with 0, so that it is no -0."""
+    dims = (lc, rc, lb, rb, precision, preferred)
+    return add(_dot(x, y, dims), lit(0.0)), _dot(x, y, dims)
 
 
 # Common factors -----------------------------------------------------------------------------------

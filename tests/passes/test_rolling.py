@@ -379,6 +379,20 @@ def test_found_and_equal(f: Program, argument: Callable[[int], Any], sizes: tupl
             assert_close(a, b, 1e-11)
 
 
+@pytest.mark.parametrize("n", [6, 1000])
+def test_outer_products_are_one_product(n: int) -> None:
+    """However large: a product of matrices holds no terms."""
+    x, y = np.random.default_rng(0).normal(size=(2, 12, n)).astype(np.float32)
+
+    def f(x: Any, y: Any) -> Any:
+        return sum(tnp.outer(x[k], y[k]) for k in range(12))
+
+    program = tr.jit(f).ir(x, y)
+    assert [e.op.name for e in program.eqns if e.op.name != "constant"] == ["dot_general"]
+    assert_close(ir.evaluate(program, x, y)[0], x.T @ y, 1e-5)
+    assert "dot_general" not in {e.op.name for e in roll_exact(tr.trace(f)(x, y)).eqns}
+
+
 @pytest.mark.parametrize(("step", "apart"), [(1, False), (24, False), (25, True), (30, True)])
 def test_slices_that_overlap_are_not_called_apart(step: int, apart: bool) -> None:
     """An accelerator would add only one of the gradients of an element of several slices."""

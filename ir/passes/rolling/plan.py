@@ -145,7 +145,7 @@ def planned(
         else:
             plan.folds.append(fold)
     moving = set(range(len(loop.nodes))) - plan.fixed
-    if _too_large(loop, moving):
+    if _too_large(loop, moving - (set() if exact else _outer_products(plan, users, moving))):
         plan.folds, plan.scanned = [], moving
     elif plan.scanned:
         after = _reachable(users, plan.scanned)
@@ -308,6 +308,24 @@ def _too_large(loop: Loop, moving: set[int]) -> bool:
     sizes = [math.prod(r.type.shape) for j in moving for r in loop.nodes[j].eqn.results]
     largest = builtins.max(sizes, default=0)
     return largest >= _LARGE and largest * loop.trips > _TOGETHER
+
+
+def _outer_products(plan: Plan, users: Sequence[set[int]], moving: set[int]) -> set[int]:
+    """Nodes that add up outer products: all together, these become one product of matrices, which holds no terms."""
+    nodes, found = plan.loop.nodes, set()
+    for fold in plan.folds:
+        if len(fold.nodes) > 1 or fold.reduction is not reduce_sum:
+            continue
+        (last,) = fold.nodes
+        term = nodes[last].origins[1 - fold.carried[0]]
+        if not isinstance(term, Inside) or nodes[term.node].eqn.op is not mul or users[term.node] != {last}:
+            continue
+        factors = [o.node for o in nodes[term.node].origins if isinstance(o, Inside) and o.node in moving]
+        if all(nodes[j].eqn.op is broadcast_in_dim and users[j] == {term.node} for j in factors):
+            sizes = [math.prod(nodes[j].eqn.operands[0].type.shape) for j in factors]
+            if len(factors) == 2 and math.prod(sizes) == math.prod(nodes[last].eqn.results[0].type.shape):
+                found |= {last, term.node, *factors}
+    return found
 
 
 def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
