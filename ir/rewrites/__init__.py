@@ -11,6 +11,7 @@ from ir.rewrite import NOTHING, RANGE, SPECIAL, Rule
 from ir.rewriter import RuleTable
 from ir.rewrites import (
     arithmetic,
+    batches,
     contractions,
     conversions,
     indexing,
@@ -31,6 +32,7 @@ FAMILIES = (
     slices,
     pads,
     indexing,
+    batches,
     scatters,
     reductions,
     contractions,
