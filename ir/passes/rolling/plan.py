@@ -75,6 +75,7 @@ class Plan:
       dead: for each node the iterations in which nothing uses it, if there are such.
       exact: results are rounded as those of the equations.
       order: of the nodes, what is used before those that use it, in the same iteration or a later one.
+      apart: results of single iterations that are used one by one.
     """
 
     loop: Loop
@@ -86,6 +87,7 @@ class Plan:
     folds: list[Fold] = field(default_factory=list)
     scanned: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
+    apart: int = 0
 
     @property
     def source(self) -> Source:
@@ -338,11 +340,11 @@ def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
         return True
     if total < (_FEWEST_IN_TURN if plan.scanned else _FEWEST_TOGETHER):
         return False
-    # Elements that are used one by one have to be taken apart again.
-    apart = sum(
+    # These have to be taken out again.
+    plan.apart = sum(
         not collected(loop.nodes[j].eqns[i].results[k])
         for (j, k), rows in plan.outside.items()
         if j not in plan.fixed
         for i in rows
     )
-    return 2 * apart + len(loop.nodes) < total
+    return 2 * plan.apart + len(loop.nodes) < total

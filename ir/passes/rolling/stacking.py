@@ -43,10 +43,12 @@ class Stacker:
 
     Attributes:
       made_by: equations of the program so far, by their results.
+      copied: arrays, other than short ones, that were copied to stand side by side.
     """
 
     def __init__(self) -> None:
         self.made_by: dict[Value, Eqn] = {}
+        self.copied = 0
         self._seen = 0
 
     def see(self, eqns: Sequence[Eqn]) -> None:
@@ -77,6 +79,8 @@ class Stacker:
         most = _COPIED_TO_CONTRACT if contracted else _COPIED
         if few or first.type.dtype.kind == "key" or math.prod(first.type.shape) > most:
             return None
+        if first.type.size > _SHORT:
+            self.copied += len(values)
         return concatenate(*[expand_dims(v, (0,)) for v in values], axis=0)  # type: ignore[no-any-return]
 
     def _alike(self, values: Sequence[Value], eqns: Sequence[Eqn], *, contracted: bool) -> Value | None:

@@ -59,8 +59,12 @@ class Writer:
         self.live: dict[bytes, Value] = {}
 
     def write(self) -> None:
-        """Write it, and give `env` what is used of it afterwards."""
-        plan = self.plan
+        """Write it, and give `env` what is used of it afterwards.
+
+        Raises:
+          Unprofitable: it is better left as it is.
+        """
+        plan, copied = self.plan, self.stacker.copied
         skipped = plan.scanned | plan.folded
         for j in plan.order:
             if j not in skipped:
@@ -75,6 +79,12 @@ class Writer:
                 self._together(j)
         for fold in plan.folds:
             self._fold(fold)
+        if (
+            self.stacker.copied > copied
+            and not plan.scanned | plan.folded
+            and 2 * plan.apart >= plan.loop.trips
+        ):
+            raise Unprofitable("what it takes would have to be copied, and what it gives taken apart again")
         for (j, k), rows in plan.outside.items():
             for row in rows:
                 self.env[self.loop.nodes[j].eqns[row].results[k]] = self._element(j, k, row)
