@@ -5,6 +5,8 @@ c = constant 2; y = scan(c, x) {body(c, x)}     becomes     y = scan(x) {body(x)
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Final
 
 from ir.core import Attrs, Eqn, Function, Value, map_nested
@@ -17,6 +19,8 @@ from ir.passes.replacing import renamed
 
 # Larger ones, in bytes, stay where they are: each function that has one is compiled with it.
 MAX_BYTES: Final = 1 << 14
+# Larger tables are not written into loops.
+_TABLE: Final = 1 << 16
 
 
 def sink_constants(function: Function) -> Function:
@@ -24,17 +28,37 @@ def sink_constants(function: Function) -> Function:
 
     What a loop changes from trip to trip stays, and so does what a checkpoint takes.
     """
-    while (sunk := _one_level(function)) is not function:
+    return _sunk(
+        function,
+        lambda eqn: eqn.op is iota or (eqn.op is constant and eqn.attrs["value"].array.nbytes <= MAX_BYTES),
+    )
+
+
+def sink_tables(function: Function) -> Function:
+    """Write tables of integers into the loops and branches that take them, where what they index is seen."""
+    return _sunk(
+        function,
+        lambda eqn: (
+            eqn.op is constant
+            and eqn.results[0].type.rank > 0
+            and eqn.attrs["value"].dtype.is_integer
+            and eqn.attrs["value"].array.nbytes <= _TABLE
+        ),
+    )
+
+
+def _sunk(function: Function, sinks: Callable[[Eqn], bool]) -> Function:
+    one_level = deep(functools.partial(_one_level, sinks=sinks))
+    while (sunk := one_level(function)) is not function:
         function = sunk
     return function
 
 
-@deep
-def _one_level(function: Function) -> Function:
+def _one_level(function: Function, *, sinks: Callable[[Eqn], bool]) -> Function:
     known: dict[Value, Eqn] = {}
     eqns: list[Eqn] | None = None
     for i, eqn in enumerate(function.eqns):
-        if eqn.op is iota or (eqn.op is constant and eqn.attrs["value"].array.nbytes <= MAX_BYTES):
+        if sinks(eqn):
             known[eqn.results[0]] = eqn
         elif eqn.op in (scan, while_loop, cond) and not known.keys().isdisjoint(eqn.operands):
             attrs = _with_constants(eqn, known)
@@ -71,4 +95,4 @@ def _specialised(function: Function, fixed: list[Eqn | None]) -> Function:
     return function.replace(eqns=tuple(eqns), results=tuple([env.get(v, v) for v in function.results]))
 
 
-__all__ = ["sink_constants"]
+__all__ = ["sink_constants", "sink_tables"]

@@ -28,6 +28,7 @@ from ir.passes.nested import inside
 from ir.passes.replacing import renamed
 from ir.passes.rolling.collecting import MANY, REPEATS, collected
 from ir.passes.rolling.dead import dead_equations, versions, without_most_dead
+from ir.passes.rolling.grids import sliced
 from ir.passes.rolling.iterations import Loop, loops
 from ir.passes.rolling.lanes import side_by_side
 from ir.passes.rolling.one_size import with_one_size
@@ -55,12 +56,12 @@ def roll(function: Function, counted: int | None = None) -> Function:
     Args:
       counted: how many results are going to be differentiated, the first ones; all by default.
     """
-    return _rolled(inside(_inner, function), exact=False, counted=counted)
+    return sliced(_rolled(inside(_inner, function), exact=False, counted=counted))
 
 
 def roll_exact(function: Function, counted: int | None = None) -> Function:
     """As `roll`; sums keep the order of their terms."""
-    return _rolled(inside(_inner_exact, function), exact=True, counted=counted)
+    return sliced(_rolled(inside(_inner_exact, function), exact=True, counted=counted))
 
 
 def _inner(function: Function) -> Function:
