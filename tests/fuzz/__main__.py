@@ -51,7 +51,15 @@ def main() -> int:
     parser.add_argument(
         "--minimise", type=float, default=120.0, metavar="S", help="seconds for each difference"
     )
+    parser.add_argument(
+        "--rules", type=int, default=0, metavar="N", help="N programs in which rewrites meet, instead"
+    )
     args = parser.parse_args()
+    if args.rules:
+        from tests.fuzz.rewrites import run
+
+        base = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
+        return run.main(args.rules, int(base), args.minimise)
     if args.one is not None:
         program, outcome = attempt(args.one)
         print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")

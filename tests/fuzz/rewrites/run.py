@@ -1,0 +1,106 @@
+"""Many programs of the suite, and a report: `python -m tests.fuzz --rules N [--seed S]`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import jax
+
+from ir.rewrites import RULES
+from tests.fuzz.rewrites.check import Check, Discarded, Failure
+from tests.fuzz.rewrites.compiled import compiled_failures
+from tests.fuzz.rewrites.draw import Drawn, draw
+from tests.fuzz.rewrites.minimise import minimise
+
+# XLA takes longer than all else: it runs a part of the programs.
+COMPILED = 10
+
+
+class Suite:
+    """Programs of one seed, tried one after the other.
+
+    Attributes:
+      used: how often each rule's pattern occurred in a program.
+      discarded: why programs had nothing to compare.
+      failed: how many programs failed.
+    """
+
+    def __init__(self, base: int, compiled: int = COMPILED) -> None:
+        self.base = base
+        self.compiled = compiled
+        self.check = Check()
+        self.used: Counter[str] = Counter()
+        self.discarded: Counter[str] = Counter()
+        self.failed = 0
+        self.tried = 0
+
+    def try_one(self, number: int) -> tuple[Drawn, list[Failure]]:
+        """The program of a number, and what does not hold for it. Every rule has its turn."""
+        drawn = draw(self.base * 1_000_000 + number, [RULES[number % len(RULES)].name])
+        self.tried += 1
+        self.used.update(drawn.used)
+        found: list[Failure] = []
+        try:
+            found += self.check.failures(drawn)
+            if self.compiled and number % self.compiled == 0:
+                found += compiled_failures(drawn)
+        except Discarded as why:
+            self.discarded[str(why)] += 1
+        self.failed += bool(found)
+        if self.tried % 500 == 0:
+            jax.clear_caches()  # no program is run again
+        return drawn, found
+
+    def rules(self) -> str:
+        """Which rules occurred, which were applied, and which never."""
+        fired = self.check.fired
+        lines = [
+            f"{len(self.used)} of {len(RULES)} rules occur ({sum(self.used.values())} patterns), "
+            f"{sum(each.name in fired for each in RULES)} were applied ({sum(fired.values())} times)"
+        ]
+        absent = [each.name for each in RULES if not self.used[each.name]]
+        idle = [f"{each.name} ({self.used[each.name]})" for each in RULES if not fired[each.name]]
+        lines += [f"never occurred: {', '.join(absent)}"] if absent else []
+        lines += [f"never applied (occurred): {', '.join(idle)}"] if idle else []
+        return "\n".join(lines)
+
+
+def report(seed: str, drawn: Drawn, found: Sequence[Failure], seconds: float) -> str:
+    """What failed as text, with the program made small for the first of it."""
+    first = found[0]
+
+    def shows(candidate: Drawn) -> bool:
+        try:
+            again = [*Check().failures(candidate)]
+            if first.kind.startswith("compiled"):
+                again += compiled_failures(candidate)
+        except Exception:  # noqa: BLE001 (not a smaller case of this)
+            return False
+        return any(each.kind == first.kind for each in again)
+
+    small = minimise(drawn, shows, seconds)
+    inputs = "\n".join(
+        f"{p.type} = {x.tolist()}" for p, x in zip(small.loss.params, small.inputs, strict=True)
+    )
+    kinds = "\n".join(f"  {each.kind}: {each.detail}" for each in found)
+    return f"seed {seed}:\n{kinds}\n\nmade small for the first:\n{small.loss}\n\nat\n{inputs}\n"
+
+
+def main(count: int, base: int, seconds: float) -> int:
+    """Try so many programs; the exit status."""
+    suite = Suite(base)
+    started = time.monotonic()
+    print(f"seed {base}", flush=True)
+    for number in range(count):
+        drawn, found = suite.try_one(number)
+        if found:
+            print(report(f"{base}.{number}", drawn, found, seconds), flush=True)
+    discarded = ", ".join(f"{n} {why}" for why, n in suite.discarded.items())
+    print(suite.rules())
+    print(
+        f"{count} programs, {suite.failed} failed, {suite.discarded.total()} discarded"
+        f"{f' ({discarded})' if discarded else ''}, {time.monotonic() - started:.0f} s, seed {base}"
+    )
+    return 1 if suite.failed else 0
