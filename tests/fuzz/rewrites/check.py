@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 import ir
-from ir.core import Function
-from ir.machine import CPU
+from ir.core import Function, inner_first
 from ir.passes.dce import dce
 from ir.passes.pipeline import Pass, optimize, simplify_inner
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.simplify import stabilize
 from ir.transforms import guarded, value_and_grad
+from tests.fuzz.rewrites.cost import dearer
 from tests.fuzz.rewrites.draw import Drawn
 from tests.fuzz.rewrites.ways import COSTLY, WAYS, passes
 from tests.fuzz.rounding import noisy
+from tests.passes import theorems
 
 TOLERANCE = 1e-9
 # Where each operation rounds a little differently and results move by a part of the tolerance, rounding decides.
@@ -100,7 +101,11 @@ class Check:
                 yield Failure(f"{label}: {done.kind}", done.detail)
                 continue
             got = ir.evaluate(done, *drawn.inputs)
-            wrong = different_bits(got, want) if way == "exact" else difference(got, want)
+            wrong = (
+                different_bits(got, want, signs=not orderless(off))
+                if way == "exact"
+                else difference(got, want)
+            )
             if wrong is not None and way != "exact" and _moves(off, drawn.inputs, want):
                 raise Discarded("rounding decides")
             if wrong is not None:
@@ -109,13 +114,15 @@ class Check:
             if isinstance(again, Failure):
                 yield Failure(f"{label}: again, {again.kind}", again.detail)
                 continue
-            yield from [Failure(f"{label}: again, {f.kind}", f.detail) for f in _dearer(done, again)]
+            yield from [Failure(f"{label}: again, {what}", grown) for what, grown in dearer(done, again)]
             # A result that is right is worth an operation: cost is compared without the rules for those.
-            if any(self.fired[name] > held[name] for name in COSTLY) or what == "gradient" and way != "exact":
+            if any(self.fired[name] > held[name] for name in COSTLY) or (
+                what == "gradient" and way != "exact"
+            ):
                 cheap = _run(made(way, True), passes(way, cheap=True))
                 assert not isinstance(cheap, Failure), cheap
                 done = cheap
-            yield from [Failure(f"{label}: {f.kind}", f.detail) for f in _dearer(off, done)]
+            yield from [Failure(f"{label}: {what}", grown) for what, grown in dearer(off, done)]
 
 
 def _run(function: Function, chosen: Sequence[Pass]) -> Function | Failure:
@@ -149,9 +156,16 @@ def difference(got: Sequence[Any], want: Sequence[Any], rtol: float = TOLERANCE)
     return None
 
 
-def different_bits(got: Sequence[Any], want: Sequence[Any]) -> str | None:
-    """Where results differ in a bit, or None."""
+def orderless(function: Function) -> bool:
+    """Whether something in the function promises no sign of zero; see `theorems.ORDERLESS`."""
+    return any(theorems.orderless(each) for each in inner_first(function))
+
+
+def different_bits(got: Sequence[Any], want: Sequence[Any], *, signs: bool = True) -> str | None:
+    """Where results differ in a bit, or None; signs of zeros are told apart if so asked."""
     for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        if not signs and a.dtype.kind in "fc":
+            a, b = a + 0, b + 0  # (-0.0 + 0 is 0.0)
         if a.dtype != b.dtype or a.shape != b.shape:
             return f"result {i}: {b.dtype}{b.shape} became {a.dtype}{a.shape}"
         if a.tobytes() != b.tobytes():
@@ -168,19 +182,3 @@ def _moves(function: Function, inputs: Sequence[Any], want: Sequence[Any]) -> bo
         if difference(near, want, _SHARE * TOLERANCE) is not None:
             return True
     return False
-
-
-# Cost ---------------------------------------------------------------------------------------------
-
-
-def _dearer(before: Function, after: Function) -> Iterator[Failure]:
-    """What of the cost has grown."""
-    for name, cost in (("operations", ir.flops), ("bytes", ir.bytes_accessed), ("seconds", seconds)):
-        old, new = cost(before), cost(after)
-        if new > old * (1 + 1e-12):
-            yield Failure(name, f"{old:.9g} became {new:.9g}")
-
-
-def seconds(function: Function) -> float:
-    """By the model of the machine, without what kernels take besides."""
-    return CPU.seconds(ir.flops(function), ir.bytes_accessed(function))

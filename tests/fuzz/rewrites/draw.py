@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -141,10 +142,8 @@ class _Drawing:
         same = [v for v in floats if v.type == x.type]
         y = same[int(self.rng.integers(len(same)))]
         build = self.rng.choice(_OPS)  # type: ignore[arg-type]
-        try:
+        with contextlib.suppress(Untamed, IRTypeError, ShapeError):  # it may not take these operands
             scope.step(build, x, y)
-        except (Untamed, IRTypeError, ShapeError):
-            pass  # not of these operands
 
     def loop(self, scope: Scope, name: str) -> None:
         """A scan whose body has the pattern and perhaps another."""
@@ -177,7 +176,12 @@ class _Drawing:
 
         def build(*operands: Value) -> Any:
             return scan(
-                *operands, function=function, num_consts=len(params), num_carry=1, length=_TRIPS, reverse=reverse
+                *operands,
+                function=function,
+                num_consts=len(params),
+                num_carry=1,
+                length=_TRIPS,
+                reverse=reverse,
             )
 
         try:
