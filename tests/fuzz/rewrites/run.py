@@ -10,7 +10,7 @@ import jax
 
 from ir.rewrites import RULES
 from tests.fuzz.rewrites.check import Check, Discarded, Failure
-from tests.fuzz.rewrites.compiled import compiled_failures
+from tests.fuzz.rewrites.compiled import LEVELS, compiled_failures
 from tests.fuzz.rewrites.draw import Drawn, draw
 from tests.fuzz.rewrites.minimise import minimise
 
@@ -24,6 +24,7 @@ class Suite:
     Attributes:
       used: how often each rule's pattern occurred in a program.
       discarded: why programs had nothing to compare.
+      equal: how XLA was run where it gave the exact passes' program the bits of that without passes.
       failed: how many programs failed.
     """
 
@@ -33,6 +34,7 @@ class Suite:
         self.check = Check()
         self.used: Counter[str] = Counter()
         self.discarded: Counter[str] = Counter()
+        self.equal: Counter[str] = Counter()
         self.failed = 0
         self.tried = 0
 
@@ -45,7 +47,7 @@ class Suite:
         try:
             found += self.check.failures(drawn)
             if self.compiled and number % self.compiled == 0:
-                found += compiled_failures(drawn)
+                found += compiled_failures(drawn, self.equal)
         except Discarded as why:
             self.discarded[str(why)] += 1
         self.failed += bool(found)
@@ -64,6 +66,9 @@ class Suite:
         idle = [f"{each.name} ({self.used[each.name]})" for each in RULES if not fired[each.name]]
         lines += [f"never occurred: {', '.join(absent)}"] if absent else []
         lines += [f"never applied (occurred): {', '.join(idle)}"] if idle else []
+        if self.equal:
+            levels = ", ".join(f"{self.equal[level]} {level}" for level in LEVELS if self.equal[level])
+            lines.append(f"compiled exactly alike: {levels}")
         return "\n".join(lines)
 
 
