@@ -28,7 +28,7 @@ def seconds(function: Function) -> float:
 def traffic(function: Function) -> int:
     """Bytes read and written, as `theorems.traffic` counts them, in loops and branches too.
 
-    `ir.bytes_accessed` counts constants of one number and reshapes, which XLA neither writes nor reads, and not
+    `ir.bytes_accessed` counts constants of one number, counts and reshapes, which XLA neither writes nor reads, and not
     what a loop copies to its stacked outputs from its constants and inputs.
     """
     return theorems.traffic(function) + sum(_inside(eqn) for eqn in function.eqns)
