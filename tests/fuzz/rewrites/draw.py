@@ -107,7 +107,7 @@ class _Drawing:
         """The pattern as a function, and the values to apply it to."""
         fitting: list[tuple[Value, TensorType, bool]] = []
         for param in each.function.params:
-            fitting.append((*self.operand(scope, param.type, attempt), attempt in (1, 2, 3)))  # type: ignore[arg-type]
+            fitting.append((*self.operand(scope, param.type, attempt), attempt in (1, 2, 3)))
         interval = _INTERVALS[int(self.rng.integers(len(_INTERVALS)))]
 
         def build(*xs: Value) -> tuple[Value, ...]:

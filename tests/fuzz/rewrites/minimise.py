@@ -21,10 +21,14 @@ def minimise(drawn: Drawn, shows: Callable[[Drawn], bool], seconds: float) -> Dr
         for candidate in _smaller(drawn):
             if time.monotonic() > deadline:
                 break
-            if shows(candidate):
+            if _size(candidate) < _size(drawn) and shows(candidate):
                 drawn, shrunk = candidate, True
                 break
     return drawn
+
+
+def _size(drawn: Drawn) -> int:
+    return len(drawn.loss.eqns) + len(drawn.loss.results)
 
 
 def _smaller(drawn: Drawn) -> Iterator[Drawn]:

@@ -52,7 +52,7 @@ class Suite:
             self.discarded[str(why)] += 1
         self.failed += bool(found)
         if self.tried % 500 == 0:
-            jax.clear_caches()  # no program is run again
+            jax.clear_caches()  # type: ignore[no-untyped-call] # no program is run again
         return drawn, found
 
     def rules(self) -> str:
