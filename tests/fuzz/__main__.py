@@ -1,7 +1,8 @@
 """`python -m tests.fuzz --programs N [--seed S] [--jobs J]`: random programs through tracer and JAX.
 
 Prints how many were tried, agree and were discarded. Each program that differs is printed made
-small, with the seed that draws it again, and the exit status is 1.
+small, with the seed that draws it again, and the exit status is 1. `--rules N` tries the suite of
+`tests.fuzz.rewrites` instead.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def main() -> int:
         from tests.fuzz.rewrites import run
 
         base = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
-        return run.main(args.rules, int(base), args.minimise)
+        return run.one(args.one, args.minimise) if args.one else run.main(args.rules, int(base), args.minimise)
     if args.one is not None:
         program, outcome = attempt(args.one)
         print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")

@@ -93,6 +93,16 @@ def report(seed: str, drawn: Drawn, found: Sequence[Failure], seconds: float) ->
     return f"seed {seed}:\n{kinds}\n\nmade small for the first:\n{small.loss}\n\nat\n{inputs}\n"
 
 
+def one(seed: str, seconds: float) -> int:
+    """Only the program of a seed, `base.number` as reports have it, printed; the exit status."""
+    base, number = map(int, seed.split("."))
+    drawn, found = Suite(base, compiled=1).try_one(number)
+    print(drawn.loss)
+    if found:
+        print(report(seed, drawn, found, seconds))
+    return 1 if found else 0
+
+
 def main(count: int, base: int, seconds: float) -> int:
     """Try so many programs; the exit status."""
     suite = Suite(base)
