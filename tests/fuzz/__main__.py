@@ -60,7 +60,9 @@ def main() -> int:
         from tests.fuzz.rewrites import run
 
         base = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
-        return run.one(args.one, args.minimise) if args.one else run.main(args.rules, int(base), args.minimise)
+        return (
+            run.one(args.one, args.minimise) if args.one else run.main(args.rules, int(base), args.minimise)
+        )
     if args.one is not None:
         program, outcome = attempt(args.one)
         print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")
