@@ -55,14 +55,17 @@ def main() -> int:
     parser.add_argument(
         "--rules", type=int, default=0, metavar="N", help="N programs in which rewrites meet, instead"
     )
+    parser.add_argument(
+        "--compiled", type=int, default=10, metavar="K", help="of those, XLA runs one in K; 0 for none"
+    )
     args = parser.parse_args()
     if args.rules:
         from tests.fuzz.rewrites import run
 
         base = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
-        return (
-            run.one(args.one, args.minimise) if args.one else run.main(args.rules, int(base), args.minimise)
-        )
+        if args.one is not None:
+            return run.one(args.one, args.minimise)
+        return run.main(args.rules, int(base), args.minimise, args.compiled)
     if args.one is not None:
         program, outcome = attempt(args.one)
         print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")

@@ -103,15 +103,19 @@ def one(seed: str, seconds: float) -> int:
     return 1 if found else 0
 
 
-def main(count: int, base: int, seconds: float) -> int:
-    """Try so many programs; the exit status."""
-    suite = Suite(base)
+def main(count: int, base: int, seconds: float, compiled: int = COMPILED) -> int:
+    """Try so many programs, every so many of them compiled too; the exit status."""
+    suite = Suite(base, compiled)
     started = time.monotonic()
     print(f"seed {base}", flush=True)
     for number in range(count):
         drawn, found = suite.try_one(number)
         if found:
             print(report(f"{base}.{number}", drawn, found, seconds), flush=True)
+        if suite.tried % 1000 == 0:
+            print(
+                f"{suite.tried} tried, {suite.failed} failed, {time.monotonic() - started:.0f} s", flush=True
+            )
     discarded = ", ".join(f"{n} {why}" for why, n in suite.discarded.items())
     print(suite.rules())
     print(
