@@ -50,4 +50,7 @@ def _copied(eqn: Eqn, body: Function) -> int:
     if eqn.op.name != "scan":
         return 0
     given = {*body.params}.difference(body.params[eqn.attrs["num_consts"] :][: eqn.attrs["num_carry"]])
+    for inner in body.eqns:
+        if inner.op.name == "reshape" and inner.operands[0] in given:  # free, and so no copy by itself
+            given.add(inner.results[0])
     return sum(v.type.nbytes for v in body.results[eqn.attrs["num_carry"] :] if v in given)
