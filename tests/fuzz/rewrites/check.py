@@ -129,8 +129,10 @@ def _run(function: Function, chosen: Sequence[Pass]) -> Function | Failure:
     """The function after the passes, verified after each."""
     for each in chosen:
         try:
-            function = each(function)
-            ir.verify(function)
+            changed = each(function)
+            if changed is not function:
+                ir.verify(changed)
+            function = changed
         except ir.errors.TracerError as error:
             return Failure(each.__name__, f"{type(error).__name__}: {error}")
     return function
