@@ -56,7 +56,11 @@ class Suite:
         return drawn, found
 
     def rules(self) -> str:
-        """Which rules occurred, which were applied, and which never."""
+        """Which rules occurred, which were applied, and which never.
+
+        `add_of_constant_and_broadcast` never is, nor are those of mul, max and min: the op commutes, so that
+        `add_of_broadcast_and_constant`, which comes first, matches in either order.
+        """
         fired = self.check.fired
         lines = [
             f"{len(self.used)} of {len(RULES)} rules occur ({sum(self.used.values())} patterns), "
