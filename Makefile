@@ -30,8 +30,8 @@ test-versions: ## the tests on the oldest and the newest supported Python and JA
 harnesses: $(VENV)/.stamp-dev ## JAX's own cases for its primitives, through tracer (a sample; ALL=1 for every one)
 	$(BIN)/python -m tests.harnesses $(if $(ALL),--all,--sample $(SAMPLE))
 
-fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000)
-	$(BIN)/python -m tests.fuzz --programs $(N)
+fuzz: $(VENV)/.stamp-dev ## N random programs against the reference (N=2000); RULES=1: N in which rewrites meet
+	$(BIN)/python -m tests.fuzz $(if $(RULES),--rules,--programs) $(N) $(if $(SEED),--seed $(SEED))
 
 conformance: $(VENV)/.stamp-dev ## N random calls of the public functions against JAX (N=2000)
 	$(BIN)/python -m tests.conformance --cases $(N) $(if $(SEED),--seed $(SEED))

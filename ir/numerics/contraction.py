@@ -57,8 +57,9 @@ def dot_general(
     rows = [lhs.shape[d] for d in lhs_free]
     columns = [rhs.shape[d] for d in rhs_free]
     inner = math.prod(lhs.shape[d] for d in lhs_contract)
-    a = lhs.transpose((*lhs_batch, *lhs_free, *lhs_contract)).astype(compute_dtype)
-    b = rhs.transpose((*rhs_batch, *rhs_contract, *rhs_free)).astype(compute_dtype)
+    # In the order of the axes: how a product rounds may not depend on where elements lie in memory.
+    a = lhs.transpose((*lhs_batch, *lhs_free, *lhs_contract)).astype(compute_dtype, order="C")
+    b = rhs.transpose((*rhs_batch, *rhs_contract, *rhs_free)).astype(compute_dtype, order="C")
     with np.errstate(all="ignore"):
         product = np.matmul(
             a.reshape(math.prod(batch), math.prod(rows), inner),
@@ -104,8 +105,8 @@ def conv_general(
     """
     lhs, rhs = np.asarray(lhs), np.asarray(rhs)
     result_dtype, compute_dtype = _dtypes(lhs.dtype, rhs.dtype, preferred_type)
-    x = lhs.transpose(lhs_spec).astype(compute_dtype)
-    kernel = rhs.transpose(rhs_spec).astype(compute_dtype)
+    x = lhs.transpose(lhs_spec).astype(compute_dtype, order="C")
+    kernel = rhs.transpose(rhs_spec).astype(compute_dtype, order="C")
     groups = feature_group_count * batch_group_count
     taps = kernel.shape[2:]
 

@@ -75,7 +75,9 @@ def _reduction(
         return _reduced(name, x, axes)
 
     def eval_rule(x: Array, *, axes: Axes) -> Array:
-        return narrow(np.asarray(eval(widen(x), axes, x.dtype)), x.dtype)
+        # NumPy adds up in the order of memory: a transposed or repeated view would be summed in another.
+        ordered = np.asarray(widen(x), order="C")
+        return narrow(np.asarray(eval(ordered, axes, x.dtype)), x.dtype)
 
     def batch(operands: Any, batched: Any, size: int, *, axes: Axes) -> Any:
         return (made(operands[0], axes=batch_axis_moved(axes)),), (True,)

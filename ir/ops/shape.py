@@ -100,7 +100,14 @@ def _iota_eval(*, shape: Shape, dtype: DType, axis: int) -> Any:
 
 
 # The index along `axis`, as an array of `shape`.
-iota = op("iota", attrs=("shape", "dtype", "axis"), type=_iota_type, eval=_iota_eval, jvp=ZERO)
+iota = op(
+    "iota",
+    attrs=("shape", "dtype", "axis"),
+    type=_iota_type,
+    eval=_iota_eval,
+    jvp=ZERO,
+    flops=lambda operands, results, **_: 0,
+)
 
 # Shape ops ----------------------------------------------------------------------------------------
 

@@ -29,13 +29,22 @@ def double_negation(x):
     return neg(neg(x)), x
 
 
-@rule(changes=NOTHING)
+def _other(x, y, definition):
+    """Unless x is that very -y, which would be read beside y."""
+    made = definition(x)
+    return made is None or made.op is not neg or made.operands[0] is not y
+
+
+_BOTH_NEGATIVE = at(lambda make: neg(make((3,))), lambda make: make.params[0])
+
+
+@rule(changes=NOTHING, guard=_other, counterexamples=[_BOTH_NEGATIVE])
 def sub_of_neg(x, y):
     """x - -y = x + y."""
     return sub(x, neg(y)), add(x, y)
 
 
-@rule(changes=NOTHING)
+@rule(changes=NOTHING, guard=_other, counterexamples=[_BOTH_NEGATIVE])
 def add_of_neg(x, y):
     """x + -y = x - y."""
     return add(x, neg(y)), sub(x, y)

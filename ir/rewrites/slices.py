@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ir.core import Dense
 from ir.ops import elementwise as ew
 from ir.ops.shape import (
     broadcast_in_dim,
     broadcast_to,
     concatenate,
+    constant,
     pad,
     slice,
 )
-from ir.rewrite import NOTHING, at, collected, rule
+from ir.rewrite import NOTHING, Fill, at, collected, rule
+from ir.rewrites.kinds import fill, filled
+from ir.types import f64
 
 # slice --------------------------------------------------------------------------------------------
 
@@ -191,6 +197,25 @@ def _sliced_broadcast(x, *, t, d, a, b, s, out):
 def slice_of_broadcast(x, *, t, d, a, b, s):
     """Repeat no more than is taken."""
     return slice(broadcast_in_dim(x, shape=t, dims=d), starts=a, limits=b, strides=s), _sliced_broadcast
+
+
+@rule(
+    changes=NOTHING,
+    guard=lambda c: fill(c) is not None,
+    examples=[
+        at(c=Fill(3), t=(2, 3), a=(0, 1), b=(1, 3), s=(1, 2)),
+        at(c=Fill(0), t=(4,), a=(2,), b=(2,), s=(1,)),
+    ],
+    counterexamples=[
+        at(c=Dense(np.arange(3.0), f64), t=(3,), a=(1,), b=(3,), s=(1,), dtypes=["f64"]),
+    ],
+)
+def slice_of_constant(*, c, t, a, b, s):
+    """All elements are equal: slices of operands leave such where one is a constant."""
+    return (
+        slice(constant(value=c, shape=t), starts=a, limits=b, strides=s),
+        lambda c, out: filled(c.array, c, out.type.shape),
+    )
 
 
 # Through elementwise operations -------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """`python -m tests.fuzz --programs N [--seed S] [--jobs J]`: random programs through tracer and JAX.
 
 Prints how many were tried, agree and were discarded. Each program that differs is printed made
-small, with the seed that draws it again, and the exit status is 1.
+small, with the seed that draws it again, and the exit status is 1. `--rules N` tries the suite of
+`tests.fuzz.rewrites` instead.
 """
 
 from __future__ import annotations
@@ -51,7 +52,20 @@ def main() -> int:
     parser.add_argument(
         "--minimise", type=float, default=120.0, metavar="S", help="seconds for each difference"
     )
+    parser.add_argument(
+        "--rules", type=int, default=0, metavar="N", help="N programs in which rewrites meet, instead"
+    )
+    parser.add_argument(
+        "--compiled", type=int, default=10, metavar="K", help="of those, XLA runs one in K; 0 for none"
+    )
     args = parser.parse_args()
+    if args.rules:
+        from tests.fuzz.rewrites import run
+
+        base = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
+        if args.one is not None:
+            return run.one(args.one, args.minimise)
+        return run.main(args.rules, int(base), args.minimise, args.compiled)
     if args.one is not None:
         program, outcome = attempt(args.one)
         print(program, f"\n\n{outcome.kind}: {outcome.why}\n{outcome.detail}")

@@ -9,6 +9,7 @@ from ir.ops.calls import call
 from ir.ops.checkpoint import checkpoint
 from ir.ops.elementwise import add, mul, sin
 from ir.ops.reduce import reduce_sum
+from ir.ops.shape import full, iota
 from ir.passes.inlining import inline_calls
 from ir.types import TensorType, f32
 from tests.ir.generate import functions
@@ -26,6 +27,11 @@ def test_flops_and_bytes():
     function = ir.build([VECTOR], chain)
     assert ir.flops(function) == 100 + 1000 + 100
     assert ir.bytes_accessed(function) == (400 + 400) + (400 + 400) + (800 + 400)
+
+
+def test_counts_and_constants_cost_no_operations():
+    function = ir.build([], lambda: add(iota(shape=(4, 3), dtype=f32, axis=0), full((4, 3), 2, f32)))
+    assert ir.flops(function) == 12
 
 
 def test_cost_of_an_equation():

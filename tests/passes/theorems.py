@@ -14,7 +14,7 @@ import numpy as np
 from ir.core import Dense, Function, Value
 from ir.errors import IRTypeError, ShapeError
 from ir.op import Builder, building
-from ir.ops.shape import constant, full
+from ir.ops.shape import constant, full, iota
 from ir.rewrite import Apply, AttrVar, Example, Fill, Literal, Rule, at
 from ir.rewriter import RuleTable, Statistics, apply_rules
 from ir.types import DType, TensorType, bool_, dtype_named
@@ -273,20 +273,21 @@ def _first(a: Any, b: Any, good: Any) -> str:
 
 # Cost ---------------------------------------------------------------------------------------------
 
-_FREE = frozenset({"constant", "reshape"})
+_FREE = frozenset({"constant", "iota", "reshape"})
 _READ_WHAT_THEY_GIVE = frozenset({"slice", "dynamic_slice", "gather", "broadcast_in_dim"})
 
 
 def traffic(function: Function) -> int:
-    """Bytes read and written, where constants of one number and reshapes cost nothing.
+    """Bytes read and written, where constants of one number, counts and reshapes cost nothing.
 
-    What is gathered to be added or summed only is so as it is read: XLA fuses the two.
+    What is gathered or cut out to be added or summed only is so as it is read: XLA fuses the two.
     """
     users = Counter(v for e in function.eqns for v in e.operands) + Counter(function.results)
     sums = {v for e in function.eqns if e.op.name in ("add", "reduce_sum") for v in e.operands}
     made_by = {e.results[0]: e.op.name for e in function.eqns}
-    passing = {v for v in sums if users[v] == 1 and made_by.get(v) == "gather"}
+    passing = {v for v in sums if users[v] == 1 and made_by.get(v) in ("gather", "slice")}
     numbers = {e.results[0] for e in function.eqns if e.op is constant and e.attrs["value"].shape == ()}
+    numbers |= {e.results[0] for e in function.eqns if e.op is iota}  # computed where they are read
     total = 0
     for eqn in function.eqns:
         if eqn.op.name not in _FREE:
