@@ -291,6 +291,9 @@ def _binary_of_broadcasts(op):
             lambda x, s, d, c: broadcast_in_dim(op(x, filled(c.array, c, x.type.shape)), shape=s, dims=d),
         )
 
+    if op not in (sub, div):  # operands in either order are tried anyway
+        return of_broadcasts, with_constant
+
     @rule(
         changes=NOTHING,
         name=f"{op.name}_of_constant_and_broadcast",

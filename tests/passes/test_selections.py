@@ -213,6 +213,46 @@ def test_diagonal_systems() -> None:
                 assert_close(p, q, 1e-10)
 
 
+TRIANGULAR: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "lower": lambda xp, m, a: xp.linalg.solve(xp.tril(m), a),
+    "upper": lambda xp, m, a: xp.linalg.solve(xp.triu(m), a),
+    "transposed": lambda xp, m, a: xp.linalg.solve(xp.tril(m).T, a[:, 0]),
+    "inverse": lambda xp, m, a: xp.linalg.inv(xp.tril(m)) @ a,
+    "inverse from the right": lambda xp, m, a: a.T @ xp.linalg.inv(xp.triu(m)),
+    "Cholesky's factor": lambda xp, m, a: xp.linalg.solve(xp.linalg.cholesky(m @ m.T), a),
+    "its transpose": lambda xp, m, a: xp.linalg.solve(xp.linalg.cholesky(m @ m.T).T, a),
+    "below the diagonal too": lambda xp, m, a: xp.linalg.solve(xp.triu(m, 1) + xp.eye(N), a),
+}
+
+
+@pytest.mark.parametrize("name", TRIANGULAR)
+def test_triangular_systems(name: str) -> None:
+    """They are solved as they are, without being factored, and so are those of their derivatives."""
+    f = TRIANGULAR[name]
+    m = np.random.default_rng(1).normal(size=(N, N)) + 3 * np.eye(N)
+    with x64():
+        program = tr.jit(lambda m, a: f(tnp, m, a)).ir(m, A)
+        named = {e.op.name for e in program.eqns}
+        assert ("lu" in named) == (name == "below the diagonal too") and "triangular_solve" in str(program)
+        assert_close(tr.jit(lambda m, a: f(tnp, m, a))(m, A), f(np, m, A), 1e-10)
+        args = jnp.asarray(m), jnp.asarray(A)
+        gradient = tr.jit(tr.grad(lambda m, a: tnp.sum(tnp.sin(f(tnp, m, a))), (0, 1)))
+        assert ("lu" in {e.op.name for e in gradient.ir(*args).eqns}) == (name == "below the diagonal too")
+        want = jax.grad(lambda m, a: jnp.sum(jnp.sin(f(jnp, m, a))), (0, 1))(*args)
+        for p, q in zip(gradient(*args), want, strict=True):
+            assert_close(p, q, 1e-9)
+
+
+def test_solvers_of_the_caller_stay() -> None:
+    """Whatever they give, it is not what solving exactly would."""
+    with x64():
+        x = jnp.asarray(X)
+        f = lambda x: tr.custom_linear_solve(
+            lambda v: tnp.diag(x) @ v, x, lambda _, b: 0.5 * b, symmetric=True
+        )
+        assert_close(tr.jit(f)(x), 0.5 * X, 1e-12)
+
+
 def test_other_systems_stay() -> None:
     with x64():
         for f in (lambda x: tnp.diag(x, 1)[:N, :N] + tnp.eye(N), lambda x: tnp.diag(x) + tnp.outer(x, x)):
@@ -249,7 +289,7 @@ def test_running_sums(compare: str, offset: int, shape: tuple[int, int]) -> None
 
     def f(xp: Any, a: Any, b: Any) -> list[Any]:
         m = [mask.astype(np.float64) for mask in masks(xp)]
-        m.append(xp.where(masks(xp)[0], 1.0, 0.0))
+        m += [xp.where(masks(xp)[0], 1.0, 0.0), xp.where(masks(xp)[1], 0.0, 1.0)]
         return [*[t @ a for t in m], *[b @ t for t in m], m[0].T @ b.T, a[:, 0] @ m[1].T]
 
     with x64():

@@ -24,15 +24,16 @@ from ir.op import Builder, building
 from ir.ops.contraction import dot_general
 from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, div, mul
+from ir.ops.linalg import triangular_solve
 from ir.ops.linear_solve import linear_solve
-from ir.ops.shape import broadcast_in_dim, full_like, move_axis
+from ir.ops.shape import broadcast_in_dim, full_like, move_axis, reshape_to
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
-from ir.passes.selections.forms import LEADING, Reader, Unread
+from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
-from ir.passes.selections.systems import multiplied
-from ir.passes.selections.triangles import triangle
+from ir.passes.selections.systems import system
+from ir.passes.selections.triangles import is_lower, triangle
 from ir.remarks import remark
 
 # What adding one row to others takes, in launches of a kernel.
@@ -99,32 +100,38 @@ class _Chosen:
         return None
 
     def _solution(self, eqn: Eqn) -> Value | None:
-        """Of a system whose matrix is diagonal: each unknown by itself."""
-        factors = multiplied(eqn.attrs["matvec"])
-        if factors is None:
+        """Of a system whose matrix is diagonal, each unknown by itself; of a triangular one, one after the other."""
+        found = system(eqn)
+        if found is None:
             return None
-        matrix, axis = eqn.operands[factors[0]], factors[1]
-        matrix = self.env.get(matrix, matrix)
-        made = self.definitions.get(matrix)
-        if made is None or made.op not in LEADING:
+        matrix, b = [self.env.get(v, v) for v in (eqn.operands[found.matrix], eqn.operands[-1])]
+        made, reader = self.definitions.get(matrix), self._reader()
+        if made is None or matrix.type.dtype is not b.type.dtype:
             return None
-        reader = self._reader()
-        for along in (0, 1):
+        for along in (0, 1) if made.op in LEADING else ():
             try:
-                choices = reader.read(matrix, along)
+                return self._quotient(reader, reader.read(matrix, along), b, found.axis)
             except Unread:
                 continue
-            numbers = known(choices[0].index, reader.latest) if len(choices) == 1 else None
-            if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
-                return None
-            b = eqn.operands[-1]
-            b, weight = self.env.get(b, b), choices[0].weight
-            if weight is None:
-                return add(b, full_like(b, 0))  # type: ignore[no-any-return]
-            solution: Value = div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))
-            self.solutions.add(solution)
-            return solution
-        return None
+        lower = is_lower(reader, matrix)
+        if lower is None:
+            return None
+        rows = move_axis(b, found.axis, 0)
+        columns = reshape_to(rows, (rows.type.shape[0], rows.type.size // max(1, rows.type.shape[0])))
+        x = triangular_solve(matrix, columns, left_side=True, lower=lower, transpose_a=found.turned)
+        return move_axis(reshape_to(x, rows.type.shape), 0, found.axis)
+
+    def _quotient(self, reader: Reader, choices: Sequence[Choice], b: Value, axis: int) -> Value:
+        """The solution for a diagonal matrix."""
+        numbers = known(choices[0].index, reader.latest) if len(choices) == 1 else None
+        if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
+            raise Unread
+        weight = choices[0].weight
+        if weight is None:
+            return add(b, full_like(b, 0))  # type: ignore[no-any-return]
+        solution: Value = div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))
+        self.solutions.add(solution)
+        return solution
 
     def _reader(self) -> Reader:
         return Reader(self.definitions.get, lambda v: self.env.get(v, v), self.solutions)

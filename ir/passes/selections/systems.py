@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from ir.core import Eqn, Function, Value
+from dataclasses import dataclass
+
+from ir.core import Eqn, Function, Value, inner_first
 from ir.ops.contraction import dot_general
+from ir.ops.linalg import triangular_solve
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import transpose
 
 
-def multiplied(function: Function) -> tuple[int, int] | None:
-    """Which param is the square matrix, where a function multiplies its last param by a matrix, along which axis of it.
+@dataclass(frozen=True)
+class System:
+    """What a linear system multiplies its unknowns by.
 
-    Only the matrix may be transposed: None where the result has its axes in another order than the param.
+    Attributes:
+      matrix: which of its constants that is.
+      axis: of the unknowns, along which they are multiplied.
+      turned: the matrix is transposed.
+    """
+
+    matrix: int
+    axis: int
+    turned: bool
+
+
+def system(eqn: Eqn) -> System | None:
+    """The matrix of a `linear_solve`, if it has one and is solved by factors of it; None for others."""
+    solve: Function = eqn.attrs["solve"]
+    if not any(e.op is triangular_solve for f in inner_first(solve) for e in f.eqns):
+        return None  # (the caller's own way, whatever it may give)
+    return _multiplied(eqn.attrs["matvec"])
+
+
+def _multiplied(function: Function) -> System | None:
+    """What a function multiplies its last param by.
+
+    None where the result has its axes in another order than the param.
     """
     x = function.params[-1]
     env: dict[Value, Value] = {}
@@ -36,8 +62,8 @@ def multiplied(function: Function) -> tuple[int, int] | None:
     return _matrix(function, product, order)
 
 
-def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> tuple[int, int] | None:
-    """As `multiplied`, of a product whose axes are the result's in this order."""
+def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> System | None:
+    """As `_multiplied`, of a product whose axes are the result's in this order."""
     x, attrs = function.params[-1], product.attrs
     side = 0 if product.operands[0] is x else 1
     matrix = product.operands[1 - side]
@@ -52,4 +78,5 @@ def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> tuple[i
     axes = [axis, *free] if side else [*free, axis]
     if [axes[k] for k in order] != list(range(x.type.rank)):
         return None
-    return function.params.index(matrix), axis
+    (summed,) = attrs[names[1 - side]]
+    return System(function.params.index(matrix), axis, summed == 0)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ir.core import Value
 from ir.ops.convert import convert
 from ir.ops.elementwise import ge, gt, le, lt, select
+from ir.ops.linalg import cholesky
+from ir.ops.shape import transpose
 from ir.passes.selections.forms import Reader, Unread
 from ir.passes.selections.rows import known
 from ir.rewriter import constant_number
@@ -22,6 +24,11 @@ class Triangle:
     offset: int
     above: bool
 
+    @property
+    def rest(self) -> Triangle:
+        """Where this is 0."""
+        return Triangle(self.offset - 1 if self.above else self.offset + 1, not self.above)
+
 
 def triangle(reader: Reader, matrix: Value, axis: int) -> Triangle:
     """What a matrix is, k counting along `axis` and i along the other one.
@@ -29,8 +36,39 @@ def triangle(reader: Reader, matrix: Value, axis: int) -> Triangle:
     Raises:
       Unread: it is not known to be a triangle of ones.
     """
-    eqn = reader.definition(_mask(reader, matrix))
-    if eqn is None or eqn.op not in (ge, gt, le, lt) or matrix.type.rank != 2:
+    mask, holds = _mask(reader, matrix)
+    found = _side(reader, mask, axis)
+    return found if holds else found.rest
+
+
+def is_lower(reader: Reader, matrix: Value) -> bool | None:
+    """Whether a square matrix has zeros above its diagonal; or, False, below it; None if neither is known."""
+    eqn = reader.definition(matrix)
+    if eqn is not None and eqn.op is cholesky:
+        return True
+    if eqn is not None and eqn.op is transpose:
+        before = is_lower(reader, eqn.operands[0])
+        return None if before is None or matrix.type.rank != 2 else not before
+    if eqn is None or eqn.op is not select:
+        return None
+    zero = [constant_number(reader.definition(v)) == 0 for v in eqn.operands[1:]]
+    if not any(zero):
+        return None
+    try:
+        found = _side(reader, eqn.operands[0], 1)
+    except Unread:
+        return None
+    if zero[0]:
+        found = found.rest
+    if found.above:
+        return False if found.offset >= 0 else None
+    return True if found.offset <= 0 else None
+
+
+def _side(reader: Reader, mask: Value, axis: int) -> Triangle:
+    """On which side of which diagonal a mask holds, k counting along `axis`."""
+    eqn = reader.definition(mask)
+    if eqn is None or eqn.op not in (ge, gt, le, lt) or mask.type.rank != 2:
         raise Unread
     sides = eqn.operands
     try:
@@ -42,16 +80,15 @@ def triangle(reader: Reader, matrix: Value, axis: int) -> Triangle:
     return Triangle(counts[0] - counts[1] + (strict if above else -strict), above)
 
 
-def _mask(reader: Reader, matrix: Value) -> Value:
-    """Where a matrix is 1, if it is 0 elsewhere."""
+def _mask(reader: Reader, matrix: Value) -> tuple[Value, bool]:
+    """A mask; and whether the matrix is 1 where it holds and 0 elsewhere, or the other way round."""
     eqn = reader.definition(matrix)
     if eqn is not None and eqn.op is convert and eqn.operands[0].type.dtype.kind == "bool":
-        return eqn.operands[0]
-    if eqn is not None and eqn.op is select:
-        mask, one, zero = eqn.operands
-        numbers = [constant_number(reader.definition(v)) for v in (one, zero)]
-        if numbers == [1, 0] and mask.type.shape == matrix.type.shape:
-            return mask
+        return eqn.operands[0], True
+    if eqn is not None and eqn.op is select and eqn.operands[0].type.shape == matrix.type.shape:
+        numbers = [constant_number(reader.definition(v)) for v in eqn.operands[1:]]
+        if sorted([n for n in numbers if n in (0, 1)]) == [0, 1]:
+            return eqn.operands[0], numbers[0] == 1
     raise Unread
 
 
