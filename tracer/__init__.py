@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tracer import errors, nn, numpy
+from tracer.api.assume import assume
 from tracer.api.autograph import autograph
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.checkpoint import checkpoint, checkpoint_name, stop_gradient
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "associative_scan",
+    "assume",
     "autograph",
     "checkpoint",
     "checkpoint_name",

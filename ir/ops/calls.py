@@ -1,12 +1,12 @@
-"""Ops that hold a function: call and custom derivatives; and barriers that hold none."""
+"""Ops that hold a function: call and custom derivatives; and identities that hold none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ir.core import Function, Opaque, Value
-from ir.errors import CustomRuleError, DifferentiationError, IRTypeError
+from ir.errors import CustomRuleError, DifferentiationError, IRTypeError, ShapeError
 from ir.op import Linear, Op, current_builder, inline
 from ir.ops.families import ANY, LINEAR, ZERO, materialize, op, unary
 from ir.ops.shape import move_axis, zeros
@@ -386,5 +386,34 @@ sharding_constraint: Op = op(
     transpose=lambda cts, operands, *, sharding: (sharding_constraint(cts[0], sharding=sharding),),
     batch=_sharding_batch,
     attrs=("sharding",),
+    flops=lambda operands, results, **_: 0,
+)
+
+
+# What may be said of a matrix.
+PROPERTIES: Final = ("lower_triangular", "upper_triangular", "diagonal", "positive_definite", "orthogonal")
+
+
+def _assume_type(x: TensorType, *, properties: tuple[str, ...]) -> TensorType:
+    if not properties or any(p not in PROPERTIES for p in properties):
+        raise IRTypeError(f"assume: expected properties of {', '.join(PROPERTIES)}, got {properties}")
+    if x.rank < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"assume: expected square matrices, got {x}")
+    if not x.dtype.is_inexact:
+        raise IRTypeError(f"assume: expected elements of floating point or complex type, got {x}")
+    return x
+
+
+# Identity: matrices that have these properties, as the caller says. Tangents need not have them.
+assume: Op = op(
+    "assume",
+    type=_assume_type,
+    eval=lambda x, *, properties: x,
+    jvp=lambda tangents, operands, results, *, properties: tuple(tangents),
+    batch=lambda operands, batched, size, *, properties: (
+        (assume(operands[0], properties=properties),),
+        (True,),
+    ),
+    attrs=("properties",),
     flops=lambda operands, results, **_: 0,
 )

@@ -27,7 +27,7 @@ MAX_BYTES: Final = 1024
 # These give the number of which their constant operands consist.
 _REARRANGE: Final = frozenset({broadcast_in_dim, reshape, transpose, rev, slice, concatenate, pad})
 _EXTREMA: Final = frozenset({reduce_max, reduce_min, reduce_and, reduce_or})
-_NEVER: Final = frozenset({"optimization_barrier", "stop_gradient", "sharding_constraint"})
+_NEVER: Final = frozenset({"assume", "optimization_barrier", "stop_gradient", "sharding_constraint"})
 # Ops that are defined to the last bit; of others, NumPy and XLA round results differently.
 _EXACT: Final = frozenset({
     "abs", "add", "and", "broadcast_in_dim", "ceil", "clamp", "clz", "complex", "concatenate", "conj",

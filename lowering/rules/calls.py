@@ -47,3 +47,8 @@ def _optimization_barrier(*operands: Any) -> Any:
 @lowers("sharding_constraint")
 def _sharding_constraint(x: Any, *, sharding: ir.Opaque) -> Any:
     return lax.with_sharding_constraint(x, sharding.obj)  # type: ignore[no-untyped-call]
+
+
+@lowers("assume")
+def _assume(x: Any, *, properties: tuple[str, ...]) -> Any:
+    return x

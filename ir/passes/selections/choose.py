@@ -21,19 +21,19 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.op import Builder, building
+from ir.ops.calls import assume
 from ir.ops.contraction import dot_general
 from ir.ops.cumulative import cumsum
-from ir.ops.elementwise import add, div, mul
-from ir.ops.linalg import triangular_solve
+from ir.ops.elementwise import add, mul
 from ir.ops.linear_solve import linear_solve
-from ir.ops.shape import broadcast_in_dim, full_like, move_axis, reshape_to
+from ir.ops.shape import broadcast_in_dim, full_like, move_axis
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
-from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.selections.forms import LEADING, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
-from ir.passes.selections.systems import system
-from ir.passes.selections.triangles import is_lower, triangle
+from ir.passes.selections.solutions import Solver
+from ir.passes.selections.triangles import triangle
 from ir.remarks import remark
 
 # What adding one row to others takes, in launches of a kernel.
@@ -43,7 +43,7 @@ _ROW = 0.02
 @deep
 def choose_rows(function: Function) -> Function:
     """Take rows, or add them up, instead of multiplying by a matrix that chooses them."""
-    if not any(e.op in (dot_general, linear_solve) for e in function.eqns):
+    if not any(e.op in (dot_general, linear_solve, assume) for e in function.eqns):
         return function
     return _Chosen(function, current()).function()
 
@@ -73,6 +73,9 @@ class _Chosen:
     def function(self) -> Function:
         eqns: list[Eqn] = []
         for eqn in self.whole.eqns:
+            if eqn.op is assume:  # nothing reads further what is said
+                self.env[eqn.results[0]] = self.env.get(eqn.operands[0], eqn.operands[0])
+                continue
             builder = Builder(eqn.source)
             with building(builder):
                 made = self._written(eqn)
@@ -96,42 +99,8 @@ class _Chosen:
         if eqn.op is dot_general:
             return self._product(eqn)
         if eqn.op is linear_solve and len(eqn.results) == 1:
-            return self._solution(eqn)
+            return Solver(self.whole, self._reader(), self.solutions).solution(eqn)
         return None
-
-    def _solution(self, eqn: Eqn) -> Value | None:
-        """Of a system whose matrix is diagonal, each unknown by itself; of a triangular one, one after the other."""
-        found = system(eqn)
-        if found is None:
-            return None
-        matrix, b = [self.env.get(v, v) for v in (eqn.operands[found.matrix], eqn.operands[-1])]
-        made, reader = self.definitions.get(matrix), self._reader()
-        if made is None or matrix.type.dtype is not b.type.dtype:
-            return None
-        for along in (0, 1) if made.op in LEADING else ():
-            try:
-                return self._quotient(reader, reader.read(matrix, along), b, found.axis)
-            except Unread:
-                continue
-        lower = is_lower(reader, matrix)
-        if lower is None:
-            return None
-        rows = move_axis(b, found.axis, 0)
-        columns = reshape_to(rows, (rows.type.shape[0], rows.type.size // max(1, rows.type.shape[0])))
-        x = triangular_solve(matrix, columns, left_side=True, lower=lower, transpose_a=found.turned)
-        return move_axis(reshape_to(x, rows.type.shape), 0, found.axis)
-
-    def _quotient(self, reader: Reader, choices: Sequence[Choice], b: Value, axis: int) -> Value:
-        """The solution for a diagonal matrix."""
-        numbers = known(choices[0].index, reader.latest) if len(choices) == 1 else None
-        if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
-            raise Unread
-        weight = choices[0].weight
-        if weight is None:
-            return add(b, full_like(b, 0))  # type: ignore[no-any-return]
-        solution: Value = div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))
-        self.solutions.add(solution)
-        return solution
 
     def _reader(self) -> Reader:
         return Reader(self.definitions.get, lambda v: self.env.get(v, v), self.solutions)

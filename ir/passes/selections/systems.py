@@ -1,14 +1,17 @@
-"""Linear systems: which of its constants is the matrix of one."""
+"""Linear systems: which of its constants is the matrix of one, and how to solve it where more is known of that."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value, inner_first
 from ir.ops.contraction import dot_general
-from ir.ops.linalg import triangular_solve
+from ir.ops.elementwise import div
+from ir.ops.linalg import cholesky, triangular_solve
+from ir.ops.matrix import conjugated, diagonal
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import transpose
+from ir.ops.shape import broadcast_in_dim, move_axis, reshape_to, transpose
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,53 @@ def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> System 
         return None
     (summed,) = attrs[names[1 - side]]
     return System(function.params.index(matrix), axis, summed == 0)
+
+
+# Solutions ----------------------------------------------------------------------------------------
+
+
+def divided(matrix: Value, b: Value, of: System) -> Value:
+    """For a diagonal matrix."""
+    return div(b, broadcast_in_dim(diagonal(matrix), shape=b.type.shape, dims=(of.axis,)))  # type: ignore[no-any-return]
+
+
+def substituted(matrix: Value, b: Value, of: System, *, lower: bool) -> Value:
+    """For a triangular matrix."""
+
+    def solve(columns: Value) -> Value:
+        return triangular_solve(matrix, columns, left_side=True, lower=lower, transpose_a=of.turned)  # type: ignore[no-any-return]
+
+    return _in_columns(b, of.axis, solve)
+
+
+def turned_back(matrix: Value, b: Value, of: System) -> Value:
+    """For an orthogonal, or unitary, matrix: by its conjugate transpose."""
+    by = conjugated(matrix)
+    x = dot_general(
+        by, b, lhs_contract=(1 if of.turned else 0,), rhs_contract=(of.axis,), precision="highest"
+    )
+    return move_axis(x, 0, of.axis)
+
+
+def by_cholesky(matrix: Value, b: Value, of: System) -> Value | None:
+    """For a positive definite matrix L L^H."""
+    is_complex = matrix.type.dtype.is_complex
+    if is_complex and of.turned:
+        return None
+
+    def solve(columns: Value) -> Value:
+        factor = cholesky(matrix)
+        half = triangular_solve(factor, columns, left_side=True, lower=True)
+        return triangular_solve(  # type: ignore[no-any-return]
+            factor, half, left_side=True, lower=True, transpose_a=True, conjugate_a=is_complex
+        )
+
+    return _in_columns(b, of.axis, solve)
+
+
+def _in_columns(b: Value, axis: int, solve: Callable[[Value], Value]) -> Value:
+    """The right-hand sides side by side, solved for, and put back."""
+    rows = move_axis(b, axis, 0)
+    count = rows.type.shape[0]
+    x = solve(reshape_to(rows, (count, rows.type.size // max(1, count))))
+    return move_axis(reshape_to(x, rows.type.shape), 0, axis)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ir.core import Value
+from ir.ops.calls import assume
 from ir.ops.convert import convert
 from ir.ops.elementwise import ge, gt, le, lt, select
 from ir.ops.linalg import cholesky
@@ -46,6 +47,11 @@ def is_lower(reader: Reader, matrix: Value) -> bool | None:
     eqn = reader.definition(matrix)
     if eqn is not None and eqn.op is cholesky:
         return True
+    if eqn is not None and eqn.op is assume:
+        said = eqn.attrs["properties"]
+        if "lower_triangular" in said or "upper_triangular" in said:
+            return "lower_triangular" in said
+        return is_lower(reader, eqn.operands[0])
     if eqn is not None and eqn.op is transpose:
         before = is_lower(reader, eqn.operands[0])
         return None if before is None or matrix.type.rank != 2 else not before

@@ -9,7 +9,7 @@ from ir.ops.calls import Rule
 from ir.ops.elementwise import add, cos, mul, sin
 from ir.ops.reduce import reduce_sum
 from ir.types import dtype_named
-from tests.ops.sample import Sample
+from tests.ops.sample import INEXACT, Sample
 
 SHAPE = (2, 3)
 
@@ -66,5 +66,12 @@ SAMPLES += [
         lambda d: (d.array(*SHAPE),),
         lambda x: x,
         {"sharding": ir.Opaque("device", jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0]))},
+    ),
+    Sample(
+        "assume",
+        lambda d: (d.array(2, 3, 3),),
+        lambda x: x,
+        {"properties": ("lower_triangular",)},
+        INEXACT,
     ),
 ]
