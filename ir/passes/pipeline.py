@@ -15,16 +15,23 @@ from ir.passes.inlining import inline_calls
 from ir.passes.products import multiply_blocks, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
-from ir.passes.selections import choose_rows
+from ir.passes.selections import choose_rows, solve_structured
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
-from ir.passes.solves import solve_products
+from ir.passes.solves import solve_products, without_inverses
 
 Pass = Callable[[Function], Function]
 
 # (Which products there are of a solution is known when they are in order.)
-_PRODUCTS: tuple[Pass, ...] = (multiply_blocks, choose_rows, solve_products, reorder_products, solve_products)
+_PRODUCTS: tuple[Pass, ...] = (
+    multiply_blocks,
+    choose_rows,
+    solve_products,
+    reorder_products,
+    without_inverses,
+    solve_structured,
+)
 
 
 def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> tuple[Pass, ...]:

@@ -3,8 +3,9 @@
     x = linear_solve(A, b);  y = dot_general(x, v)      becomes      c = dot_general(b, v);  y = linear_solve(A, c)
 
 The columns of `b` are solved for one by one, so that a sum of columns of `x` solves for the sum of those of `b`.
-With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector. Where the sum is
-over the rows of `x` instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b.
+With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector; `without_inverses`
+does so for as many columns and more, so that none is multiplied by an inverse. Where the sum is over the rows of `x`
+instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from dataclasses import dataclass
 from ir.core import Eqn, Function, Value
 from ir.op import Builder
 from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
+from ir.ops.elementwise import eq
 from ir.ops.linear_solve import linear_solve
-from ir.ops.shape import move_axis, permute, reshape_to
+from ir.ops.shape import move_axis, permute, reshape_to, transpose
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
 from ir.passes.replacing import replaced
 from ir.remarks import remark
+from ir.rewriter import index_axis
+
+# To solve for a column takes longer than to multiply it: of very many columns the inverse is found first.
+_OF_INVERSE = 2
 
 _FUNCTIONS = ("matvec", "solve", "vecmat", "transpose_solve")
 _TRANSPOSED = ("vecmat", "transpose_solve", "matvec", "solve")
@@ -46,9 +53,20 @@ class _Use:
 @deep
 def solve_products(function: Function) -> Function:
     """Multiply before solving, where fewer columns are left to solve for."""
+    return _solved(function, inverses=False)
+
+
+@deep
+def without_inverses(function: Function) -> Function:
+    """As `solve_products`; also solve for what an inverse is multiplied with, instead of for the inverse."""
+    return _solved(function, inverses=True)
+
+
+def _solved(function: Function, *, inverses: bool) -> Function:
     solved = {e.results[0]: e for e in function.eqns if e.op is linear_solve and len(e.results) == 1}
     if not solved:
         return function
+    made = {v: e for e in function.eqns for v in e.results}
     uses: dict[Value, list[_Use] | None] = {v: [] for v in solved}
     for v in function.results:
         uses[v] = None
@@ -58,15 +76,16 @@ def solve_products(function: Function) -> Function:
             uses[v] = None if use is None or found is None else [*found, use]
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
-        for use in _cheaper(v, uses[v] or []):
+        is_inverse = _is_identity(eqn.operands[-1], made)
+        for use in _cheaper(v, uses[v] or [], is_inverse=is_inverse and inverses):
             attrs = _resized(eqn, use.axis, use.count, _FUNCTIONS)
             if attrs is not None:
-                chosen[use.eqn] = _Written(eqn, use, attrs, use.axis)
+                chosen[use.eqn] = _Written(eqn, use, attrs, use.axis, is_inverse)
             elif v.type.rank == 2 and eqn.attrs["transpose_solve"] is not None:
                 column = 1 - use.axis
                 attrs = _resized(eqn, column, use.count, _TRANSPOSED)
                 if attrs is not None:
-                    chosen[use.eqn] = _Written(eqn, use, attrs, column)
+                    chosen[use.eqn] = _Written(eqn, use, attrs, column, is_inverse)
     if not chosen:
         return function
     for eqn in chosen:
@@ -86,11 +105,23 @@ def _use(eqn: Eqn, value: Value) -> _Use | None:
     return _Use(eqn, side, contract[0], other.size // max(1, value.type.shape[contract[0]]))
 
 
-def _cheaper(solution: Value, uses: list[_Use]) -> list[_Use]:
-    """The products, if all together have fewer columns than the solution."""
+def _cheaper(solution: Value, uses: list[_Use], *, is_inverse: bool) -> list[_Use]:
+    """The products, if all together take less to solve for than the solution and to multiply."""
     if len({use.axis for use in uses}) != 1:
         return []
-    return uses if sum(use.count for use in uses) < min(solution.type.shape) else []
+    columns, least = sum(use.count for use in uses), min(solution.type.shape)
+    return uses if columns < least or (is_inverse and columns <= _OF_INVERSE * least) else []
+
+
+def _is_identity(value: Value, made: dict[Value, Eqn]) -> bool:
+    eqn = made.get(value)
+    while eqn is not None and eqn.op in (transpose, convert):
+        inner = made.get(eqn.operands[0])
+        if eqn.op is convert and inner is not None and inner.op is eq:
+            axes = [index_axis(v, made.get) for v in inner.operands]
+            return value.type.rank == 2 and None not in axes and set(axes) == {0, 1}
+        eqn = inner
+    return False
 
 
 @dataclass(frozen=True)
@@ -100,12 +131,14 @@ class _Written:
     Attributes:
       attrs: of the new system.
       column: the axis along which its right-hand sides stand side by side.
+      is_inverse: the right-hand sides were those of an inverse.
     """
 
     solve: Eqn
     use: _Use
     attrs: dict[str, Function | None]
     column: int
+    is_inverse: bool
 
     def write(self, env: dict[Value, Value]) -> Value:
         """The new result; `env` has what stands for others."""
@@ -119,11 +152,16 @@ class _Written:
         columns = reshape_to(permute(other, (axis, *free)), (other.type.shape[axis], math.prod(shape)))
         precision = use.eqn.attrs["precision"]
         if column == use.axis:
-            c = dot_general(b, columns, lhs_contract=(column,), rhs_contract=(0,), precision=precision)
+            c = columns
+            if not self.is_inverse:
+                c = dot_general(b, columns, lhs_contract=(column,), rhs_contract=(0,), precision=precision)
             x = linear_solve(*constants, move_axis(c, c.type.rank - 1, column), **self.attrs)
         else:
             u = linear_solve(*constants, move_axis(columns, 1, column), **self.attrs)
-            x = dot_general(u, b, lhs_contract=(use.axis,), rhs_contract=(use.axis,), precision=precision)
+            if self.is_inverse:
+                x = move_axis(u, use.axis, 1)
+            else:
+                x = dot_general(u, b, lhs_contract=(use.axis,), rhs_contract=(use.axis,), precision=precision)
             column = 0
         rest = tuple([n for d, n in enumerate(x.type.shape) if d != column])
         if use.side == 0:

@@ -90,6 +90,21 @@ def test_products_in_another_order() -> None:
     )
 
 
+@pytest.mark.parametrize("columns_of_b", [2, N, 2 * N])
+def test_no_inverse_is_multiplied(columns_of_b: int) -> None:
+    """Solving for the columns is less than solving for the inverse and multiplying; unless they are very many."""
+    b = RNG.normal(size=(N, columns_of_b))
+    with jax.enable_x64(True):
+        for f in (lambda a: inv(a) @ b, lambda a: b.T @ inv(a), lambda a: inv(a).T @ b):
+            before = tr.trace(f)(A)
+            after = optimize(before)
+            assert "dot_general" not in {e.op.name for e in after.eqns} and columns(after) == columns_of_b
+            np.testing.assert_allclose(*ir.evaluate(after, A), *ir.evaluate(before, A), rtol=1e-10)
+        many = RNG.normal(size=(N, 2 * N + 1))
+        for f in (lambda a: (lambda i: (i @ b, i))(inv(a)), lambda a: inv(a) @ many):
+            assert columns(optimize(tr.trace(f)(A))) == N
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_less_is_solved_for(name: str) -> None:
     f, want, count = PROGRAMS[name]

@@ -1,5 +1,6 @@
-"""Products with matrices that only choose: rows are taken, or added up, instead of multiplied."""
+"""Products with matrices that only choose, and systems of matrices with structure."""
 
 from ir.passes.selections.choose import choose_rows
+from ir.passes.selections.solutions import solve_structured
 
-__all__ = ["choose_rows"]
+__all__ = ["choose_rows", "solve_structured"]

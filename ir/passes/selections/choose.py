@@ -21,18 +21,15 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.op import Builder, building
-from ir.ops.calls import assume
 from ir.ops.contraction import dot_general
 from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, mul
-from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, move_axis
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
 from ir.passes.selections.forms import LEADING, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
-from ir.passes.selections.solutions import Solver
 from ir.passes.selections.triangles import triangle
 from ir.remarks import remark
 
@@ -43,7 +40,7 @@ _ROW = 0.02
 @deep
 def choose_rows(function: Function) -> Function:
     """Take rows, or add them up, instead of multiplying by a matrix that chooses them."""
-    if not any(e.op in (dot_general, linear_solve, assume) for e in function.eqns):
+    if not any(e.op is dot_general for e in function.eqns):
         return function
     return _Chosen(function, current()).function()
 
@@ -68,17 +65,13 @@ class _Chosen:
         self.whole, self.machine = function, machine
         self.definitions = {v: eqn for eqn in function.eqns for v in eqn.results}
         self.env: dict[Value, Value] = {}
-        self.solutions: set[Value] = set()
 
     def function(self) -> Function:
         eqns: list[Eqn] = []
         for eqn in self.whole.eqns:
-            if eqn.op is assume:  # nothing reads further what is said
-                self.env[eqn.results[0]] = self.env.get(eqn.operands[0], eqn.operands[0])
-                continue
             builder = Builder(eqn.source)
             with building(builder):
-                made = self._written(eqn)
+                made = self._product(eqn) if eqn.op is dot_general else None
             if made is None:
                 eqns.append(renamed(eqn, self.env))
                 continue
@@ -87,23 +80,14 @@ class _Chosen:
             self.env[eqn.results[0]] = made
             self.definitions.update({v: e for e in builder.eqns for v in e.results})
             eqns += builder.eqns
-            done = "multiplied" if eqn.op is dot_general else "solved for"
-            remark("choose_rows", eqn.source, f"rows are chosen instead of {done}")
+            remark("choose_rows", eqn.source, "rows are chosen instead of multiplied")
         if not self.env:
             return self.whole
         results = tuple([self.env.get(v, v) for v in self.whole.results])
         return dce(self.whole.replace(eqns=tuple(eqns), results=results))
 
-    def _written(self, eqn: Eqn) -> Value | None:
-        """What an equation becomes, if rows can be chosen."""
-        if eqn.op is dot_general:
-            return self._product(eqn)
-        if eqn.op is linear_solve and len(eqn.results) == 1:
-            return Solver(self.whole, self._reader(), self.solutions).solution(eqn)
-        return None
-
     def _reader(self) -> Reader:
-        return Reader(self.definitions.get, lambda v: self.env.get(v, v), self.solutions)
+        return Reader(self.definitions.get, lambda v: self.env.get(v, v))
 
     def _product(self, eqn: Eqn) -> Value | None:
         """The product by choosing rows, if an operand is known to do that."""

@@ -8,7 +8,7 @@ rows taken, concatenation and products with numbers for each line make of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from ir.core import Dense, Eqn, Value
 from ir.op import current_builder
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, div, eq, ge, lt, mul, neg, select, sub
+from ir.ops.elementwise import add, eq, ge, lt, mul, neg, select, sub
 from ir.ops.indexing import gather
 from ir.ops.logic import and_
 from ir.ops.shape import (
@@ -67,14 +67,10 @@ class Reader:
     Args:
       definition: the equation that makes a value.
       now: what stands for a value of the program.
-      solutions: quotients that are solutions of diagonal systems. (In others, 0 / 0 would be lost.)
     """
 
-    def __init__(
-        self, definition: Callable[[Value], Eqn | None], now: Callable[[Value], Value],
-        solutions: Collection[Value] = (),
-    ) -> None:  # fmt: skip
-        self.definition, self.now, self.solutions = definition, now, solutions
+    def __init__(self, definition: Callable[[Value], Eqn | None], now: Callable[[Value], Value]) -> None:
+        self.definition, self.now = definition, now
 
     def read(self, value: Value, axis: int, depth: int = _DEPTH) -> list[Choice]:
         """The choices along an axis whose sum `value` is.
@@ -182,14 +178,6 @@ class Reader:
                 continue
             return [replace(c, weight=by if c.weight is None else mul(c.weight, by)) for c in found]
         raise Unread
-
-    def divided(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
-        x, divisor = eqn.operands
-        if eqn.results[0] not in self.solutions:
-            raise Unread
-        found, by = self.read(x, axis, depth), self.along(divisor, axis)
-        one = full_like(by, 1)
-        return [replace(c, weight=div(one if c.weight is None else c.weight, by)) for c in found]
 
     def negated(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         dtype = eqn.results[0].type.dtype
@@ -362,7 +350,6 @@ _RULES: dict[Any, Callable[[Reader, Eqn, int, int], list[Choice]]] = {
     concatenate: Reader.joined,
     constant: Reader.written,
     convert: Reader.converted,
-    div: Reader.divided,
     gather: Reader.taken,
     mul: Reader.multiplied,
     neg: Reader.negated,

@@ -1,50 +1,79 @@
-"""Linear systems with a matrix of which more is known than its elements."""
+"""Linear systems with a matrix of which more is known than its elements, solved accordingly.
+
+    x = linear_solve(diag(d), b)     becomes     x = b / d
+    x = linear_solve(tril(a), b)     becomes     x = triangular_solve(tril(a), b) {lower=True}
+
+What is known is read off the program, or said by the caller (`assume`). Systems with solvers of the caller's own stay.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from ir.core import Eqn, Function, Value
+from ir.op import Builder, building
 from ir.ops.calls import assume, stop_gradient
 from ir.ops.elementwise import add, div
 from ir.ops.linalg import lu
 from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like
-from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.dce import dce
+from ir.passes.nested import deep
+from ir.passes.replacing import renamed
+from ir.passes.selections.forms import LEADING, Reader, Unread
 from ir.passes.selections.rows import known
-from ir.passes.selections.systems import by_cholesky, divided, substituted, system, turned_back
+from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
 from ir.passes.selections.triangles import is_lower
+from ir.remarks import remark
 
 
-class Solver:
-    """Writes solutions to the current builder.
+@deep
+def solve_structured(function: Function) -> Function:
+    """Solve systems as what is known of their matrices allows; what the caller says is not kept."""
+    if not any(e.op in (linear_solve, assume) for e in function.eqns):
+        return function
+    return _Solved(function).function()
 
-    Args:
-      whole: the function that has the systems.
-      solutions: quotients that are written are put here.
-    """
 
-    def __init__(self, whole: Function, reader: Reader, solutions: set[Value]) -> None:
-        self.whole, self.reader, self.solutions = whole, reader, solutions
+class _Solved:
+    def __init__(self, whole: Function) -> None:
+        self.whole = whole
+        self.definitions = {v: eqn for eqn in whole.eqns for v in eqn.results}
+        self.env: dict[Value, Value] = {}
+        self.reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
 
-    def solution(self, eqn: Eqn) -> Value | None:
-        """Of a system with a matrix of which more is known."""
-        found = system(eqn)
-        if found is None:
-            return None
+    def function(self) -> Function:
+        eqns: list[Eqn] = []
+        for eqn in self.whole.eqns:
+            if eqn.op is assume:
+                self.env[eqn.results[0]] = self.reader.now(eqn.operands[0])
+                continue
+            found = system(eqn) if eqn.op is linear_solve and len(eqn.results) == 1 else None
+            builder = Builder(eqn.source)
+            with building(builder):
+                made = None if found is None else self._solution(eqn, found)
+            if made is None:
+                eqns.append(renamed(eqn, self.env))
+                continue
+            if not made.name:
+                made.name = eqn.results[0].name
+            self.env[eqn.results[0]] = made
+            eqns += builder.eqns
+            remark("solve_structured", eqn.source, "solved as the matrix allows, without factors of LU")
+        if not self.env:
+            return self.whole
+        results = tuple([self.reader.now(v) for v in self.whole.results])
+        return dce(self.whole.replace(eqns=tuple(eqns), results=results))
+
+    def _solution(self, eqn: Eqn, found: System) -> Value | None:
         given = eqn.operands[found.matrix]
-        matrix, b = [self.reader.now(v) for v in (given, eqn.operands[-1])]
-        made, reader = self.reader.definition(matrix), self.reader
+        matrix, b = self.reader.now(given), self.reader.now(eqn.operands[-1])
         if matrix.type.dtype is not b.type.dtype:
             return None
-        for along in (0, 1) if made is not None and made.op in LEADING else ():
-            try:
-                return self._quotient(reader.read(matrix, along), b, found.axis)
-            except Unread:
-                continue
-        lower, said = is_lower(reader, given), self._said(given)
+        try:
+            return self._quotient(given, b, found.axis)
+        except Unread:
+            lower, said = is_lower(self.reader, given), self._said(given)
         if "diagonal" in said:
             return divided(matrix, b, found)
         if lower is not None:
@@ -55,9 +84,25 @@ class Solver:
             return by_cholesky(matrix, b, found)
         return None
 
+    def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
+        """The solution for a matrix that is known to be diagonal."""
+        made = self.definitions.get(matrix)
+        for along in (0, 1) if made is not None and made.op in LEADING else ():
+            try:
+                choices = self.reader.read(matrix, along)
+            except Unread:
+                continue
+            numbers = known(choices[0].index, self.reader.latest) if len(choices) == 1 else None
+            if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
+                break
+            if (weight := choices[0].weight) is None:
+                return add(b, full_like(b, 0))  # type: ignore[no-any-return]
+            return div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))  # type: ignore[no-any-return]
+        raise Unread
+
     def _said(self, matrix: Value) -> tuple[str, ...]:
         """What the caller says of a matrix."""
-        eqn = self.reader.definition(matrix)
+        eqn = self.definitions.get(matrix)
         return eqn.attrs["properties"] if eqn is not None and eqn.op is assume else ()
 
     def _is_factored(self, matrix: Value) -> bool:
@@ -72,18 +117,6 @@ class Solver:
         return bool(readers) or not factors.isdisjoint(self.whole.results)
 
     def _root(self, value: Value) -> Value:
-        while (eqn := self.reader.definition(value)) is not None and eqn.op in (assume, stop_gradient):
+        while (eqn := self.definitions.get(value)) is not None and eqn.op in (assume, stop_gradient):
             value = eqn.operands[0]
         return value
-
-    def _quotient(self, choices: Sequence[Choice], b: Value, axis: int) -> Value:
-        """The solution for a diagonal matrix."""
-        numbers = known(choices[0].index, self.reader.latest) if len(choices) == 1 else None
-        if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
-            raise Unread
-        weight = choices[0].weight
-        if weight is None:
-            return add(b, full_like(b, 0))  # type: ignore[no-any-return]
-        solution: Value = div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))
-        self.solutions.add(solution)
-        return solution

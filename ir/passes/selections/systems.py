@@ -111,11 +111,9 @@ def turned_back(matrix: Value, b: Value, of: System) -> Value:
     return move_axis(x, 0, of.axis)
 
 
-def by_cholesky(matrix: Value, b: Value, of: System) -> Value | None:
-    """For a positive definite matrix L L^H."""
+def by_cholesky(matrix: Value, b: Value, of: System) -> Value:
+    """For a positive definite matrix L L^H, of which the transpose is the conjugate."""
     is_complex = matrix.type.dtype.is_complex
-    if is_complex and of.turned:
-        return None
 
     def solve(columns: Value) -> Value:
         factor = cholesky(matrix)
@@ -124,6 +122,8 @@ def by_cholesky(matrix: Value, b: Value, of: System) -> Value | None:
             factor, half, left_side=True, lower=True, transpose_a=True, conjugate_a=is_complex
         )
 
+    if of.turned:
+        return conjugated(_in_columns(conjugated(b), of.axis, solve))
     return _in_columns(b, of.axis, solve)
 
 
