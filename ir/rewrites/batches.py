@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense
+from ir.numerics.precision import iinfo
 from ir.ops.indexing import gather
 from ir.ops.logic import ge, gt, le, lt
 from ir.ops.scatter import scatter_add
@@ -27,7 +28,14 @@ from ir.types import TensorType, i32
 def _range(count, definition):
     """The largest of the positions that a value holds, from 0; None where it holds others."""
     axis = index_axis(count, definition)
-    return None if axis is None or not count.type.size else count.type.shape[axis] - 1
+    if axis is None or not count.type.size or _wraps(count, axis):
+        return None
+    return count.type.shape[axis] - 1
+
+
+def _wraps(count, axis):
+    """Whether its type has fewer numbers than the axis."""
+    return count.type.dtype.is_integer and count.type.shape[axis] - 1 > int(iinfo(count.type.dtype.np).max)
 
 
 def _holds(test):
@@ -85,7 +93,7 @@ def _counted(column, shape, definition):
             return None
         column, eqn = inner, definition(inner)
     axis = _listed(eqn) if eqn is not None and eqn.op is constant else index_axis(column, definition)
-    if axis is None or column.type.shape[axis] == 1:
+    if axis is None or column.type.shape[axis] == 1 or _wraps(column, axis):
         return None
     # (Reshapes only added and removed axes of one element.)
     place = sum(n != 1 for n in column.type.shape[:axis])

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.sparse.linalg
 import numpy as np
 import pytest
 from hypothesis import given
@@ -268,6 +269,132 @@ def test_no_number_is_lost() -> None:
         with np.errstate(all="ignore"):
             (got,) = ir.evaluate(program, x, A)  # (XLA itself has inf there)
         assert np.isnan(got[1]).all() and np.isfinite(got[2:]).all()
+
+
+# What a first version got wrong -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("slow_products")
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_narrow_sums_are_rounded_once(dtype: Any) -> None:
+    """As sums of products are: 5,000 ones are no 256."""
+    p, y = np.arange(5000, dtype=np.int32) % 2, np.ones((5000, 2), dtype)
+
+    def sums(p: Any, y: Any) -> Any:
+        hot = (p[:, None] == tnp.arange(4)).astype(dtype)
+        triangle = tnp.tril(tnp.ones((5000, 5000), dtype))
+        return (
+            hot.T @ y,
+            y.T @ hot,
+            triangle @ y,
+            (tnp.eye(5000, dtype=dtype) + tnp.eye(5000, k=1, dtype=dtype)) @ y,
+        )
+
+    function = simplify(traced(sums)(p, y))
+    chosen = choose_rows(function)
+    assert products(chosen) == 1 < products(function)  # (several matrices are not added up)
+    half, whole = (
+        np.float32(dtype(2500)),
+        np.arange(1, 5001, dtype=np.float32).astype(dtype).astype(np.float32),
+    )
+    by_segment, turned, running, twice = (np.asarray(v, np.float32) for v in ir.evaluate(chosen, p, y))
+    assert_close(by_segment, np.array([[half] * 2, [half] * 2, [0, 0], [0, 0]]), 1e-6)
+    assert_close(turned, by_segment.T, 1e-6)
+    assert_close(running[:, 0], whole, 1e-2)
+    assert_close(twice[:, 0], np.array([2.0] * 4999 + [1.0]), 1e-6)
+
+
+def test_weights_of_lines_that_choose_nothing() -> None:
+    """They may be infinite: nothing is multiplied by them."""
+    programs: list[Callable[[Any, Any, Any], Any]] = [
+        lambda xp, d, y: xp.where(xp.arange(3)[:, None] + 1 == xp.arange(3), (1 / d)[:, None], 0.0) @ y,
+        lambda xp, d, y: xp.where(xp.eye(3, dtype=bool), 1 / d, 0.0)[:, :2] @ y[:2],
+        lambda xp, d, y: xp.where(xp.asarray([0, 1, -1])[:, None] == xp.arange(3), (1 / d)[:, None], 0.0) @ y,
+    ]
+    d, y = np.array([1.0, 2.0, 0.0]), np.ones(3)
+    with x64(), np.errstate(divide="ignore"):
+        for f in programs:
+            want = f(np, d, y)
+            assert np.isfinite(want).all()
+            assert_close(tr.jit(lambda d, y, f=f: f(tnp, d, y))(d, y), want)
+
+
+def test_constant_vectors() -> None:
+    with x64():
+        assert_close(tr.jit(lambda y: np.array([0.0, 0.0, 2.0]) @ y)(np.ones(3)), 2.0)
+        f = lambda y: (tnp.arange(4) == np.array([2, 2, 2, 2])).astype(y.dtype) @ y
+        assert_close(tr.jit(f)(np.ones((4, 3))), np.ones(3))
+
+
+def test_indices_are_not_run_at_compile_time() -> None:
+    """Neither loops, nor what shares its operands many times, nor the caller's own functions."""
+    y = np.ones((64, 2))
+
+    def shared(y: Any) -> Any:
+        p = tnp.arange(64)
+        for _ in range(60):
+            p = p * p + 1
+        return (p[:, None] == tnp.arange(64)).astype(y.dtype) @ y
+
+    def looped(y: Any) -> Any:
+        p = tr.fori_loop(0, 10**9, lambda _, p: (p + 1) % 64, tnp.arange(64))
+        return (p[:, None] == tnp.arange(64)).astype(y.dtype) @ y
+
+    def called(y: Any) -> Any:
+        def never(p: Any) -> Any:
+            raise AssertionError("called by the compiler")
+
+        p = jax.pure_callback(never, jax.ShapeDtypeStruct((64,), jnp.int32), jnp.arange(64, dtype=jnp.int32))
+        return (p[:, None] == tnp.arange(64)).astype(y.dtype) @ y
+
+    for f in (shared, looped, called):
+        tr.jit(f).ir(y)
+    assert_close(tr.jit(shared)(y), jax.jit(lambda y: _shared(y))(y))
+
+
+def _shared(y: Any) -> Any:
+    p = jnp.arange(64)
+    for _ in range(60):
+        p = p * p + 1
+    return (p[:, None] == jnp.arange(64)).astype(y.dtype) @ y
+
+
+@pytest.mark.usefixtures("slow_products")
+def test_counts_that_wrap() -> None:
+    """A type of 256 numbers counts to 255; one without signs has no numbers below 0."""
+    y = np.ones((300, 2), np.float32)
+    p = np.arange(300).astype(np.uint8)
+    f = lambda xp, p, y: (p[:, None] == xp.arange(300).astype(np.uint8)).astype(np.float32) @ y
+    (got,) = ir.evaluate(choose_rows(traced(lambda p, y: f(tnp, p, y))(p, y)), p, y)
+    assert_close(got, f(np, p, y))
+
+    def g(xp: Any, y: Any) -> Any:
+        i, k = (xp.arange(300) - 5).astype(np.uint32), xp.arange(300).astype(np.uint32)
+        return (i[:, None] >= k).astype(np.float32) @ y
+
+    (got,) = ir.evaluate(choose_rows(traced(lambda y: g(tnp, y))(y)), y)
+    assert_close(got, g(np, y))
+
+
+def test_signs_of_zero_of_sums() -> None:
+    with x64():
+        for f in (lambda y: (tnp.eye(3) - tnp.eye(3, k=1)) @ y, lambda y: (tnp.eye(3) + tnp.eye(3, k=1)) @ y):
+            (got,) = ir.evaluate(choose_rows(traced(f)(X[:3])), np.array([-0.0, -0.0, -0.0]))
+            assert not np.signbit(got).any()
+
+
+def test_systems_of_the_caller() -> None:
+    """Whatever is multiplied besides the matrix."""
+    a, b = jnp.asarray(np.diag(np.arange(1.0, 7))), jnp.ones(6)
+    with x64():
+        for solver in (jax.scipy.sparse.linalg.cg, jax.scipy.sparse.linalg.gmres):
+            got = tr.jit(lambda a, b, s=solver: s(lambda x: a @ x + 0.1 * x, b)[0])(a, b)
+            assert_close(got, 1 / (np.arange(1.0, 7) + 0.1), 1e-4)
+        for matvec in (lambda a, x: a @ x + 0.1 * x, lambda a, x: a @ (x * jnp.arange(1.0, 7)) + 0.0):
+            f = lambda a, b, m=matvec: jax.lax.custom_linear_solve(
+                lambda x: m(a, x), b, lambda mv, b: jnp.linalg.solve(jax.jacobian(mv)(b), b)
+            )
+            assert_close(tr.jit(f)(a, b), jax.jit(f)(a, b), 1e-6)
 
 
 # Triangles of ones --------------------------------------------------------------------------------

@@ -117,6 +117,9 @@ class _Product:
     def __init__(self, eqn: Eqn, made: dict[Value, Eqn], users: dict[Value, int], machine: Machine) -> None:
         self.eqn, self.made, self.users, self.machine = eqn, made, users, machine
         self.dtype = eqn.results[0].type.dtype
+        # Sums of products are rounded once: not those of blocks, too.
+        self.narrow = self.dtype.is_float and self.dtype.bits < 32
+        self.plans: dict[tuple[_Part, _Part, int], _Plan] = {}
         attrs = eqn.attrs
         self.contract = attrs["lhs_contract"], attrs["rhs_contract"]
         self.batch = attrs["lhs_batch"], attrs["rhs_batch"]
@@ -133,6 +136,12 @@ class _Product:
     # Plans ----------------------------------------------------------------------------------------
 
     def _plan(self, left: _Part, right: _Part, depth: int) -> _Plan:
+        key = left, right, depth
+        if key not in self.plans:
+            self.plans[key] = self._planned(left, right, depth)
+        return self.plans[key]
+
+    def _planned(self, left: _Part, right: _Part, depth: int) -> _Plan:
         if self._is_zero(left) or self._is_zero(right):
             return _Plan(0.0, 0, lambda env: None)
         plans = [self._whole(left, right)]
@@ -142,7 +151,7 @@ class _Product:
                 if eqn is None:
                     continue
                 axis = eqn.attrs["axis"]
-                if axis in self.contract[side]:
+                if axis in self.contract[side] and not self.narrow:
                     plans.append(self._summed(left, right, side, eqn, depth - 1))
                 elif axis not in self.batch[side]:
                     plans.append(self._side_by_side(left, right, side, eqn, depth - 1))

@@ -22,16 +22,18 @@ from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.op import Builder, building
 from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
 from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, mul
 from ir.ops.shape import broadcast_in_dim, full_like, move_axis
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.passes.replacing import renamed
-from ir.passes.selections.forms import LEADING, Reader, Unread
-from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows
+from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows, within
 from ir.passes.selections.triangles import triangle
 from ir.remarks import remark
+from ir.types import f32
 
 # What adding one row to others takes, in launches of a kernel.
 _ROW = 0.02
@@ -114,21 +116,21 @@ class _Chosen:
         total = parts[0]
         for part in parts[1:]:
             total = add(total, part)
-        return add(total, full_like(total, 0)) if len(parts) == 1 else total  # (a sum has no -0)
+        return add(total, full_like(total, 0))  # type: ignore[no-any-return]  # (a sum has no -0)
 
     def _taken(self, side: _Side, out: Value) -> list[Value]:
         """A product along the axis of which one element is chosen in each line."""
         reader, parts = self._reader(), []
-        for choice in reader.read(side.matrix, side.axis):
+        for choice in _few(reader.read(side.matrix, side.axis), out):
             numbers = known(choice.index, reader.latest)
             parts.append(self._lines(side, choice.index if numbers is None else numbers, choice.weight))
         return parts
 
     def _lines(self, side: _Side, index: Value | Numbers, weight: Value | None) -> Value:
         """Lines of the other operand, in their places in the product."""
-        return _times(
-            weight, rows(side.other, side.other_axis, index, last=not side.first), last=not side.first
-        )
+        taken = rows(side.other, side.other_axis, index, last=not side.first)
+        weight = None if weight is None else within(weight, index, side.other.type.shape[side.other_axis])
+        return _times(weight, taken, last=not side.first)
 
     def _added(self, side: _Side, out: Value) -> list[Value]:
         """A product along the other axis of a matrix."""
@@ -136,7 +138,7 @@ class _Chosen:
             raise Unread
         size = side.matrix.type.shape[1 - side.axis]
         reader, parts = self._reader(), []
-        for choice in reader.read(side.matrix, 1 - side.axis):
+        for choice in _few(reader.read(side.matrix, 1 - side.axis), out):
             numbers = known(choice.index, reader.latest)
             turned = None if numbers is None else inverse(numbers, size)
             if turned is not None:
@@ -145,8 +147,9 @@ class _Chosen:
                 continue
             if not self._adds(side, out):
                 raise Unread
-            updates = _times(choice.weight, move_axis(side.other, side.other_axis, 0))
-            part = added_up(updates, choice.index, size)
+            weight = None if choice.weight is None else _wide(choice.weight)
+            updates = _times(weight, _wide(move_axis(side.other, side.other_axis, 0)))
+            part = _rounded(added_up(updates, choice.index, size), out)
             parts.append(part if side.first else move_axis(part, 0, part.type.rank - 1))
         return parts
 
@@ -159,7 +162,7 @@ class _Chosen:
         sums = self.machine.seconds(0, 6 * side.other.type.nbytes) + steps * self.machine.launch
         if sums >= self._seconds(side, out):
             raise Unread
-        total = cumsum(side.other, axis=side.other_axis, reverse=found.above)
+        total = _rounded(cumsum(_wide(side.other), axis=side.other_axis, reverse=found.above), out)
         index = np.arange(lines) + found.offset
         index = np.maximum(index, 0) if found.above else np.minimum(index, count - 1)
         return [self._lines(replace(side, other=total), index, None)]
@@ -173,8 +176,33 @@ class _Chosen:
     def _adds(self, side: _Side, out: Value) -> bool:
         """Whether adding up rows is quicker than multiplying."""
         count = side.matrix.type.shape[side.axis]
-        sums = self.machine.seconds(0, side.other.type.nbytes + 2 * out.type.nbytes)
+        # (From the right, rows have to be turned to columns before and after.)
+        nbytes = side.other.type.nbytes + 2 * out.type.nbytes
+        if not side.first:
+            nbytes += 2 * (side.other.type.nbytes + out.type.nbytes)
+        sums = self.machine.seconds(0, nbytes)
         return sums + count * _ROW * self.machine.launch < self._seconds(side, out)
+
+
+def _few(choices: list[Choice], out: Value) -> list[Choice]:
+    """No more than can be added up in the element type of a product without rounding on the way."""
+    if len(choices) > 1 and _is_narrow(out):
+        raise Unread
+    return choices
+
+
+def _is_narrow(value: Value) -> bool:
+    return value.type.dtype.is_float and value.type.dtype.bits < 32
+
+
+def _wide(value: Value) -> Value:
+    """In single precision, where a value has less: sums of products are rounded once."""
+    return convert(value, dtype=f32) if _is_narrow(value) else value
+
+
+def _rounded(value: Value, out: Value) -> Value:
+    dtype = out.type.dtype
+    return value if value.type.dtype is dtype else convert(value, dtype=dtype)
 
 
 def _times(weight: Value | None, lines: Value, *, last: bool = False) -> Value:

@@ -60,7 +60,7 @@ def _table(eqn: Eqn, axis: int, rest: tuple[int, ...]) -> Value | None:
     first = held.array.take([0], axis) if held.array.size else held.array
     if not held.array.size or not bool((held.array == first).all()):
         return None
-    return constant(value=Dense(np.ascontiguousarray(first.reshape(rest)), held.dtype), shape=rest)  # type: ignore[no-any-return]
+    return constant(value=Dense(np.array(first.reshape(rest), order="C"), held.dtype), shape=rest)  # type: ignore[no-any-return]
 
 
 def _counted(eqn: Eqn, axis: int, rest: tuple[int, ...]) -> Value | None:

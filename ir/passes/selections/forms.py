@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense, Eqn, Value
+from ir.numerics.precision import iinfo
 from ir.op import current_builder
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, eq, ge, lt, mul, neg, select, sub
@@ -38,7 +39,7 @@ from ir.ops.shape import (
 from ir.ops.shape import slice as slice_op
 from ir.passes.selections.constant_along import without_axis
 from ir.rewriter import constant_number
-from ir.types import i32, i64
+from ir.types import DType, i32, i64
 
 # Matrices that one is the sum of; equations that are followed; elements of a constant that are looked at.
 _MOST, _DEPTH, _ELEMENTS = 4, 12, 1 << 22
@@ -71,6 +72,7 @@ class Reader:
 
     def __init__(self, definition: Callable[[Value], Eqn | None], now: Callable[[Value], Value]) -> None:
         self.definition, self.now = definition, now
+        self.unread: set[tuple[Value, int]] = set()
 
     def read(self, value: Value, axis: int, depth: int = _DEPTH) -> list[Choice]:
         """The choices along an axis whose sum `value` is.
@@ -80,9 +82,13 @@ class Reader:
         """
         eqn = self.definition(value)
         rule = None if eqn is None or not depth else _RULES.get(eqn.op)
-        if eqn is None or rule is None:
+        if eqn is None or rule is None or (value, axis) in self.unread:
             raise Unread
-        return rule(self, eqn, axis, depth - 1)
+        try:
+            return rule(self, eqn, axis, depth - 1)
+        except Unread:
+            self.unread.add((value, axis))
+            raise
 
     def latest(self, value: Value) -> Eqn | None:
         """As `definition`, also of what was just written."""
@@ -126,9 +132,11 @@ class Reader:
         if eqn is None or not depth:
             raise Unread
         rest = (*shape[:axis], *shape[axis + 1 :])
+        if shape[axis] - 1 > int(iinfo(value.type.dtype.np).max):
+            raise Unread  # (it wraps)
         if eqn.op is iota and eqn.attrs["axis"] == axis:
             return None
-        if eqn.op is convert and eqn.operands[0].type.dtype.is_integer and value.type.dtype.bits >= 32:
+        if eqn.op is convert and _is_widened(eqn.operands[0].type.dtype, value.type.dtype):
             added = self.counted(eqn.operands[0], axis, depth - 1)
             return None if added is None else convert(added, dtype=value.type.dtype)
         if eqn.op is broadcast_in_dim and axis in eqn.attrs["dims"]:
@@ -142,7 +150,7 @@ class Reader:
             inner = _same_axis(eqn.operands[0].type.shape, shape, axis)
             added = self.counted(eqn.operands[0], inner, depth - 1)
             return None if added is None else reshape_to(added, rest)
-        if eqn.op in (add, sub) and value.type.dtype.bits >= 32:
+        if eqn.op in (add, sub) and value.type.dtype in (i32, i64):
             for side in (0, 1) if eqn.op is add else (0,):
                 try:
                     before = self.counted(eqn.operands[side], axis, depth - 1)
@@ -305,11 +313,13 @@ class Reader:
             raise Unread
         if constant_shape(held) != eqn.results[0].type.shape or not held.dtype.is_inexact:
             raise Unread
+        if np.count_nonzero(np.moveaxis(held.array, axis, -1).reshape(-1, held.array.shape[axis])[0]) > 1:
+            raise Unread  # (most are dense)
         there = held.array != 0
         if int(there.sum(axis=axis).max()) > 1 or not np.isfinite(held.array.astype(np.complex128)).all():
             raise Unread
-        index = np.where(there.any(axis=axis), there.argmax(axis=axis), -1).astype(np.int32)
-        weight = np.ascontiguousarray(held.array.sum(axis=axis).astype(held.array.dtype))
+        index = np.asarray(np.where(there.any(axis=axis), there.argmax(axis=axis), -1), np.int32)
+        weight = np.asarray(held.array.sum(axis=axis), held.array.dtype, order="C")
         made: Value = constant(value=Dense(index, i32), shape=index.shape)
         if (weight[index >= 0] == 1).all():
             return [Choice(made, None)]
@@ -332,6 +342,11 @@ def _weighted(choice: Choice, change: Callable[[Value], Value]) -> Choice:
 def _mapped(choice: Choice, change: Callable[[Value], Value]) -> Choice:
     """A rearrangement of the lines."""
     return Choice(change(choice.index), None if choice.weight is None else change(choice.weight))
+
+
+def _is_widened(old: DType, new: DType) -> bool:
+    """Whether integers are converted to a type of signed ones that has all of them."""
+    return new in (i32, i64) and (old in (i32, new) or (old.is_integer and old.bits < 32))
 
 
 def _signed(index: Value) -> Value:

@@ -10,30 +10,57 @@ import numpy.typing as npt
 
 from ir.core import Dense, Eqn, Function, Value
 from ir.evaluate import evaluate
+from ir.ops.elementwise import ge, lt, select
 from ir.ops.indexing import gather
+from ir.ops.logic import and_
 from ir.ops.scatter import scatter_add
-from ir.ops.shape import concatenate, constant, full, move_axis, reshape_to, rev, slice_axis
-from ir.types import i32
+from ir.ops.shape import (
+    broadcast_in_dim,
+    concatenate,
+    constant,
+    full,
+    iota,
+    move_axis,
+    pad,
+    reshape,
+    reshape_to,
+    rev,
+    slice_axis,
+    transpose,
+)
+from ir.ops.shape import slice as slice_op
+from ir.types import bool_, i32
 
 # Equations that a known index is computed from, and its elements, at most; and slices that are put together.
 _EQUATIONS, _ELEMENTS, _PIECES = 64, 1 << 16, 4
+
+# What is evaluated, besides elementwise ops.
+_PLAIN = frozenset(
+    {broadcast_in_dim, concatenate, constant, gather, iota, pad, reshape, rev, slice_op, transpose}
+)
 
 Numbers = npt.NDArray[np.int64]
 
 
 def known(index: Value, definition: Callable[[Value], Eqn | None]) -> Numbers | None:
     """The numbers of an index that is made of constants and positions; None for others."""
-    found: dict[Eqn, None] = {}
-    stack = [index]
+    order: dict[Eqn, None] = {}
+    stack = [(index, False)]
     while stack:
-        value = stack.pop()
+        value, is_ready = stack.pop()
         eqn = definition(value)
-        if eqn is None or value.type.size > _ELEMENTS or len(found) > _EQUATIONS:
+        if eqn is None or value.type.size > _ELEMENTS or len(order) > _EQUATIONS or len(stack) > _EQUATIONS:
             return None
-        found.pop(eqn, None)  # what others need comes last
-        found[eqn] = None
-        stack += eqn.operands
-    (out,) = evaluate(Function((), tuple(reversed(found)), (index,), "index"))
+        if eqn in order:
+            continue
+        if is_ready:
+            order[eqn] = None
+        elif eqn.op.elementwise or eqn.op in _PLAIN:
+            stack.append((value, True))
+            stack += [(v, False) for v in eqn.operands]
+        else:
+            return None
+    (out,) = evaluate(Function((), tuple(order), (index,), "index"))
     return np.asarray(out).astype(np.int64)
 
 
@@ -70,6 +97,20 @@ def rows(x: Value, axis: int, index: Value | Numbers, *, last: bool = False) -> 
         mode="fill",
         fill_value=Dense(np.zeros((), x.type.dtype.np), x.type.dtype),
     )
+
+
+def within(weight: Value, index: Value | Numbers, size: int) -> Value:
+    """A weight for each index, 0 for what is not within an axis of that size: the row may be inf times nothing."""
+    if isinstance(index, Value):
+        count = index.type.dtype
+        limits = [full(index.type.shape, n, count) for n in (0, size)]
+        inside: Value = and_(ge(index, limits[0]), lt(index, limits[1]))
+    else:
+        is_inside = (index >= 0) & (index < size)
+        if is_inside.all():
+            return weight
+        inside = constant(value=Dense(is_inside, bool_), shape=is_inside.shape)
+    return select(inside, weight, full(weight.type.shape, 0, weight.type.dtype))  # type: ignore[no-any-return]
 
 
 def added_up(updates: Value, index: Value, size: int) -> Value:

@@ -52,7 +52,7 @@ def _multiplied(function: Function) -> System | None:
             product = eqn
             order = tuple(range(eqn.results[0].type.rank))
             env[eqn.results[0]] = eqn.results[0]
-        elif product is not None and operands[0] is product.results[0] and eqn.op is transpose:
+        elif product is not None and eqn.op is transpose and operands[0] is product.results[0]:
             order = tuple([order[p] for p in eqn.attrs["perm"]])
             env[eqn.results[0]] = product.results[0]
         elif eqn.op is reduce_sum and not eqn.attrs["axes"]:

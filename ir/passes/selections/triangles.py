@@ -17,6 +17,9 @@ from ir.passes.selections.forms import Reader, Unread
 from ir.passes.selections.rows import known
 from ir.rewriter import constant_number
 
+# Counts from farther are not compared.
+_FAR = 1 << 30
+
 
 @dataclass(frozen=True)
 class Triangle:
@@ -108,4 +111,7 @@ def _start(reader: Reader, value: Value, axis: int) -> int:
     numbers = known(added, reader.latest)
     if numbers is None or not numbers.size or (numbers != numbers.flat[0]).any():
         raise Unread
-    return int(numbers.flat[0])
+    start = int(numbers.flat[0])
+    if abs(start) > _FAR:
+        raise Unread  # (it may wrap)
+    return start
