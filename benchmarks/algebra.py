@@ -64,7 +64,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, A, p: (p[:, None] == xp.arange(len(p))).astype(A.dtype).T @ A,
         lambda A, p: jnp.zeros_like(A).at[p].add(A),
     ),
-    "I[p] A": ("Ap", lambda xp, A, p: xp.eye(len(p), dtype=A.dtype)[p] @ A, lambda A, p: A[p]),
+    "rows p of I, times A": ("Ap", lambda xp, A, p: xp.eye(len(p), dtype=A.dtype)[p] @ A, lambda A, p: A[p]),
     "three diagonals times A": (
         "Axy",
         lambda xp, A, x, y: (xp.diag(x) + xp.diag(y[1:], 1) + xp.diag(x[1:], -1)) @ A,
@@ -80,7 +80,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, A, B, x: xp.linalg.inv(A + 4 * xp.eye(len(x), dtype=A.dtype)) @ B @ x,
         lambda A, B, x: jnp.linalg.solve(A + 4 * jnp.eye(len(x), dtype=A.dtype), B @ x),
     ),
-    "[A 0; 0 B] [B; A]": (
+    "diagonal blocks A, B": (
         "AB",
         lambda xp, A, B: xp.block([[A, xp.zeros_like(A)], [xp.zeros_like(A), B]]) @ xp.concatenate([B, A]),
         lambda A, B: jnp.concatenate([A @ B, B @ A]),
