@@ -15,6 +15,7 @@ from typing import Any
 from ir.contents import has_effects
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Function, Value, attr_key
 from ir.errors import IRTypeError
+from ir.numerics.precision import iinfo
 from ir.op import Builder, Op, building
 from ir.ops.shape import broadcast_in_dim, constant, full, iota
 from ir.rewrite import Apply, AttrVar, Literal, Pattern, Rule, Var
@@ -35,6 +36,11 @@ def constant_number(eqn: Eqn | None) -> Any:
         return None
     dense = eqn.attrs["value"]
     return dense.item() if dense.shape == () and dense.dtype.kind != "key" else None
+
+
+def wraps(type: TensorType, axis: int) -> bool:
+    """Whether the positions along an axis are more than integers of that type there are from 0 on."""
+    return type.dtype.is_integer and type.shape[axis] - 1 > int(iinfo(type.dtype.np).max)
 
 
 def index_axis(value: Value, definition: Callable[[Value], Eqn | None]) -> int | None:

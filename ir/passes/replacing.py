@@ -15,20 +15,38 @@ Write = Callable[[dict[Value, Value]], Value]
 def replaced(function: Function, writes: Mapping[Value, Write]) -> Function:
     """The function with some results of equations, the only one of each, written anew; without what is dead then."""
     env: dict[Value, Value] = {}
+
+    def write(eqn: Eqn) -> Value | None:
+        found = writes.get(eqn.results[0]) if eqn.results else None
+        return None if found is None else found(env)
+
+    return rewritten(function, write, env)
+
+
+def rewritten(function: Function, write: Callable[[Eqn], Value | None], env: dict[Value, Value]) -> Function:
+    """As `replaced`, by a function that says of each equation what stands for its only result; the same if of none.
+
+    Args:
+      write: writes to the current builder; None where the equation stays.
+      env: is given what stands for results.
+    """
     eqns: list[Eqn] = []
-    for eqn in function.eqns:
-        write = writes.get(eqn.results[0]) if eqn.results else None
-        if write is None:
-            eqns.append(renamed(eqn, env))
-            continue
-        builder = Builder(eqn.source)
-        with building(builder):
-            made = write(env)
-        old = eqn.results[0]
-        if old.name and not made.name and builder.eqns and made in builder.eqns[-1].results:
-            made.name = old.name
-        env[old] = made
-        eqns += builder.eqns
+    builder = Builder()
+    with building(builder):
+        for eqn in function.eqns:
+            builder.source = eqn.source
+            made = write(eqn)
+            if made is None:
+                eqns.append(renamed(eqn, env))
+            else:
+                old = eqn.results[0]
+                if old.name and not made.name and builder.eqns and made in builder.eqns[-1].results:
+                    made.name = old.name
+                env[old] = made
+                eqns += builder.eqns
+            builder.eqns.clear()
+    if not env:
+        return function
     results = tuple([env.get(v, v) for v in function.results])
     return dce(function.replace(eqns=tuple(eqns), results=results))
 

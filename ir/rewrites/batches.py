@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense
-from ir.numerics.precision import iinfo
 from ir.ops.indexing import gather
 from ir.ops.logic import ge, gt, le, lt
 from ir.ops.scatter import scatter_add
-from ir.ops.shape import broadcast_in_dim, concatenate, constant, full, iota, reshape
+from ir.ops.shape import concatenate, constant, full, iota, reshape
 from ir.rewrite import NOTHING, Fill, at, collected, rule
-from ir.rewriter import index_axis
+from ir.rewriter import index_axis, wraps
 from ir.types import TensorType, i32
 
 # Counts and limits --------------------------------------------------------------------------------
@@ -28,14 +27,9 @@ from ir.types import TensorType, i32
 def _range(count, definition):
     """The largest of the positions that a value holds, from 0; None where it holds others."""
     axis = index_axis(count, definition)
-    if axis is None or not count.type.size or _wraps(count, axis):
+    if axis is None or not count.type.size or wraps(count.type, axis):
         return None
     return count.type.shape[axis] - 1
-
-
-def _wraps(count, axis):
-    """Whether its type has fewer numbers than the axis."""
-    return count.type.dtype.is_integer and count.type.shape[axis] - 1 > int(iinfo(count.type.dtype.np).max)
 
 
 def _holds(test):
@@ -85,15 +79,13 @@ COUNTS = (
 def _counted(column, shape, definition):
     """Which axis of the indices a column of them counts along, if it does."""
     eqn = definition(column)
-    while eqn is not None and eqn.op in (reshape, broadcast_in_dim):
+    while eqn is not None and eqn.op is reshape:
         inner = eqn.operands[0]
-        if eqn.op is broadcast_in_dim:
-            break
         if [n for n in inner.type.shape if n != 1] != [n for n in shape if n != 1]:
             return None
         column, eqn = inner, definition(inner)
     axis = _listed(eqn) if eqn is not None and eqn.op is constant else index_axis(column, definition)
-    if axis is None or column.type.shape[axis] == 1 or _wraps(column, axis):
+    if axis is None or column.type.shape[axis] == 1 or wraps(column.type, axis):
         return None
     # (Reshapes only added and removed axes of one element.)
     place = sum(n != 1 for n in column.type.shape[:axis])
@@ -109,17 +101,23 @@ def _listed(eqn):
     return axes[0]
 
 
-def _batch(x, columns, a, into, gone, indices_batch, definition):
-    """A position among the columns, and the axis of the indices that it counts along; None if none does."""
-    rank = columns[0].type.rank
-    if a != rank - 1 or any(c.type.shape[-1] != 1 for c in columns) or len(columns) < 2:
+def _apart(x, columns, a, into, gone, batch, indices_batch, definition):
+    """Without a column that counts, whose axis becomes a batch; None if none does.
+
+    Returns:
+      That axis; the other columns as indices, and the axes they are for; batch axes of the operand, and of the indices.
+    """
+    if a != columns[0].type.rank - 1 or any(c.type.shape[-1] != 1 for c in columns) or len(columns) < 2:
         return None
-    for k, column in enumerate(columns):
+    for k, (column, axis) in enumerate(zip(columns, into, strict=True)):
         along = _counted(column, column.type.shape, definition)
-        if along is None or along in indices_batch or into[k] not in gone:
+        if along is None or along in indices_batch or axis not in gone:
             continue
-        if x.type.shape[into[k]] == column.type.shape[along]:
-            return k, along
+        if x.type.shape[axis] == column.type.shape[along]:
+            rest = _without(columns, k)
+            indices = rest[0] if len(rest) == 1 else concatenate(*rest, axis=a)
+            pairs = sorted([*zip(batch, indices_batch, strict=True), (axis, along)])
+            return axis, indices, _without(into, k), *zip(*pairs, strict=True)
     return None
 
 
@@ -127,39 +125,17 @@ def _without(items, k):
     return tuple([item for j, item in enumerate(items) if j != k])
 
 
-def _paired(batch, indices_batch, axis, along):
-    """Batch axes of the operand in order, with those of the indices."""
-    pairs = sorted([*zip(batch, indices_batch, strict=True), (axis, along)])
-    return tuple([p for p, _ in pairs]), tuple([q for _, q in pairs])
-
-
 def _read(
-    x,
-    columns,
-    a,
-    offset,
-    collapsed,
-    into,
-    batch,
-    indices_batch,
-    n,
-    mode,
-    filling,
-    sorted,
-    unique,
-    definition,
-):
-    found = _batch(x, columns, a, into, collapsed, indices_batch, definition)
+    x, columns, a, offset, collapsed, into, batch, indices_batch, n, mode, filling, unique, definition,
+):  # fmt: skip
+    found = _apart(x, columns, a, into, collapsed, batch, indices_batch, definition)
     if found is None:
         return None
-    k, along = found
-    rest = _without(columns, k)
-    batch, indices_batch = _paired(batch, indices_batch, into[k], along)
+    axis, indices, into, batch, indices_batch = found
     return gather(
-        x, rest[0] if len(rest) == 1 else concatenate(*rest, axis=a), offset_dims=offset,
-        collapsed_slice_dims=tuple([d for d in collapsed if d != into[k]]), start_index_map=_without(into, k),
-        operand_batching_dims=batch, start_indices_batching_dims=indices_batch, slice_sizes=n, mode=mode,
-        fill_value=filling, indices_are_sorted=False, unique_indices=unique,
+        x, indices, offset_dims=offset, collapsed_slice_dims=tuple([d for d in collapsed if d != axis]),
+        start_index_map=into, operand_batching_dims=batch, start_indices_batching_dims=indices_batch,
+        slice_sizes=n, mode=mode, fill_value=filling, indices_are_sorted=False, unique_indices=unique,
     )  # fmt: skip
 
 
@@ -198,18 +174,16 @@ def gather_in_order(
     )  # fmt: skip
 
 
-def _write(x, u, columns, a, window, inserted, into, batch, indices_batch, mode, sorted, unique, definition):
-    found = _batch(x, columns, a, into, inserted, indices_batch, definition)
+def _write(x, u, columns, a, window, inserted, into, batch, indices_batch, mode, unique, definition):
+    found = _apart(x, columns, a, into, inserted, batch, indices_batch, definition)
     if found is None:
         return None
-    k, along = found
-    rest = _without(columns, k)
-    batch, indices_batch = _paired(batch, indices_batch, into[k], along)
+    axis, indices, into, batch, indices_batch = found
     return scatter_add(
-        x, rest[0] if len(rest) == 1 else concatenate(*rest, axis=a), u, update_window_dims=window,
-        inserted_window_dims=tuple([d for d in inserted if d != into[k]]),
-        scatter_dims_to_operand_dims=_without(into, k), operand_batching_dims=batch,
-        scatter_indices_batching_dims=indices_batch, mode=mode, indices_are_sorted=False, unique_indices=unique,
+        x, indices, u, update_window_dims=window,
+        inserted_window_dims=tuple([d for d in inserted if d != axis]), scatter_dims_to_operand_dims=into,
+        operand_batching_dims=batch, scatter_indices_batching_dims=indices_batch, mode=mode,
+        indices_are_sorted=False, unique_indices=unique,
     )  # fmt: skip
 
 

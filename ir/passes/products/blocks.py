@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from ir.ops.elementwise import add
 from ir.ops.shape import concatenate, full
 from ir.ops.shape import slice as slice_op
 from ir.passes.nested import deep
-from ir.passes.replacing import replaced
+from ir.passes.replacing import Write, replaced
 from ir.remarks import remark
 from ir.rewriter import constant_number
 
@@ -31,16 +32,12 @@ _BLOCKS, _DEPTH = 8, 4
 # Block by block has to be quicker by this factor and by so many seconds.
 _QUICKER, _SECONDS = 0.9, 1e-6
 
-Write = Callable[[dict[Value, Value]], Value]
-
 
 @deep
 def multiply_blocks(function: Function) -> Function:
     """Multiply block by block where that pays."""
     made = {v: e for e in function.eqns for v in e.results}
-    users: dict[Value, int] = {}
-    for v in itertools.chain(function.results, *[e.operands for e in function.eqns]):
-        users[v] = users.get(v, 0) + 1
+    users = Counter(itertools.chain(function.results, *[e.operands for e in function.eqns]))
     writes: dict[Value, Write] = {}
     for eqn in function.eqns:
         if eqn.op is dot_general and any(_op(made.get(v)) is concatenate for v in eqn.operands):
@@ -114,7 +111,7 @@ def _lengths(joined: Eqn) -> list[int]:
 
 
 class _Product:
-    def __init__(self, eqn: Eqn, made: dict[Value, Eqn], users: dict[Value, int], machine: Machine) -> None:
+    def __init__(self, eqn: Eqn, made: dict[Value, Eqn], users: Counter[Value], machine: Machine) -> None:
         self.eqn, self.made, self.users, self.machine = eqn, made, users, machine
         self.dtype = eqn.results[0].type.dtype
         # Sums of products are rounded once: not those of blocks, too.

@@ -20,15 +20,14 @@ import numpy as np
 
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
-from ir.op import Builder, building
+from ir.op import current_builder
 from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
 from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, mul
 from ir.ops.shape import broadcast_in_dim, full_like, move_axis
-from ir.passes.dce import dce
 from ir.passes.nested import deep
-from ir.passes.replacing import renamed
+from ir.passes.replacing import rewritten
 from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows, within
 from ir.passes.selections.triangles import triangle
@@ -69,24 +68,14 @@ class _Chosen:
         self.env: dict[Value, Value] = {}
 
     def function(self) -> Function:
-        eqns: list[Eqn] = []
-        for eqn in self.whole.eqns:
-            builder = Builder(eqn.source)
-            with building(builder):
-                made = self._product(eqn) if eqn.op is dot_general else None
-            if made is None:
-                eqns.append(renamed(eqn, self.env))
-                continue
-            if not made.name:
-                made.name = eqn.results[0].name
-            self.env[eqn.results[0]] = made
-            self.definitions.update({v: e for e in builder.eqns for v in e.results})
-            eqns += builder.eqns
+        return rewritten(self.whole, self._written, self.env)
+
+    def _written(self, eqn: Eqn) -> Value | None:
+        made = self._product(eqn) if eqn.op is dot_general else None
+        if made is not None:
+            self.definitions.update({v: e for e in current_builder().eqns for v in e.results})
             remark("choose_rows", eqn.source, "rows are chosen instead of multiplied")
-        if not self.env:
-            return self.whole
-        results = tuple([self.env.get(v, v) for v in self.whole.results])
-        return dce(self.whole.replace(eqns=tuple(eqns), results=results))
+        return made
 
     def _reader(self) -> Reader:
         return Reader(self.definitions.get, lambda v: self.env.get(v, v))

@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense, Eqn, Value
-from ir.numerics.precision import iinfo
 from ir.op import current_builder
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, eq, ge, lt, mul, neg, select, sub
+from ir.ops.elementwise import add, eq, mul, neg, select, sub
 from ir.ops.indexing import gather
-from ir.ops.logic import and_
 from ir.ops.shape import (
     broadcast_in_dim,
     concatenate,
@@ -38,7 +36,8 @@ from ir.ops.shape import (
 )
 from ir.ops.shape import slice as slice_op
 from ir.passes.selections.constant_along import without_axis
-from ir.rewriter import constant_number
+from ir.passes.selections.rows import in_range
+from ir.rewriter import constant_number, wraps
 from ir.types import DType, i32, i64
 
 # Matrices that one is the sum of; equations that are followed; elements of a constant that are looked at.
@@ -132,8 +131,8 @@ class Reader:
         if eqn is None or not depth:
             raise Unread
         rest = (*shape[:axis], *shape[axis + 1 :])
-        if shape[axis] - 1 > int(iinfo(value.type.dtype.np).max):
-            raise Unread  # (it wraps)
+        if wraps(value.type, axis):
+            raise Unread
         if eqn.op is iota and eqn.attrs["axis"] == axis:
             return None
         if eqn.op is convert and _is_widened(eqn.operands[0].type.dtype, value.type.dtype):
@@ -189,10 +188,7 @@ class Reader:
 
     def negated(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         dtype = eqn.results[0].type.dtype
-        return [
-            replace(c, weight=full(c.index.type.shape, -1, dtype) if c.weight is None else neg(c.weight))
-            for c in self.read(eqn.operands[0], axis, depth)
-        ]
+        return [_negative(c, dtype) for c in self.read(eqn.operands[0], axis, depth)]
 
     def added(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         left, right = [self.read(v, axis, depth) for v in eqn.operands]
@@ -201,10 +197,7 @@ class Reader:
         if eqn.op is add:
             return left + right
         dtype = eqn.results[0].type.dtype
-        return left + [
-            replace(c, weight=full(c.index.type.shape, -1, dtype) if c.weight is None else neg(c.weight))
-            for c in right
-        ]
+        return left + [_negative(c, dtype) for c in right]
 
     def transposed(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         perm = eqn.attrs["perm"]
@@ -249,8 +242,9 @@ class Reader:
         rest = (*config[:axis], *config[axis + 1 :])
         out = []
         for c in self.read(x, axis, depth):
-            within = and_(ge(c.index, full_like(c.index, 0)), lt(c.index, full_like(c.index, size)))
-            moved = select(within, add(c.index, full_like(c.index, low)), full_like(c.index, -1))
+            moved = select(
+                in_range(c.index, size), add(c.index, full_like(c.index, low)), full_like(c.index, -1)
+            )
             index = pad(moved, full((), -1, moved.type.dtype), config=rest)
             weight = (
                 None if c.weight is None else pad(c.weight, full((), 0, c.weight.type.dtype), config=rest)
@@ -333,6 +327,11 @@ def _same_axis(old: tuple[int, ...], new: tuple[int, ...], axis: int) -> int:
     if axis not in after or [old[d] for d in before] != [new[d] for d in after]:
         raise Unread
     return before[after.index(axis)]
+
+
+def _negative(choice: Choice, dtype: DType) -> Choice:
+    weight = choice.weight
+    return replace(choice, weight=full(choice.index.type.shape, -1, dtype) if weight is None else neg(weight))
 
 
 def _weighted(choice: Choice, change: Callable[[Value], Value]) -> Choice:

@@ -19,6 +19,7 @@ from ir.ops.shape import (
     concatenate,
     constant,
     full,
+    full_like,
     iota,
     move_axis,
     pad,
@@ -99,12 +100,15 @@ def rows(x: Value, axis: int, index: Value | Numbers, *, last: bool = False) -> 
     )
 
 
+def in_range(index: Value, size: int) -> Value:
+    """Where an index is within an axis of that size."""
+    return and_(ge(index, full_like(index, 0)), lt(index, full_like(index, size)))  # type: ignore[no-any-return]
+
+
 def within(weight: Value, index: Value | Numbers, size: int) -> Value:
     """A weight for each index, 0 for what is not within an axis of that size: the row may be inf times nothing."""
     if isinstance(index, Value):
-        count = index.type.dtype
-        limits = [full(index.type.shape, n, count) for n in (0, size)]
-        inside: Value = and_(ge(index, limits[0]), lt(index, limits[1]))
+        inside = in_range(index, size)
     else:
         is_inside = (index >= 0) & (index < size)
         if is_inside.all():

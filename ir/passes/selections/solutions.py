@@ -11,15 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from ir.core import Eqn, Function, Value
-from ir.op import Builder, building
 from ir.ops.calls import assume, stop_gradient
 from ir.ops.elementwise import add, div
 from ir.ops.linalg import lu
 from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like
-from ir.passes.dce import dce
 from ir.passes.nested import deep
-from ir.passes.replacing import renamed
+from ir.passes.replacing import rewritten
 from ir.passes.selections.forms import LEADING, Reader, Unread
 from ir.passes.selections.rows import known
 from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
@@ -43,27 +41,16 @@ class _Solved:
         self.reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
 
     def function(self) -> Function:
-        eqns: list[Eqn] = []
-        for eqn in self.whole.eqns:
-            if eqn.op is assume:
-                self.env[eqn.results[0]] = self.reader.now(eqn.operands[0])
-                continue
-            found = system(eqn) if eqn.op is linear_solve and len(eqn.results) == 1 else None
-            builder = Builder(eqn.source)
-            with building(builder):
-                made = None if found is None else self._solution(eqn, found)
-            if made is None:
-                eqns.append(renamed(eqn, self.env))
-                continue
-            if not made.name:
-                made.name = eqn.results[0].name
-            self.env[eqn.results[0]] = made
-            eqns += builder.eqns
+        return rewritten(self.whole, self._written, self.env)
+
+    def _written(self, eqn: Eqn) -> Value | None:
+        if eqn.op is assume:
+            return self.reader.now(eqn.operands[0])
+        found = system(eqn) if eqn.op is linear_solve and len(eqn.results) == 1 else None
+        made = None if found is None else self._solution(eqn, found)
+        if made is not None:
             remark("solve_structured", eqn.source, "solved as the matrix allows, without factors of LU")
-        if not self.env:
-            return self.whole
-        results = tuple([self.reader.now(v) for v in self.whole.results])
-        return dce(self.whole.replace(eqns=tuple(eqns), results=results))
+        return made
 
     def _solution(self, eqn: Eqn, found: System) -> Value | None:
         given = eqn.operands[found.matrix]
