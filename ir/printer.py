@@ -22,6 +22,7 @@ import linecache
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ir.core import Dense, Eqn, Function, Opaque, Value, attr_key, nested_functions
@@ -49,7 +50,29 @@ def to_text(function: Function, *, sources: bool = False, max_elements: int | No
       sources: end each equation with a comment that says which line of the user's made it.
       max_elements: elide constants with more elements; such text does not parse.
     """
-    return "\n".join(_Printer(function, sources, max_elements).lines(function))
+    return "\n".join([line.text for line in lines(function, sources=sources, max_elements=max_elements)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One line of the text of a program.
+
+    Attributes:
+      text: as `to_text` has it, indentation included.
+      function: the function whose head, equation or end it is.
+      eqn: the equation that it prints; `None` for the head and the end of a function.
+      names: the printed name of every value of that function.
+    """
+
+    text: str
+    function: Function
+    eqn: Eqn | None
+    names: Mapping[Value, str]
+
+
+def lines(function: Function, *, sources: bool = False, max_elements: int | None = None) -> list[Line]:
+    """The lines of `to_text`, each with what it prints."""
+    return _Printer(function, sources, max_elements).lines(function)
 
 
 def eqn_text(eqn: Eqn, function: Function | None = None, *, max_elements: int | None = 8) -> str:
@@ -141,15 +164,15 @@ class _Printer:
             found = self._name_of[id(function)] = self._names.give(function.name or "f")
         return found
 
-    def lines(self, function: Function) -> list[str]:
-        out: list[str] = []
+    def lines(self, function: Function) -> list[Line]:
+        out: list[Line] = []
         printed = {id(function)}
         stack = [self._function(function, printed, "", set())]
         while stack:
             item = next(stack[-1], None)
             if item is None:
                 stack.pop()
-            elif isinstance(item, str):
+            elif isinstance(item, Line):
                 out.append(item)
             else:
                 stack.append(item)
@@ -162,7 +185,7 @@ class _Printer:
         names = _value_names(function)
         params = ", ".join([f"{names[p]}: {p.type}" for p in function.params])
         types = ", ".join([str(t) for t in function.out_types])
-        yield f"{indent}def {self.name(function)}({params}) -> ({types}):"
+        yield Line(f"{indent}def {self.name(function)}({params}) -> ({types}):", function, None, names)
         inner = indent + _INDENT
         for eqn in function.eqns:
             for nested in nested_functions(eqn):
@@ -173,8 +196,10 @@ class _Printer:
                     printed.add(id(nested))
                     yield self._function(nested, printed, inner, opened)
             line = inner + self.eqn(eqn, names)
-            yield line + _source_comment(eqn.source) if self._sources else line
-        yield f"{inner}return {_operands(function.results, names) or '()'}"
+            comment = _source_comment(eqn.source) if self._sources else ""
+            yield Line(line + comment, function, eqn, names)
+        end = f"{inner}return {_operands(function.results, names) or '()'}"
+        yield Line(end, function, None, names)
 
     def _shared_below(
         self, function: Function, printed: set[int], indent: str, opened: set[int]
