@@ -214,14 +214,19 @@ class _Reading:
         return True
 
     def addition(self, eqn: Eqn, axes: Axes) -> bool:
-        """One side of a sum that is multiplied out."""
-        side = self.reader.sides.get(eqn.results[0])
+        """One side of a sum that is multiplied out, or what 0 is added to: what is summed later is no -0."""
+        side = self.reader.sides.get(eqn.results[0], self.not_zero(eqn))
         if side is None:
             return False
         if side and eqn.op is sub:
             self.number = -self.number
         self.stack.append((eqn.operands[side], axes))
         return True
+
+    def not_zero(self, eqn: Eqn) -> int | None:
+        """Which operand of a sum is not 0, if the other one is."""
+        zeros = [constant_number(self.reader.definitions.get(v)) == 0 for v in eqn.operands]
+        return (0 if zeros[1] else 1) if any(zeros) else None
 
     def negation(self, eqn: Eqn, axes: Axes) -> bool:
         self.number = -self.number

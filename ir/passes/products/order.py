@@ -8,7 +8,6 @@ labels are computed once.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,13 +83,14 @@ class Order:
         return frozenset([label for label in labels if label in self.out or self.holding[label] & ~mask])
 
     def _signature(self, mask: int) -> tuple[Any, tuple[int, ...]] | None:
-        """What two sets have in common that are one product with other names of labels; and the labels in order."""
+        """What two sets have in common that are one product with other names of labels; and the labels in order.
+
+        (Equal factors are taken in their own order: of some sets that are one product this does not tell.)
+        """
         if not self.repeats:
             return None
         members = sorted(self._members(mask), key=lambda i: repr(self.factors[i].key))
         keys = [self.factors[i].key for i in members]
-        if any(a == b for a, b in itertools.pairwise(keys)):
-            return None
         order: dict[int, int] = {}
         for i in members:
             for label in self.factors[i].labels:

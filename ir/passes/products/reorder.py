@@ -20,16 +20,17 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, mul, sub
+from ir.ops.elementwise import add, mul, neg, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, slice
+from ir.ops.shape import broadcast_in_dim, slice, transpose
 from ir.passes.nested import deep
 from ir.passes.products.network import Network, Reader
 from ir.passes.products.order import Factor, Order
 from ir.passes.products.write import write
 from ir.passes.replacing import replaced
 from ir.remarks import remark
+from ir.rewriter import constant_number
 from ir.types import DType
 
 _ROOTS = (dot_general, reduce_sum, slice, gather)
@@ -161,11 +162,22 @@ class _Products:
         return None
 
     def _product(self, value: Value) -> Eqn | None:
-        """The contraction, or the outer product, that makes a value for one use only."""
+        """The contraction, or the outer product, that makes a value, but for a number, for one use only."""
         eqn = self.definitions.get(value)
-        if eqn is None or not self._inner(value):
+        while eqn is not None and self._inner(eqn.results[0]):
+            if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)):
+                return eqn
+            eqn = self._scaled(eqn)
+        return None
+
+    def _scaled(self, eqn: Eqn) -> Eqn | None:
+        """What makes the array that an equation multiplies by a number, or only exchanges the axes of."""
+        if eqn.op in (neg, transpose):
+            return self.definitions.get(eqn.operands[0])
+        if eqn.op is not mul:
             return None
-        return eqn if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)) else None
+        made = [self.definitions.get(v) for v in eqn.operands]
+        return next((b for a, b in (made, made[::-1]) if constant_number(a) is not None), None)
 
     def _is_outer(self, eqn: Eqn) -> bool:
         """Whether the factors of a product are both repeated, along axes of their own."""

@@ -154,7 +154,11 @@ class _Writer:
                 precision=self.network.precision,
             )
             return value, (*batch, *rows, *columns)
-        labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
+        if out >= {*left, *columns}:
+            labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
+        else:  # what is summed is read as it lies
+            first, second = (left, right) if x.type.size >= y.type.size else (right, left)
+            labels = (*first, *[label for label in second if label not in first])
         shape = tuple([self.order.sizes[label] for label in labels])
         value = mul(_spread(x, left, labels, shape), _spread(y, right, labels, shape))
         return _summed(value, labels, out)
