@@ -147,7 +147,7 @@ class Order:
                 part = (part - 1) & whole
 
     def _connected_pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of sets that hang together and share a label, small ones first; none if there are too many sets."""
+        """Pairs of sets that hang together and share a label, small ones first; none if those are too many or not all."""
         near = [0] * len(self.factors)
         for holders in self.holding.values():
             for i in self._members(holders):
@@ -165,8 +165,8 @@ class Order:
                         larger[mask] = None
             levels.append(list(larger))
             total += len(larger)
-        if total > _SETS:
-            return
+        if total > _SETS or len(levels) < len(self.factors):
+            return  # too many sets, or factors that hang together with no other
         for size in range(2, len(self.factors) + 1):
             for small in range(1, size // 2 + 1):
                 for left in levels[small - 1]:

@@ -244,14 +244,18 @@ def _order(network: Network, machine: Machine) -> Order:
         labels: dict[int, None] = {}
         cuts = []
         for axis, n in zip(axes, value.type.shape, strict=True):
-            label = axis.label
-            cuts.append((axis.start, axis.stride, label.size) if label.size != n or axis.start else None)
-            if label.size > 1:
-                at = numbers.setdefault(label, len(sizes))
-                if at == len(sizes):
-                    sizes.append(label.size)
-                labels[at] = None
-        pattern = tuple([numbers[a.label] if a.label.size > 1 else -1 for a in axes])
+            whole = axis.label.size
+            parts = tuple([leaf.size for leaf in axis.label.leaves()])
+            cuts.append(
+                (axis.start, axis.stride, whole, parts) if whole != n or axis.start or parts != (n,) else None
+            )
+            for label in axis.label.leaves():
+                if label.size > 1:
+                    at = numbers.setdefault(label, len(sizes))
+                    if at == len(sizes):
+                        sizes.append(label.size)
+                    labels[at] = None
+        pattern = tuple([numbers[k] if k.size > 1 else -1 for a in axes for k in a.label.leaves()])
         first = {p: k for k, p in reversed(list(enumerate(pattern)))}
         factors.append(Factor(tuple(labels), (id(value), tuple(cuts), tuple([first[p] for p in pattern]))))
     out = frozenset([numbers[label] for label in network.out if label in numbers])
