@@ -19,7 +19,7 @@ from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, iota
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
-from ir.passes.selections.forms import LEADING, Reader, Unread
+from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import known
 from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
 from ir.passes.selections.triangles import is_lower
@@ -77,6 +77,15 @@ class _Solved:
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""
+        choice = self._diagonal(matrix)
+        if choice is None:
+            raise Unread
+        if choice.weight is None:
+            return add(b, full_like(b, 0))  # type: ignore[no-any-return]
+        return div(b, broadcast_in_dim(choice.weight, shape=b.type.shape, dims=(axis,)))  # type: ignore[no-any-return]
+
+    def _diagonal(self, matrix: Value) -> Choice | None:
+        """A matrix that is zero off its diagonal, as a choice of lines; None if it is not known to be one."""
         made = self.definitions.get(matrix)
         for along in (0, 1) if made is not None and made.op in LEADING else ():
             try:
@@ -84,12 +93,9 @@ class _Solved:
             except Unread:
                 continue
             numbers = known(choices[0].index, self.reader.latest) if len(choices) == 1 else None
-            if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
-                break
-            if (weight := choices[0].weight) is None:
-                return add(b, full_like(b, 0))  # type: ignore[no-any-return]
-            return div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))  # type: ignore[no-any-return]
-        raise Unread
+            if numbers is not None and np.array_equal(numbers, np.arange(len(numbers))):
+                return choices[0]
+        return None
 
     def _factors(self, eqn: Eqn) -> Written:
         """Of a matrix with zeros below its diagonal: it has one row to choose from for each pivot."""
@@ -103,16 +109,7 @@ class _Solved:
         return self.reader.now(eqn.operands[0]), order, order
 
     def _is_diagonal(self, matrix: Value) -> bool:
-        """Whether a matrix is known to have its only elements on the diagonal."""
-        if "diagonal" in self._said(matrix):
-            return True
-        made = self.definitions.get(matrix)
-        try:
-            choices = self.reader.read(matrix, 1) if made is not None and made.op in LEADING else []
-        except Unread:
-            return False
-        numbers = known(choices[0].index, self.reader.latest) if len(choices) == 1 else None
-        return numbers is not None and np.array_equal(numbers, np.arange(matrix.type.shape[0]))
+        return "diagonal" in self._said(matrix) or self._diagonal(matrix) is not None
 
     def _said(self, matrix: Value) -> tuple[str, ...]:
         """What the caller says of a matrix."""
