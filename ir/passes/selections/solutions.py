@@ -99,7 +99,9 @@ class _Solved:
 
     def _factors(self, eqn: Eqn) -> Written:
         """Of a matrix with zeros below its diagonal: it has one row to choose from for each pivot."""
-        matrix = self._root(eqn.operands[0])
+        matrix = eqn.operands[0]
+        while (made := self.definitions.get(matrix)) is not None and made.op is stop_gradient:
+            (matrix,) = made.operands
         if matrix.type.rank != 2 or matrix.type.shape[0] != matrix.type.shape[1]:
             return None
         if is_lower(self.reader, matrix) is not False and not self._is_diagonal(matrix):
@@ -109,7 +111,7 @@ class _Solved:
         return self.reader.now(eqn.operands[0]), order, order
 
     def _is_diagonal(self, matrix: Value) -> bool:
-        return "diagonal" in self._said(matrix) or self._diagonal(matrix) is not None
+        return "diagonal" in self._said(matrix) or self._diagonal(self._root(matrix)) is not None
 
     def _said(self, matrix: Value) -> tuple[str, ...]:
         """What the caller says of a matrix."""
