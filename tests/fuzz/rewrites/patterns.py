@@ -23,13 +23,21 @@ def patterns() -> dict[str, tuple[Instance, ...]]:
 
 
 def _of(rule: Rule) -> tuple[Instance, ...]:
-    found = [each for each in instances(rule) if all(v.type.size <= MOST_ELEMENTS for v in _values(each))]
+    every = list(instances(rule))
+    found = [each for each in every if _largest(each) <= MOST_ELEMENTS]
+    if not found:  # what pays for large arrays only
+        least = min(_largest(each) for each in every)
+        found = [each for each in every if _largest(each) == least]
     wide = [each for each in found if all(v.type.dtype.name in WIDE for v in _values(each))]
     chosen = wide or found
     # Floats first, so that gradients have something to say; without elements there is nothing to compare.
     chosen.sort(key=lambda each: (_empty(each), not _floats(each)))
     full = [each for each in chosen if not _empty(each)]
     return tuple((full or chosen)[:_MOST] + chosen[len(full) :][:2])
+
+
+def _largest(each: Instance) -> int:
+    return max(v.type.size for v in _values(each))
 
 
 def _values(each: Instance) -> list[Value]:
