@@ -20,6 +20,9 @@ from tracer.api.ode import odeint
 from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
+from tracer.views.diff import diff
+from tracer.views.find import find
+from tracer.views.show import show
 
 if TYPE_CHECKING:
     from tracer import fft, linalg, random, special, tree
@@ -36,10 +39,12 @@ __all__ = [
     "custom_root",
     "custom_vjp",
     "deserialize",
+    "diff",
     "errors",
     "explain",
     "export",
     "fft",
+    "find",
     "fixed_point",
     "fori_loop",
     "from_jax",
@@ -60,6 +65,7 @@ __all__ = [
     "odeint",
     "random",
     "scan",
+    "show",
     "special",
     "stop_gradient",
     "switch",

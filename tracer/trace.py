@@ -24,6 +24,7 @@ from ir.ops.shape import constant
 from ir.source import Source, capture
 from ir.types import DType, Shape, TensorType
 from tracer.leaves import merged
+from tracer.names import name_results
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import JaxCallError, Tensor
@@ -249,6 +250,7 @@ def trace_flat(
                 error.add_note(f"traced by JAX instead, it raised {type(again).__name__}: {again}")
             raise error from None
     captures = tuple(trace.captures.values())
+    name_results(trace.eqns)
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),
         tuple(trace.eqns),
