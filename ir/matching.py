@@ -110,8 +110,9 @@ def _kind(eqn: Eqn) -> Hashable:
 
 
 def _outline(eqn: Eqn) -> Hashable:
-    """Op and types of the results: such equations are shown as one that changed."""
-    return eqn.op, tuple([v.type for v in eqn.results])
+    """Op and types of the results, or names of the functions inside: these are shown as one that changed."""
+    nested = tuple([f.name for f in nested_functions(eqn)])
+    return (eqn.op, nested) if nested else (eqn.op, tuple([v.type for v in eqn.results]))
 
 
 def _kinds(eqns: Sequence[Eqn]) -> list[Hashable]:

@@ -22,6 +22,7 @@ from tracer.api.vmap import vmap
 from tracer.explain import explain
 from tracer.views.diff import diff
 from tracer.views.find import find
+from tracer.views.graph import graph
 from tracer.views.show import show
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "fori_loop",
     "from_jax",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "jacfwd",

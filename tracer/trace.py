@@ -151,7 +151,8 @@ class Trace(Builder):
         """The param that stands for the outer object `x`."""
         held = self.captures.get(id(x))
         if held is None:
-            held = self.captures[id(x)] = (x, Value(type_, "captured"), weak)
+            name = x.value.name if type(x) is Tensor else ""
+            held = self.captures[id(x)] = (x, Value(type_, name or "captured"), weak)
         return Tensor(self, held[1], held[2])
 
 

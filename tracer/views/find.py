@@ -137,8 +137,9 @@ def find(
             "trace(f)(*args) and jit(f).ir(*args) are such"
         )
     tests: list[Callable[[Place], Any]] = []
-    if op is not None:
-        wanted = _ops((op,) if isinstance(op, str) else tuple(op))
+    ops = (op,) if isinstance(op, str) else None if op is None else tuple(op)
+    if ops is not None:
+        wanted = _ops(ops)
         tests.append(lambda place: place.eqn.op.name in wanted)
     if name is not None:
         named = _name_test(name)
@@ -154,8 +155,9 @@ def find(
     if where is not None:
         tests.append(lambda place: where(place.eqn))
     found = [place for place in places(function) if all(test(place) for test in tests)]
-    asked = {"op": op, "name": name, "uses": uses, "type": type, "source": source}
-    said = [f"{key} {value}" for key, value in asked.items() if value is not None]
+    asked = (None if ops is None else " or ".join(ops), name, uses, type, source)
+    keys = ("op", "name", "uses", "type", "source")
+    said = [f"{key} {value}" for key, value in zip(keys, asked, strict=True) if value is not None]
     return Found(function, found, width, of=f" with {', '.join(said)}" if said else "")
 
 
