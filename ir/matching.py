@@ -46,7 +46,7 @@ class Matching:
 def match(before: Function, after: Function) -> Matching:
     """Pairs of corresponding equations of the two functions; nested functions count as attributes.
 
-    Params correspond by name if all have names that differ, otherwise by position. Near-linear.
+    Params correspond by position, or by name where these say something else. Near-linear.
     """
     old, new = before.eqns, after.eqns
     params = _params(before, after)
@@ -71,11 +71,14 @@ def match(before: Function, after: Function) -> Matching:
 
 
 def _params(before: Function, after: Function) -> dict[Value, Value]:
-    old, new = before.params, after.params
-    named = {p.name: p for p in new}
-    if "" not in named and len(named) == len(new) and len({p.name for p in old}) == len(old):
-        return {p: named[p.name] for p in old if p.name in named}
-    return dict(zip(old, new, strict=False))
+    by_place = dict(zip(before.params, after.params, strict=False))
+    old, new = {p.name: p for p in before.params}, {p.name: p for p in after.params}
+    if len(old) < len(before.params) or len(new) < len(after.params) or "" in {*old, *new}:
+        return by_place
+    by_name = {p: new[p.name] for p in before.params if p.name in new}
+    if len(old) == len(new) and all(by_place[p] is q for p, q in by_name.items()):
+        return by_place
+    return by_name
 
 
 # Keys ---------------------------------------------------------------------------------------------

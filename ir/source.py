@@ -27,7 +27,7 @@ class Source:
 
     Attributes:
       others: further locations of a fused or merged equation.
-      traced: whether a trace that has ended recorded it: equations that have it later are derived ones.
+      traced: whether an equation of a finished trace has it: what has it later was derived from that.
     """
 
     __slots__ = ("_code", "_lasti", "_where", "others", "traced")

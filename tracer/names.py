@@ -42,6 +42,13 @@ def name_results(eqns: Iterable[Eqn]) -> None:
         _name(last, code, offset)
 
 
+def without_names(eqns: Iterable[Eqn]) -> None:
+    """Let equations that a transform made get no names: what they compute is no variable of the user's."""
+    for eqn in eqns:
+        if eqn.source is not UNKNOWN:
+            eqn.source.traced = True
+
+
 def _name(eqn: Eqn, code: CodeType, offset: int) -> None:
     held = _stores.get(id(code))
     if held is None:

@@ -21,7 +21,7 @@ NAME, TYPE, OP, ATTRS, NUMBER, SOURCE, NOTE, WORD = (
     "italic yellow",
     "bold magenta",
 )
-_RESULTS = 3  # an equation with more shows the first two and the last
+_RESULTS = 4  # an equation with more shows the first two and the last
 _OPERANDS = 12
 
 

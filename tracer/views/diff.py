@@ -182,7 +182,7 @@ class Diff(View):
             else:
                 laid.append(_cells(row))
         laid.append(Span(((self.summary(), NOTE),)))
-        side = Column(least=16, usual=80)
+        side = Column(least=16, usual=120)
         return Sheet((side, Column(), side), laid, gap=" ")
 
     def summary(self) -> str:

@@ -89,11 +89,11 @@ class Found(View, Sequence[Place]):
         count = len(rows)
         rows.append(Span((((f"{count:,} equation{'' if count == 1 else 's'}{self._of}"), NOTE),)))
         columns = [
-            Column("where", least=10, usual=32),
+            Column("where", least=10, usual=32, keeps="end"),
             Column("result", least=8, usual=28),
             Column("type", least=8, usual=28),
             Column("equation", least=20, usual=72),
-            Column("source", least=12),
+            Column("source", least=12, keeps="end"),
         ]
         return Sheet(columns, rows)
 

@@ -35,6 +35,7 @@ class Column:
       title: printed above it, if titles are.
       align: of its cells.
       least: how narrow it may become where the width does not suffice; 0 if it keeps its width.
+      keeps: which end of a cell stays where it is cut.
       usual: without a limit of the width, cells wider than this push the rest of their row aside.
     """
 
@@ -42,11 +43,12 @@ class Column:
     align: Literal["left", "right"] = "left"
     least: int = 0
     usual: int | None = None
+    keeps: Literal["start", "end"] = "start"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A row across all columns; its second and further lines begin after `indent` spaces.
+    """A row across all columns; its second and further lines are indented by `indent` more.
 
     Attributes:
       breaks: whether it is broken into lines where it is too long, rather than cut.
@@ -82,7 +84,7 @@ class Sheet:
             if isinstance(row, Span):
                 yield from _span_lines(row, width)
             elif not wrap or width is None:
-                fitted = row if width is None else [cut(c, w) for c, w in zip(row, widths, strict=True)]
+                fitted = row if width is None else self._cut(row, widths)
                 yield self._line(fitted, widths)
             else:
                 parts = [wrapped(cell, w) for cell, w in zip(row, widths, strict=True)]
@@ -116,6 +118,9 @@ class Sheet:
             for i in among:
                 widths[i] -= step
         return widths
+
+    def _cut(self, row: Sequence[Cell], widths: Sequence[int]) -> list[Cell]:
+        return [cut(cell, w, c.keeps) for cell, w, c in zip(row, widths, self.columns, strict=True)]
 
     def _line(self, cells: Sequence[Cell], widths: Sequence[int]) -> Cell:
         runs: list[Run] = []
@@ -175,18 +180,23 @@ def measure(cell: Cell) -> int:
     return sum([len(text) if text.isascii() else _wide(text) for text, _ in cell])
 
 
-def cut(cell: Cell, width: int) -> Cell:
-    """The cell in at most `width` columns; what is left out is said by an ellipsis."""
+def cut(cell: Cell, width: int, keeps: Literal["start", "end"] = "start") -> Cell:
+    """The cell in at most `width` columns, one of its ends left out for an ellipsis."""
     if measure(cell) <= width:
         return cell
     if width <= 0:
         return ()
     text = plain(cell)
-    return (*_between(cell, 0, _fitting(text, 0, width - 1)), (_ELLIPSIS, "dim"))
+    fits = _fitting(text if keeps == "start" else text[::-1], 0, width - 1)
+    if keeps == "end":
+        return ((_ELLIPSIS, "dim"), *_between(cell, len(text) - fits, len(text)))
+    return (*_between(cell, 0, fits), (_ELLIPSIS, "dim"))
 
 
 def wrapped(cell: Cell, width: int, later: int | None = None) -> list[Cell]:
     """The cell in lines of at most `width` columns, broken at spaces where that can be.
+
+    Lines after the first are indented as it is, where there is room for it.
 
     Args:
       later: the width of the lines after the first.
@@ -194,20 +204,24 @@ def wrapped(cell: Cell, width: int, later: int | None = None) -> list[Cell]:
     if measure(cell) <= width:
         return [cell]
     text = plain(cell)
+    later = width if later is None else later
+    indent = len(text) - len(text.lstrip(" "))
+    if 2 * indent > later:
+        indent = 0
     lines: list[Cell] = []
     start, room = 0, max(1, width)
     while start < len(text):
         fits = _fitting(text, start, room)
         if fits < len(text):
             # Up to the last space that fits, but not so far back that the line is nearly empty.
-            space = text.rfind(" ", start, fits + 1)
+            space = text.rfind(" ", start + (0 if lines else indent), fits + 1)
             if space > start + (fits - start) // 3:
                 fits = space + 1
             fits = max(fits, start + 1)
         stop = start + len(text[start:fits].rstrip(" "))
-        lines.append(_between(cell, start, max(stop, start)))
-        start = fits
-        room = max(1, width if later is None else later)
+        line = _between(cell, start, stop)
+        lines.append(((" " * indent, ""), *line) if indent and lines else line)
+        start, room = fits, max(1, later - indent)
     return lines
 
 

@@ -30,13 +30,13 @@ from tracer.views.sheet import Cell, Column, Sheet, Span, View, amount, checked_
 from tracer.views.summary import Note, Row, summarized
 
 COLUMNS = ("flops", "bytes", "live", "source", "code")
-_PARAMS = 24  # params of a function, and results, that a summary shows
+_PARAMS = 12  # params of a function, and results, that a summary shows
 
 _OPTIONAL = {
     "flops": Column("flops", "right"),
     "bytes": Column("bytes", "right"),
     "live": Column("live", "right"),
-    "source": Column("source", least=12),
+    "source": Column("source", least=12, keeps="end"),
     "code": Column("code", least=16),
 }
 
@@ -95,13 +95,13 @@ class Listing(View):
 
     def _row(self, row: Row, live: _Live | None, most: int | None) -> tuple[Cell, ...] | Span:
         if isinstance(row, Note):
-            return Span(((row.indent, ""), (row.text, NOTE)), len(row.indent) + 2)
+            return Span(((row.indent, ""), (row.text, NOTE)), 2)
         indent = indent_of(row)
         if row.eqn is None:
             if is_head(row):
                 cell = head_cell(row.function, head_name(row), row.names, indent, most)
-                return Span(cell, len(indent) + 4)
-            return Span(end_cell(row, most), len(indent) + 4)
+                return Span(cell, 4)
+            return Span(end_cell(row, most), 4)
         names, types = results_cells(row.eqn, row.names)
         numbers: list[Cell] = []
         if "flops" in self._columns or "bytes" in self._columns:
