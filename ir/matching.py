@@ -76,7 +76,7 @@ def _params(before: Function, after: Function) -> dict[Value, Value]:
     if len(old) < len(before.params) or len(new) < len(after.params) or "" in {*old, *new}:
         return by_place
     by_name = {p: new[p.name] for p in before.params if p.name in new}
-    if len(old) == len(new) and all(by_place[p] is q for p, q in by_name.items()):
+    if not by_name or (len(old) == len(new) and all(by_place[p] is q for p, q in by_name.items())):
         return by_place
     return by_name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ir
@@ -15,6 +15,7 @@ from ir.ops.elementwise import add, cos, mul, neg, sin
 from ir.types import TensorType, f32
 from tests.ir.generate import NAMES, functions
 
+TRIES = settings().max_examples  # of the profile
 SCALAR = TensorType((), f32)
 
 
@@ -51,6 +52,7 @@ def test_a_copy_is_equal_throughout(function: Function) -> None:
     assert all(found.equal)
 
 
+@settings(max_examples=TRIES // 2)
 @given(functions(), functions())
 def test_matchings_are_consistent(before: Function, after: Function) -> None:
     check(before, after)

@@ -82,8 +82,8 @@ class Cluster:
 
 
 def quoted(text: str) -> str:
-    """A string of DOT that stands for exactly this text, also where escapes of labels have a meaning."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\0", "\ufffd")
+    """A string of DOT that is drawn as exactly this text: labels have escapes, and entities as in HTML."""
+    escaped = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
