@@ -8,7 +8,8 @@ between, with weaker keys:
     the same equation (a pass kept it), or an equation that defines the same value
     what an equation computes, from the params on, however its operands are named
     what becomes of its results, down to the results of the function
-    op, attributes and types, or op and types of results, by how many times they occurred in the gap
+    op, attributes and types; names and types of results; op and types of results: by how many times each
+    occurred in the gap
 
 Each round is n log n in the equations, and small gaps end with difflib. Imports the core of `ir` only.
 """
@@ -55,6 +56,7 @@ def match(before: Function, after: Function) -> Matching:
         pairs = _refined(pairs, first, second)
     first_kinds, second_kinds = _kinds(old), _kinds(new)
     pairs = _counted(pairs, first_kinds, second_kinds)
+    pairs = _counted(pairs, [_named(e) for e in old], [_named(e) for e in new])
     pairs = _counted(pairs, [_outline(e) for e in old], [_outline(e) for e in new])
     values = dict(params)
     equal = []
@@ -110,6 +112,12 @@ def _kind(eqn: Eqn) -> Hashable:
     """Op, attributes and types."""
     attrs = tuple([attr_key(v) for v in eqn.attrs.values()]) if eqn.attrs else ()
     return eqn.op, attrs, tuple([v.type for v in eqn.operands]), tuple([v.type for v in eqn.results])
+
+
+def _named(eqn: Eqn) -> Hashable:
+    """Names that a user gave the results, with their types: passes keep them when they write an equation anew."""
+    names = tuple([v.name for v in eqn.results])
+    return (names, tuple([v.type for v in eqn.results])) if all(names) and names else eqn
 
 
 def _outline(eqn: Eqn) -> Hashable:
