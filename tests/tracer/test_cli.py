@@ -119,6 +119,7 @@ def test_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "add(x, " in run(capsys, "show", "cli_program:Model.apply", "--arg", "f32[3]")
     assert "tanh" in run(capsys, "show", "cli_program:compiled", *LOSS)
     assert "while_loop" in run(capsys, "show", "cli_program:newton", "--arg", "f32[]", "--autograph")
+    assert "replay" in run(capsys, "show", "cli_program:newton", "--arg", "f32[]", "--autograph", "--grad")
     assert "tanh" in run(capsys, "explain", "cli_program:loss", "--args", "cli_program:two")
     tree = run(capsys, "show", "cli_program:tree", "--args", "cli_program:both")
     by_hand = ('{"w": (f32[2],), "b": f32[2]}', "scale=2.0")

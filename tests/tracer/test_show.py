@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from tests.tracer.helpers import array
 from tests.tracer.programs import chain, nested, work
 from tracer.errors import ArgumentError, ArgumentTypeError
 from tracer.views.sheet import Cell, Column, Sheet, amount, cut, plain, printable, wrapped
+from tracer.views.show import COLUMNS
 from tracer.views.summary import Note, repeated, tree
 
 V = array(4)
@@ -178,10 +181,8 @@ def test_work_is_linear(limit: int | None) -> None:
 @given(functions(max_eqns=6), st.integers(20, 150), st.booleans())
 def test_lines_fit_the_width(function: Function, width: int, wrap: bool) -> None:
     listing = tr.show(function, width=width, wrap=wrap)
-    # Columns do not get narrower than they must be, together with the gaps.
-    least = max(width, 8 + 8 + 24 + 4)
     for line in str(listing).split("\n"):
-        assert cell_len(line) <= least
+        assert cell_len(line) <= width
         assert line == line.rstrip()
 
 
@@ -251,7 +252,22 @@ def test_terminals_get_colour_and_pipes_do_not(capsys: pytest.CaptureFixture[str
     listing.print()
     assert capsys.readouterr().out == f"{listing}\n"
     Console(file=out, width=30).print(listing)
-    assert max(map(len, out.getvalue().split("\n")[-6:])) <= 44
+    assert max(map(len, out.getvalue().split("\n")[-6:])) <= 30
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_all_columns_share_a_terminal(width: int) -> None:
+    text = str(tr.show(tr.trace(loss)(V), columns=COLUMNS, width=width))
+    assert max(map(len, text.split("\n"))) <= width
+    assert all(
+        re.search(r":\d+(  |$)", row) for row in text.split("\n")[2:-2]
+    )  # of the source, the line stays
+
+
+def test_nothing_is_imported_before_it_is_needed() -> None:
+    code = "import sys, tracer; print(sorted({'rich', 'argparse', 'pydot'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "rich" not in done.stdout
 
 
 def test_plain_text_has_no_limit_of_width() -> None:

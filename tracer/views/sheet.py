@@ -25,6 +25,8 @@ Cell = tuple[Run, ...]
 
 NARROWEST = 20  # columns of a terminal; below that nothing is laid out sensibly
 _ELLIPSIS = "…"
+_ROOM = 8  # columns that an indented line needs after its indentation
+_LEAST = 4  # of a column where all of them at their least are still too wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +107,8 @@ class Sheet:
                 for w, column in zip(widths, self.columns, strict=True)
             ]
         room = width - len(self.gap) * (len(self.columns) - 1)
-        # The widest gives way first, down to the next widest.
-        while (excess := sum(widths) - room) > 0:
-            spare = [i for i, column in enumerate(self.columns) if column.least and widths[i] > column.least]
-            if not spare:
-                break
-            widest = max(widths[i] for i in spare)
-            among = [i for i in spare if widths[i] == widest]
-            below = [widths[i] for i in range(len(widths)) if i in spare and widths[i] < widest]
-            floor = max([*below, *[self.columns[i].least for i in among]])
-            step = max(1, min(widest - floor, excess // len(among)))
-            for i in among:
-                widths[i] -= step
+        _shrink(widths, [column.least for column in self.columns], room)
+        _shrink(widths, [min(column.least, _LEAST) for column in self.columns], room)
         return widths
 
     def _cut(self, row: Sequence[Cell], widths: Sequence[int]) -> list[Cell]:
@@ -140,6 +132,20 @@ class Sheet:
             else:
                 blanks += pad
         return _stripped(runs)
+
+
+def _shrink(widths: list[int], least: Sequence[int], room: int) -> None:
+    """Narrow columns until they fit, the widest first; those whose least width is 0 stay as they are."""
+    while (excess := sum(widths) - room) > 0:
+        spare = [i for i, floor in enumerate(least) if floor and widths[i] > floor]
+        if not spare:
+            return
+        widest = max(widths[i] for i in spare)
+        among = [i for i in spare if widths[i] == widest]
+        floor = max([*[widths[i] for i in spare if widths[i] < widest], *[least[i] for i in among]])
+        step = max(1, min(widest - floor, excess // len(among)))
+        for i in among:
+            widths[i] -= step
 
 
 def _stripped(runs: list[Run]) -> Cell:
@@ -206,7 +212,7 @@ def wrapped(cell: Cell, width: int, later: int | None = None) -> list[Cell]:
     text = plain(cell)
     later = width if later is None else later
     indent = len(text) - len(text.lstrip(" "))
-    if 2 * indent > later:
+    if later - indent < _ROOM:
         indent = 0
     lines: list[Cell] = []
     start, room = 0, max(1, width)
