@@ -17,7 +17,9 @@ from ir.source import UNKNOWN
 # The names stored after each instruction, by its offset; the code object is held, so that its id stays its own.
 _stores: dict[int, tuple[CodeType, dict[int, tuple[str, ...]]]] = {}
 _MANY = 4096
-_GENERATED = ("_", "ag__", "retval_", "do_return", "itr")  # variables that AutoGraph makes
+# Instructions that compute nothing. Of what unpacking an array records, the order is not known.
+_MOVING = ("STORE_", "UNPACK_", "POP_", "END_", "SWAP", "COPY")
+_GENERATED = ("ag__", "retval_", "do_return")  # variables that AutoGraph makes
 
 
 def name_results(eqns: Iterable[Eqn]) -> None:
@@ -70,7 +72,11 @@ def _stored(code: CodeType) -> dict[int, tuple[str, ...]]:
     out: dict[int, tuple[str, ...]] = {}
     instructions = list(dis.get_instructions(code))
     for i, each in enumerate(instructions[:-1]):
+        if each.opname.startswith(_MOVING):
+            continue
         at, count = i + 1, 1
+        if instructions[at].opname == "COPY":  # of two targets, the first
+            at += 1
         if instructions[at].opname == "UNPACK_SEQUENCE":
             count = int(instructions[at].arg or 0)
             at += 1

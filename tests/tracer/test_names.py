@@ -56,8 +56,23 @@ def test_what_is_unpacked() -> None:
     assert "state: i32[], state_1: f32[3,3] = while_loop" in str(function)
 
 
+def test_assignments_of_other_kinds() -> None:
+    def f(x: Any) -> Any:
+        first = second = tnp.sin(x)
+        first += second
+        for row in first[:2]:
+            picked = row * 3
+        _kept = x.at[0].set(picked)
+        return _kept.sum(), second
+
+    assert names(tr.trace(f)(V))[:2] == ["first", "first"]
+    assert {"row", "picked", "_kept"} <= set(names(tr.trace(f)(V)))
+
+
 def test_nothing_else_is_named() -> None:
     def f(x: Any) -> Any:
+        left, right = x[:2]  # which of the equations is of which, nobody knows
+        x = [x, left, right][0]
         held = [x + 1]
         held.append(held[0] * 2)
         return tnp.sin(held[1])
