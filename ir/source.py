@@ -7,6 +7,7 @@ Imports the standard library only.
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import CodeType, FrameType
 from typing import Protocol
@@ -14,6 +15,12 @@ from typing import Protocol
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
 _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
+
+
+@functools.lru_cache(maxsize=1024)
+def _lines(code: CodeType) -> tuple[int | None, ...]:
+    """The line of every instruction."""
+    return tuple([position[0] for position in code.co_positions()])
 
 
 class Whereabouts(Protocol):
@@ -59,8 +66,7 @@ class Source:
                 self._where = ("<unknown>", 0, "")
             else:
                 code = self._code
-                positions = list(code.co_positions())
-                line = positions[self._lasti // 2][0] if self._lasti >= 0 else None
+                line = _lines(code)[self._lasti // 2] if self._lasti >= 0 else None
                 self._where = (code.co_filename, line or code.co_firstlineno, code.co_qualname)
         elif not isinstance(self._where, tuple):
             self._where = self._where.resolve()
@@ -127,6 +133,11 @@ class Source:
 
 
 UNKNOWN = Source(None, 0)
+
+
+def located(source: Source, outer: Source | None) -> Source:
+    """The source of an equation within what comes from `outer`: rules of our own functions have none."""
+    return outer if source is UNKNOWN and outer is not None else source
 
 
 # Further locations that a merged equation keeps; constants may be merged thousands of times.

@@ -20,6 +20,7 @@ from tracer.api.ode import odeint
 from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
+from tracer.profiling import profile
 from tracer.views.diff import diff
 from tracer.views.find import find
 from tracer.views.graph import graph
@@ -65,6 +66,7 @@ __all__ = [
     "nn",
     "numpy",
     "odeint",
+    "profile",
     "random",
     "scan",
     "show",
