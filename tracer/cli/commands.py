@@ -119,8 +119,8 @@ def _explain(options: argparse.Namespace) -> None:
     f = function_of(options.target, options, arguments)
     report = explain(f)(*arguments.args, **arguments.kwargs)
     if options.save:
-        save: Any = report
-        save.save(options.save)
+        page: Any = report
+        page.save(options.save)
         print(f"wrote {options.save}")
         return
     if options.width is None:

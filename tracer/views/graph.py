@@ -175,13 +175,18 @@ def _near(function: Function, value: Value, depth: int) -> list[Eqn]:
             users.setdefault(operand, []).append(eqn)
     chosen: set[Eqn] = set()
     for forward in (False, True):
+        seen: set[Eqn] = set()
         front = [value]
         for _ in range(depth):
-            found = [
-                e for v in front for e in (users.get(v, ()) if forward else (maker.get(v),)) if e is not None
-            ]
-            chosen.update(found)
-            front = [v for e in dict.fromkeys(found) for v in (e.results if forward else e.operands)]
+            found: dict[Eqn, None] = {}
+            for v in front:
+                near = users.get(v, []) if forward else [maker[v]] if v in maker else []
+                found.update(dict.fromkeys([eqn for eqn in near if eqn not in seen]))
+            if not found:
+                break
+            seen.update(found)
+            front = list(dict.fromkeys([v for e in found for v in (e.results if forward else e.operands)]))
+        chosen |= seen
     return [eqn for eqn in function.eqns if eqn in chosen]
 
 

@@ -11,6 +11,7 @@ from ir import cost
 from ir.core import Eqn, Function
 from ir.errors import ArgumentError, ArgumentTypeError
 from ir.printer import lines
+from ir.source import Source
 from tracer.views.cells import (
     NOTE,
     NUMBER,
@@ -81,7 +82,9 @@ class Listing(View):
         rows = self.rows()
         live = _Live() if "live" in self._columns else None
         brief = self._limit is not None and any(isinstance(row, Note) for row in rows)
-        laid = [self._row(row, live, _PARAMS if brief else None) for row in rows]
+        sources = {"source": place_text, "code": _codes()}
+        texts = [sources[name] for name in self._columns if name in sources]
+        laid = [self._row(row, live, texts, _PARAMS if brief else None) for row in rows]
         if brief or self._columns:
             laid.append(Span(((_totals(self.function), NOTE),)))
         columns = [
@@ -93,7 +96,9 @@ class Listing(View):
         ]
         return Sheet(columns, laid, titles=bool(self._columns))
 
-    def _row(self, row: Row, live: _Live | None, most: int | None) -> tuple[Cell, ...] | Span:
+    def _row(
+        self, row: Row, live: _Live | None, texts: Sequence[Callable[[Source], str]], most: int | None
+    ) -> tuple[Cell, ...] | Span:
         if isinstance(row, Note):
             return Span(((row.indent, ""), (row.text, NOTE)), 2)
         indent = indent_of(row)
@@ -112,12 +117,21 @@ class Listing(View):
                 numbers.append(((amount(costs.bytes_accessed), NUMBER),))
         if live is not None:
             numbers.append(((amount(live.after(row.function, row.eqn)), NUMBER),))
-        where: list[Cell] = []
-        if "source" in self._columns:
-            where.append(((place_text(row.eqn.source), SOURCE),))
-        if "code" in self._columns:
-            where.append(((code_text(row.eqn.source), SOURCE),))
+        where = [((text(row.eqn.source), SOURCE),) for text in texts]
         return (((indent, ""), *names), types, *numbers, call_cell(row), *where)
+
+
+def _codes() -> Callable[[Source], str]:
+    """`code_text` that looks every line up once: one makes many equations."""
+    held: dict[tuple[str, int], str] = {}
+
+    def code(source: Source) -> str:
+        where = (source.file, source.line)
+        if where not in held:
+            held[where] = code_text(source)
+        return held[where]
+
+    return code
 
 
 class _Live:
