@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -51,10 +51,12 @@ def match(before: Function, after: Function) -> Matching:
     """
     old, new = before.eqns, after.eqns
     params = _params(before, after)
+    first_kinds, second_kinds = [_kind(eqn) for eqn in old], [_kind(eqn) for eqn in new]
     pairs: list[Pair] = []
-    for first, second in _rounds(before, after, params):
-        pairs = _refined(pairs, first, second)
-    first_kinds, second_kinds = _kinds(old), _kinds(new)
+    for keys in _rounds(before, after, params, first_kinds, second_kinds):
+        if len(pairs) == min(len(old), len(new)):
+            break
+        pairs = _refined(pairs, *keys)
     pairs = _counted(pairs, first_kinds, second_kinds)
     pairs = _counted(pairs, [_named(e) for e in old], [_named(e) for e in new])
     pairs = _counted(pairs, [_outline(e) for e in old], [_outline(e) for e in new])
@@ -87,25 +89,23 @@ def _params(before: Function, after: Function) -> dict[Value, Value]:
 
 
 def _rounds(
-    before: Function, after: Function, params: dict[Value, Value]
-) -> list[tuple[list[Hashable], list[Hashable]]]:
-    """Keys of the equations of both sides, the strongest first."""
-    numbers: dict[Hashable, int] = {}
+    before: Function,
+    after: Function,
+    params: dict[Value, Value],
+    first: Sequence[Hashable],
+    second: Sequence[Hashable],
+) -> Iterator[tuple[Sequence[Hashable], Sequence[Hashable]]]:
+    """Keys of the equations of both sides, the strongest first; `first` and `second` are their kinds."""
     old, new = before.eqns, after.eqns
-    defined: tuple[list[Hashable], list[Hashable]] = (
-        [tuple([id(v) for v in e.results]) or id(e) for e in old],
-        [tuple([id(v) for v in e.results]) or id(e) for e in new],
-    )
+    yield old, new
+    yield [e.results or e for e in old], [e.results or e for e in new]
+    numbers: dict[Hashable, int] = {}
     start: dict[Value, Hashable] = {p: ("before", i) for i, p in enumerate(before.params)}
     other: dict[Value, Hashable] = {p: ("after", i) for i, p in enumerate(after.params)}
     for i, (p, q) in enumerate(params.items()):
         start[p] = other[q] = ("param", i)
-    return [
-        ([id(e) for e in old], [id(e) for e in new]),
-        defined,
-        (_computed(before, start, numbers), _computed(after, other, numbers)),
-        (_used(before, numbers), _used(after, numbers)),
-    ]
+    yield _computed(before, start, numbers, first), _computed(after, other, numbers, second)
+    yield _used(before, numbers), _used(after, numbers)
 
 
 def _kind(eqn: Eqn) -> Hashable:
@@ -126,18 +126,17 @@ def _outline(eqn: Eqn) -> Hashable:
     return (eqn.op, nested) if nested else (eqn.op, tuple([v.type for v in eqn.results]))
 
 
-def _kinds(eqns: Sequence[Eqn]) -> list[Hashable]:
-    return [_kind(eqn) for eqn in eqns]
-
-
 def _computed(
-    function: Function, start: dict[Value, Hashable], numbers: dict[Hashable, int]
+    function: Function,
+    start: dict[Value, Hashable],
+    numbers: dict[Hashable, int],
+    kinds: Sequence[Hashable],
 ) -> list[Hashable]:
     """A number for what each equation computes, equal for equal computations on both sides."""
     known: dict[Value, Hashable] = dict(start)
     out: list[Hashable] = []
-    for eqn in function.eqns:
-        key = ("computed", _kind(eqn), tuple([known.get(v, v) for v in eqn.operands]))
+    for eqn, kind in zip(function.eqns, kinds, strict=True):
+        key = ("computed", kind, tuple([known.get(v, v) for v in eqn.operands]))
         number = numbers.setdefault(key, len(numbers))
         out.append(number)
         for k, value in enumerate(eqn.results):
