@@ -114,6 +114,20 @@ def live_memory(function: Function) -> LiveMemory:
     return function._cache["live_memory"]  # type: ignore[no-any-return]
 
 
+def live_bytes(function: Function) -> tuple[int, ...]:
+    """The bytes of live values after each equation, by the same rules as `live_memory`."""
+    found: tuple[int, ...] | None = function._cache.get("live_bytes")
+    if found is None:
+        _, dying = _lifetimes(function)
+        held = _bytes(function.params)
+        after = []
+        for eqn, ending in zip(function.eqns, dying, strict=True):
+            held += _bytes(eqn.results) - _bytes(ending)
+            after.append(held)
+        found = function._cache["live_bytes"] = tuple(after)
+    return found
+
+
 def eqn_cost(eqn: Eqn) -> EqnCost:
     """The cost of one equation, its nested functions included."""
     for nested in nested_functions(eqn):
@@ -185,20 +199,25 @@ def _cached(function: Function, name: str, cost: Callable[[Eqn], int]) -> int:
     return function._cache[name]  # type: ignore[no-any-return]
 
 
-def _sweep(function: Function) -> tuple[LiveMemory, int]:
-    """The peak, and the peak of what is neither param nor result."""
+def _lifetimes(function: Function) -> tuple[dict[Value, int], list[list[Value]]]:
+    """Where each value is used last (params and results at the end), and what each equation uses last."""
     end = len(function.eqns)
-    kept = dict.fromkeys([*function.params, *function.results])
     last: dict[Value, int] = {}
     for i, eqn in enumerate(function.eqns):
         for value in (*eqn.operands, *eqn.results):
             last[value] = i
-    last.update(dict.fromkeys(kept, end))
-
+    last.update(dict.fromkeys([*function.params, *function.results], end))
     dying: list[list[Value]] = [[] for _ in range(end)]
     for value, i in last.items():
         if i < end:
             dying[i].append(value)
+    return last, dying
+
+
+def _sweep(function: Function) -> tuple[LiveMemory, int]:
+    """The peak, and the peak of what is neither param nor result."""
+    kept = dict.fromkeys([*function.params, *function.results])
+    last, dying = _lifetimes(function)
     held, temporary = _bytes(function.params), 0
     peak, position, peak_temporary = held, None, 0
     for i, eqn in enumerate(function.eqns):

@@ -104,6 +104,10 @@ class JaxprError(TracerError, TypeError):
     """A program of JAX, or a part of it, has no counterpart in the IR."""
 
 
+class MissingDependencyError(TracerError, RuntimeError):
+    """A program or library that tracer can do without is not installed; the message names its package."""
+
+
 class VerificationError(TracerError, ValueError):
     """A function breaks an invariant of the IR."""
 

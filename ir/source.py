@@ -34,15 +34,17 @@ class Source:
 
     Attributes:
       others: further locations of a fused or merged equation.
+      traced: whether an equation of a finished trace has it: what has it later was derived from that.
     """
 
-    __slots__ = ("_code", "_lasti", "_where", "others")
+    __slots__ = ("_code", "_lasti", "_where", "others", "traced")
 
     def __init__(self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = ()) -> None:
         self._code = code
         self._lasti = lasti
         self._where: tuple[str, int, str] | Whereabouts | None = None
         self.others = others
+        self.traced = False
 
     @classmethod
     def lazily(cls, where: Whereabouts) -> Source:
@@ -71,6 +73,16 @@ class Source:
         return self._where
 
     @property
+    def code(self) -> CodeType | None:
+        """The code object of the user's function; `None` where only a place in a text is known."""
+        return self._code
+
+    @property
+    def offset(self) -> int:
+        """The offset of the instruction within `code`."""
+        return self._lasti
+
+    @property
     def file(self) -> str:
         return self._resolve()[0]
 
@@ -93,8 +105,11 @@ class Source:
         """This location without the others."""
         if not self.others:
             return self
-        made = Source(self._code, self._lasti)
-        made._where = self._where
+        return self._with(())
+
+    def _with(self, others: tuple[Source, ...]) -> Source:
+        made = Source(self._code, self._lasti, others)
+        made._where, made.traced = self._where, self.traced
         return made
 
     def same(self, other: Source) -> bool:
@@ -141,9 +156,7 @@ def merge(first: Source, second: Source) -> Source:
             others.append(each._alone())
     if len(others) == len(first.others):
         return first
-    made = Source(first._code, first._lasti, tuple(others[:MAX_OTHERS]))
-    made._where = first._where
-    return made
+    return first._with(tuple(others[:MAX_OTHERS]))
 
 
 def is_internal(module: str) -> bool:

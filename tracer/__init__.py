@@ -21,6 +21,10 @@ from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
 from tracer.profiling import profile
+from tracer.views.diff import diff
+from tracer.views.find import find
+from tracer.views.graph import graph
+from tracer.views.show import show
 
 if TYPE_CHECKING:
     from tracer import fft, linalg, random, special, tree
@@ -37,14 +41,17 @@ __all__ = [
     "custom_root",
     "custom_vjp",
     "deserialize",
+    "diff",
     "errors",
     "explain",
     "export",
     "fft",
+    "find",
     "fixed_point",
     "fori_loop",
     "from_jax",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "jacfwd",
@@ -62,6 +69,7 @@ __all__ = [
     "profile",
     "random",
     "scan",
+    "show",
     "special",
     "stop_gradient",
     "switch",

@@ -14,6 +14,7 @@ from ir.passes.rolling import roll
 from ir.passes.simplify import stabilize
 from ir.transforms import guarded
 from lowering.execute import Cache, run
+from tracer.names import without_names
 from tracer.state import state
 from tracer.value import Tensor
 
@@ -80,6 +81,7 @@ def apply(
         )
     program = simplify_inner(transform(rolled(function, derivative)))
     lifted = [trace.lift(x).value for x in operands]
+    without_names(program.eqns)
     results = inline(program, lifted)
     flags = [*weak, *[False] * (len(results) - len(weak))]
     return tuple([Tensor(trace, v, w) for v, w in zip(results, flags, strict=True)])

@@ -24,6 +24,7 @@ from ir.ops.shape import constant
 from ir.source import UNKNOWN, Source, capture
 from ir.types import DType, Shape, TensorType
 from tracer.leaves import merged
+from tracer.names import name_results
 from tracer.state import ACTIVE, state
 from tracer.types import canonical, dtype_of, scalar_dtype, type_of
 from tracer.value import JaxCallError, Tensor
@@ -151,7 +152,8 @@ class Trace(Builder):
         """The param that stands for the outer object `x`."""
         held = self.captures.get(id(x))
         if held is None:
-            held = self.captures[id(x)] = (x, Value(type_, "captured"), weak)
+            name = x.value.name if type(x) is Tensor else ""
+            held = self.captures[id(x)] = (x, Value(type_, name or "captured"), weak)
         return Tensor(self, held[1], held[2])
 
 
@@ -250,6 +252,7 @@ def trace_flat(
                 error.add_note(f"traced by JAX instead, it raised {type(again).__name__}: {again}")
             raise error from None
     captures = tuple(trace.captures.values())
+    name_results(trace.eqns)
     function = ir.Function(
         (*[value for _, value, _ in captures], *params),
         tuple(trace.eqns),

@@ -180,3 +180,13 @@ def test_inlining_calls_adds_no_cost(function):
     assert ir.flops(flat) == ir.flops(function)
     # Less where a body returns a value twice: an operand used twice in an equation is read once.
     assert ir.bytes_accessed(flat) <= ir.bytes_accessed(function)
+
+
+@given(functions())
+def test_live_bytes_by_definition(function):
+    expected = []
+    for i in range(len(function.eqns)):
+        later: set[Value] = {v for e in function.eqns[i + 1 :] for v in e.operands} | set(function.results)
+        made = [r for e in function.eqns[: i + 1] for r in e.results]
+        expected.append(sum(v.type.nbytes for v in {*function.params, *[r for r in made if r in later]}))
+    assert ir.cost.live_bytes(function) == tuple(expected)

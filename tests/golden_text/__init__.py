@@ -1,0 +1,1 @@
+"""The printed forms for people, kept as files beside this one: one file a case."""
