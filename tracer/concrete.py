@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jax
+import numpy as np
 
 import ir
+from ir.contents import has_effects, has_open_loops
 from ir.core import Eqn, Value
 from ir.errors import ConcretizationError
 from ir.op import ZERO
@@ -124,6 +126,56 @@ def _outer(trace: Trace) -> dict[Value, Any]:
     return found
 
 
+# Operations and elements up to which what follows from constants alone is computed.
+_FLOPS: Final = 1 << 27
+_ELEMENTS: Final = 1 << 24
+
+
+def known_value(tensor: Tensor) -> Any | None:
+    """The value of `tensor` where it may be taken for a constant; `None` elsewhere.
+
+    It may where it follows from constants and from arrays outside the trace alone. Integer and bool arrays may, too,
+    where the trace knows its arguments, as that of an un-jitted transform does: they are indices and masks.
+    """
+    found = _constant(tensor)
+    type_ = tensor.value.type
+    if found is None and type_.rank and type_.dtype.kind in ("bool", "int", "uint"):
+        known = _known(tensor)
+        found = None if known is UNKNOWN or isinstance(known, jax.core.Tracer) else np.asarray(known)
+    return found
+
+
+def _constant(x: Any) -> Any | None:
+    """The array behind `x`, if constants and arrays outside its trace are all that it depends on."""
+    if not isinstance(x, Tensor):
+        return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
+    captured = {param: outer for outer, param, _ in x.owner.captures.values()}
+    live, eqns = {x.value}, []
+    for eqn in reversed(x.owner.eqns):
+        if not live.isdisjoint(eqn.results):
+            eqns.append(eqn)
+            live.difference_update(eqn.results)
+            live.update(eqn.operands)
+    params = tuple(live)
+    if not live <= captured.keys() or not all(map(_is_small, eqns)):
+        return None
+    arrays = [_constant(captured[p]) for p in params]
+    if any([a is None for a in arrays]):
+        return None
+    typed = [np.asarray(a).astype(p.type.dtype.np) for a, p in zip(arrays, params, strict=True)]
+    return ir.evaluate(ir.Function(params, tuple(eqns[::-1]), (x.value,), "constant"), *typed)[0]
+
+
+def _is_small(eqn: Eqn) -> bool:
+    types = [v.type for v in (*eqn.operands, *eqn.results)]
+    if eqn.op.eval is None or has_effects(eqn) or has_open_loops(eqn) or eqn.op.name == "foreign":
+        return False
+    if any([t.dtype.kind == "key" or t.size > _ELEMENTS for t in types]):
+        return False
+    operands, results = [v.type for v in eqn.operands], [v.type for v in eqn.results]
+    return int(eqn.op.flops(operands, results, **eqn.attrs)) <= _FLOPS
+
+
 def moves(x: Any) -> bool:
     """Whether the value depends on something that is being differentiated."""
     if not isinstance(x, Tensor) or not x.value.type.dtype.is_inexact:
@@ -143,4 +195,4 @@ def moves(x: Any) -> bool:
     return any(moves(outer[v]) for v in live & outer.keys())
 
 
-__all__ = ["UNKNOWN", "Inputs", "concrete_value", "moves"]
+__all__ = ["UNKNOWN", "Inputs", "concrete_value", "known_value", "moves"]

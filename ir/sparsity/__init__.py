@@ -3,6 +3,10 @@
 Imports the core of `ir` and its transforms; standard library and NumPy only.
 """
 
-from ir.sparsity.patterns import Pattern, hessian_pattern, jacobian_pattern
+from ir.sparsity.coloring import ORDERS, Coloring, color_columns, color_symmetric
+from ir.sparsity.patterns import Pattern, hessian_pattern, jacobian_pattern, needs_reverse
 
-__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern"]
+__all__ = [
+    "ORDERS", "Coloring", "Pattern", "color_columns", "color_symmetric", "hessian_pattern", "jacobian_pattern",
+    "needs_reverse",
+]  # fmt: skip

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ir.core import Array, Function
+from ir.core import Array, Function, inner_first
 from ir.errors import SparsityError
+from ir.ops.calls import custom_vjp_tangent
 from ir.passes.dce import dce
 from ir.sparsity.propagate import Through
 from ir.sparsity.sets import Ints, Pool
@@ -108,6 +109,12 @@ def jacobian_pattern(
     return _pattern(program, present, function.out_types[:count], function.in_types, nonzero, known)
 
 
+def needs_reverse(function: Function, nonzero: Sequence[bool]) -> bool:
+    """Whether a rule that only has a reverse mode stands between the results and the chosen params."""
+    program = dce(jvp(function, nonzero, instantiate=False, primals_out=False)[0])
+    return any([eqn.op is custom_vjp_tangent for inner in inner_first(program) for eqn in inner.eqns])
+
+
 def hessian_pattern(function: Function, nonzero: Sequence[bool], known: Sequence[Any] = ()) -> Pattern:
     """The pattern of the Hessian of the first result, a scalar, by the chosen params; symmetric.
 
@@ -151,4 +158,4 @@ def _pattern(
     return Pattern((every.size, pool.size), _offsets(lengths), members)
 
 
-__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern"]
+__all__ = ["Pattern", "hessian_pattern", "jacobian_pattern", "needs_reverse"]
