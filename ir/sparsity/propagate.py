@@ -91,7 +91,7 @@ class Through:
                 found = self.step(eqn, given, [values.get(v) for v in eqn.operands])
                 for value, i in zip(eqn.results, found, strict=True):
                     if i is not None and value.type.dtype.is_inexact and i.any():
-                        held[value] = i
+                        held[value] = np.asarray(i)
             elif all([v in values for v in eqn.operands]) and _is_cheap(eqn):
                 values.update(zip(eqn.results, _evaluated(eqn, [values[v] for v in eqn.operands]), strict=True))
             for value in dying[position]:

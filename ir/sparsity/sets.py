@@ -71,7 +71,7 @@ class Pool:
         """Unions element by element of two arrays of one shape."""
         if a is b:
             return a
-        low, high = np.minimum(a, b), np.maximum(a, b)
+        low, high = np.asarray(np.minimum(a, b)), np.asarray(np.maximum(a, b))
         apart = (low != high) & (low != EMPTY)
         if not apart.any():
             return high

@@ -69,8 +69,9 @@ def _conv_general(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found
 def _convolved(through: Through, eqn: Eqn, ids: Ids, kernel: Array | None) -> Ids:
     """By the image: the elements under a window, where the kernel is not a constant zero."""
     attrs = eqn.attrs
-    out = eqn.results[0].type
-    rhs = eqn.operands[1].type
+    out, rhs = eqn.results[0].type, eqn.operands[1].type
+    if 0 in (out.size, ids.size, rhs.size):
+        return np.zeros(out.shape, np.int32)
     image = ids.transpose(attrs["lhs_spec"])
     batch, features = image.shape[:2]
     shape = tuple([out.shape[d] for d in attrs["out_spec"]])
@@ -110,6 +111,8 @@ def _convolved(through: Through, eqn: Eqn, ids: Ids, kernel: Array | None) -> Id
 def _by_kernel(through: Through, eqn: Eqn, ids: Ids) -> Ids:
     """By the kernel: all that makes an output feature."""
     attrs, out = eqn.attrs, eqn.results[0].type
+    if 0 in (out.size, ids.size):
+        return np.zeros(out.shape, np.int32)
     kernel = ids.transpose(attrs["rhs_spec"])
     found = through.pool.rows(kernel.reshape(kernel.shape[0], -1))
     shape: list[Any] = [1] * out.rank
