@@ -16,11 +16,11 @@ import jax
 import numpy as np
 
 import ir
-from ir.contents import has_effects, has_open_loops
 from ir.core import Eqn, Value
 from ir.errors import ConcretizationError
 from ir.op import ZERO
 from ir.ops.shape import constant
+from ir.sparsity.propagate import can_be_known
 from lowering.emit import emit
 from tracer.trace import Trace
 from tracer.value import Tensor
@@ -126,11 +126,6 @@ def _outer(trace: Trace) -> dict[Value, Any]:
     return found
 
 
-# Operations and elements up to which what follows from constants alone is computed.
-_FLOPS: Final = 1 << 27
-_ELEMENTS: Final = 1 << 24
-
-
 def known_value(tensor: Tensor) -> Any | None:
     """The value of `tensor` where it may be taken for a constant; `None` elsewhere.
 
@@ -157,23 +152,13 @@ def _constant(x: Any) -> Any | None:
             live.difference_update(eqn.results)
             live.update(eqn.operands)
     params = tuple(live)
-    if not live <= captured.keys() or not all(map(_is_small, eqns)):
+    if not live <= captured.keys() or not all(map(can_be_known, eqns)):
         return None
     arrays = [_constant(captured[p]) for p in params]
-    if any([a is None for a in arrays]):
+    if any(a is None for a in arrays):
         return None
     typed = [np.asarray(a).astype(p.type.dtype.np) for a, p in zip(arrays, params, strict=True)]
     return ir.evaluate(ir.Function(params, tuple(eqns[::-1]), (x.value,), "constant"), *typed)[0]
-
-
-def _is_small(eqn: Eqn) -> bool:
-    types = [v.type for v in (*eqn.operands, *eqn.results)]
-    if eqn.op.eval is None or has_effects(eqn) or has_open_loops(eqn) or eqn.op.name == "foreign":
-        return False
-    if any([t.dtype.kind == "key" or t.size > _ELEMENTS for t in types]):
-        return False
-    operands, results = [v.type for v in eqn.operands], [v.type for v in eqn.results]
-    return int(eqn.op.flops(operands, results, **eqn.attrs)) <= _FLOPS
 
 
 def moves(x: Any) -> bool:

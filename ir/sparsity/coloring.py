@@ -34,7 +34,7 @@ class Coloring:
     The compressed matrix has a column for each colour, the sum of the columns that have it.
 
     Attributes:
-      colors: of the columns, from 0.
+      colors: of the columns, from 0; -1 where a column has no element.
       count: how many colours there are.
       rows, columns: for each element of the pattern, in its order, its place in the compressed matrix.
     """
@@ -116,6 +116,9 @@ def _greedy(pattern: Pattern, order: Order) -> Colors:
     colors = [0] * pattern.shape[1]
     for column in order.tolist():
         mine = rows[starts[column] : starts[column + 1]]
+        if not mine:
+            colors[column] = -1
+            continue
         met = 0
         for row in mine:
             met |= taken[row]
@@ -136,10 +139,11 @@ def _star(pattern: Pattern, order: Order) -> Colors:
     degrees = np.bincount(pattern.rows[away], minlength=pattern.shape[0])
     starts = np.concatenate([[0], np.cumsum(degrees)]).tolist()
     flat = pattern.indices[away].tolist()
+    filled = np.diff(pattern.indptr) > 0
     colors = [-1] * pattern.shape[0]
     star: dict[tuple[int, int], int] = {}
     hub: list[int] = []
-    for v in order.tolist():
+    for v in order[filled[order]].tolist():
         near = [w for w in flat[starts[v] : starts[v + 1]] if colors[w] >= 0]
         met = 0
         first: dict[int, int] = {}

@@ -50,7 +50,9 @@ class Pattern:
         """
         for what, index, size in (("rows", rows, shape[0]), ("columns", columns, shape[1])):
             if index.size and not 0 <= index.min() <= index.max() < size:
-                raise SparsityError(f"expected {what} of a pattern of shape {shape} below {size}, got {index.max()}")
+                raise SparsityError(
+                    f"expected {what} of a pattern of shape {shape} below {size}, got {index.max()}"
+                )
         keys = np.unique(rows.astype(np.int64) * max(shape[1], 1) + columns)
         row, column = np.divmod(keys, max(shape[1], 1))
         return Pattern(shape, _offsets(np.bincount(row, minlength=shape[0])), column.astype(np.int32))
@@ -105,14 +107,16 @@ def jacobian_pattern(
       SparsityError: the pattern is too dense to be held.
     """
     count = len(function.results) if results is None else results
-    program, present = jvp(function.replace(results=function.results[:count]), nonzero, instantiate=False, primals_out=False)
+    program, present = jvp(
+        function.replace(results=function.results[:count]), nonzero, instantiate=False, primals_out=False
+    )
     return _pattern(program, present, function.out_types[:count], function.in_types, nonzero, known)
 
 
 def needs_reverse(function: Function, nonzero: Sequence[bool]) -> bool:
     """Whether a rule that only has a reverse mode stands between the results and the chosen params."""
     program = dce(jvp(function, nonzero, instantiate=False, primals_out=False)[0])
-    return any([eqn.op is custom_vjp_tangent for inner in inner_first(program) for eqn in inner.eqns])
+    return any(eqn.op is custom_vjp_tangent for inner in inner_first(program) for eqn in inner.eqns)
 
 
 def hessian_pattern(function: Function, nonzero: Sequence[bool], known: Sequence[Any] = ()) -> Pattern:

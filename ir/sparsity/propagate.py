@@ -5,15 +5,15 @@ A value of a program is independent of all inputs (`None`) or has an array of se
 one by one, and what is multiplied by a constant zero is no dependence. The programs are linear in their inputs (see
 `ir.sparsity.patterns`); of an op, the rule says what is true of its derivative by the operands that depend on inputs.
 
-A rule is `rule(through, eqn, ids, known) -> ids of the results`, where `ids` and `known` have an entry for each operand,
-`None` where it does not depend on inputs and where it is not known. The files under `ir/sparsity/rules` mirror
-`ir/ops`. Elementwise ops need none.
+A rule is `rule(through, eqn, ids, known) -> ids of the results`, where `ids` and `known` have an entry for each
+operand, `None` where it does not depend on inputs and where it is not known. The files under `ir/sparsity/rules`
+mirror `ir/ops`. Elementwise ops need none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -75,7 +75,9 @@ class Through:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
-    def run(self, function: Function, ids: Found, known: Known) -> tuple[list[Ids | None], list[Array | None]]:
+    def run(
+        self, function: Function, ids: Found, known: Known
+    ) -> tuple[list[Ids | None], list[Array | None]]:
         """What the results depend on, and those of them that are known.
 
         Args:
@@ -87,13 +89,15 @@ class Through:
         dying = _last_uses(function)
         for position, eqn in enumerate(function.eqns):
             given = [held.get(v) for v in eqn.operands]
-            if any([i is not None for i in given]):
+            if any(i is not None for i in given):
                 found = self.step(eqn, given, [values.get(v) for v in eqn.operands])
                 for value, i in zip(eqn.results, found, strict=True):
                     if i is not None and value.type.dtype.is_inexact and i.any():
                         held[value] = np.asarray(i)
-            elif all([v in values for v in eqn.operands]) and _is_cheap(eqn):
-                values.update(zip(eqn.results, _evaluated(eqn, [values[v] for v in eqn.operands]), strict=True))
+            elif all(v in values for v in eqn.operands) and can_be_known(eqn):
+                values.update(
+                    zip(eqn.results, _evaluated(eqn, [values[v] for v in eqn.operands]), strict=True)
+                )
             for value in dying[position]:
                 held.pop(value, None)
                 values.pop(value, None)
@@ -138,12 +142,12 @@ def filled(ids: Ids | None, value: Value) -> Ids:
     return np.broadcast_to(np.int32(EMPTY), value.type.shape) if ids is None else ids
 
 
-def _is_cheap(eqn: Eqn) -> bool:
-    """Whether an equation whose operands are known is worth evaluating, and can be."""
+def can_be_known(eqn: Eqn) -> bool:
+    """Whether an equation all of whose operands are constants can be evaluated in little time."""
     if eqn.op.eval is None or has_effects(eqn) or has_open_loops(eqn) or eqn.op.name == "foreign":
         return False
     types = [v.type for v in (*eqn.operands, *eqn.results)]
-    if any([t.dtype.kind == "key" or t.size > _ELEMENTS for t in types]):
+    if any(t.dtype.kind == "key" or t.size > _ELEMENTS for t in types):
         return False
     operands, results = [v.type for v in eqn.operands], [v.type for v in eqn.results]
     return int(eqn.op.flops(operands, results, **eqn.attrs)) <= _FLOPS
@@ -170,5 +174,6 @@ def _last_uses(function: Function) -> list[list[Value]]:
 
 
 __all__ = [
-    "DependenceRule", "Found", "Known", "Through", "conservative", "depends", "filled", "is_conservative", "rule_of",
+    "DependenceRule", "Found", "Known", "Through", "can_be_known", "conservative", "depends", "filled",
+    "is_conservative", "rule_of",
 ]  # fmt: skip

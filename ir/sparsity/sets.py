@@ -60,7 +60,8 @@ class Pool:
 
     def lengths(self, ids: npt.NDArray[Any]) -> Ints:
         """How many members the sets have."""
-        return self._lengths[ids]
+        lengths: Ints = self._lengths[ids]
+        return lengths
 
     def members(self, ids: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[np.int32]]:
         """(lengths, the members of one set after the other)."""
@@ -75,9 +76,7 @@ class Pool:
         apart = (low != high) & (low != EMPTY)
         if not apart.any():
             return high
-        pairs, where = np.unique(
-            low[apart].astype(np.int64) * self._count + high[apart], return_inverse=True
-        )
+        pairs, where = np.unique(low[apart].astype(np.int64) * self._count + high[apart], return_inverse=True)
         out = high.copy()
         out[apart] = self._joined(*np.divmod(pairs, self._count))[where]
         return out
@@ -243,6 +242,11 @@ def _distinct(
     """
     starts = np.cumsum(lengths) - lengths
     _, first, where = np.unique(sums, return_index=True, return_inverse=True)
+    # In the order in which they come, so that neighbours have near numbers.
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    first, where = first[order], rank[where]
     if first.size == lengths.size:
         return first, where
     model = first[where]

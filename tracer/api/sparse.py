@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -77,7 +78,7 @@ def sparse_jacobian(
 
     @functools.wraps(f)
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
-        made: list[Any] = []
+        made: list[_Layout] = []
 
         def composite(*args: Any, **kwargs: Any) -> Any:
             again, traced, chosen, single = _traced(f, args, argnums, kwargs, has_aux, "sparse_jacobian")
@@ -87,13 +88,13 @@ def sparse_jacobian(
             data, aux = _by_rows(again, chosen, plan, chunk_size) if plan.mode == "reverse" else _by_columns(
                 again, chosen, plan, chunk_size
             )  # fmt: skip
-            made.append((plan, out_tree, tree_flatten(chosen)[1], single))
+            made.append(_Layout(plan, out_tree, tree_flatten(chosen)[1], single))
             data = densified(data, plan) if format == "dense" else data
             return (data, aux) if has_aux else data
 
         found = _one_program(composite, has_aux)(*args, **kwargs)
         data, aux = found if has_aux else (found, None)
-        jacobian = _nested(data, *made[-1], format)
+        jacobian = made[-1].matrices(data, format)
         return (jacobian, aux) if has_aux else jacobian
 
     return jacobian_
@@ -127,22 +128,24 @@ def sparse_hessian(
 
     @functools.wraps(f)
     def hessian_(*args: Any, **kwargs: Any) -> Any:
-        made: list[Any] = []
+        made: list[_Layout] = []
 
         def composite(*args: Any, **kwargs: Any) -> Any:
-            again, traced, chosen, single = _traced(f, args, argnums, kwargs, has_aux, "sparse_hessian", scalar=True)
+            again, traced, chosen, single = _traced(
+                f, args, argnums, kwargs, has_aux, "sparse_hessian", scalar=True
+            )
             plan = hessian_plan(traced, given, order)
             gradient = grad(again, tuple(range(len(chosen))), has_aux=True)
             data, aux = _by_columns(gradient, chosen, plan, chunk_size)
             structure = tree_flatten(chosen)[1]
-            made.append((plan, structure, structure, single))
+            made.append(_Layout(plan, structure, structure, single))
             data = densified(data, plan) if format == "dense" else data
             return (data, aux) if has_aux else data
 
         found = _one_program(composite, has_aux)(*args, **kwargs)
         data, aux = found if has_aux else (found, None)
-        hessian = _nested(data, *made[-1], format)
-        if made[-1][-1]:
+        hessian = made[-1].matrices(data, format)
+        if made[-1].single:
             (hessian,) = hessian
         return (hessian, aux) if has_aux else hessian
 
@@ -229,7 +232,9 @@ def _traced(
     traced = trace_call(of_chosen, flat, [True] * len(flat.leaves), select, True)
     for type_ in traced.function.out_types[: traced.out_tree.children()[0].num_leaves]:
         if not type_.dtype.is_inexact:
-            raise ArgumentTypeError(f"{what}: the result: expected elements of kind float or complex, got {type_}")
+            raise ArgumentTypeError(
+                f"{what}: the result: expected elements of kind float or complex, got {type_}"
+            )
 
     def again(*given: Any) -> Any:
         trace = state.trace
@@ -241,15 +246,30 @@ def _traced(
     return again, traced, chosen, single
 
 
-def _nested(data: Any, plan: Plan, out_tree: Any, structure: Any, single: bool, format: str) -> Any:
-    """The structure of the result, which holds that of the arguments, of matrices."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the blocks of a plan go.
 
-    def line(blocks: Any, values: Any) -> Any:
-        found = [assembled(block, x, format) for block, x in zip(blocks, values, strict=True)]
-        by = tree_unflatten(structure, found)
-        return by[0] if single else by
+    Attributes:
+      rows, columns: structures of the result and of the chosen arguments, a tuple.
+      single: whether there is one chosen argument, whose structure stands for the tuple.
+    """
 
-    return tree_unflatten(out_tree, [line(b, v) for b, v in zip(plan.blocks, data, strict=True)])
+    plan: Plan
+    rows: Any
+    columns: Any
+    single: bool
+
+    def matrices(self, data: Any, format: str) -> Any:
+        """Matrices with these elements: the structure of the result holds that of the arguments."""
+        return tree_unflatten(
+            self.rows, [self._row(b, x, format) for b, x in zip(self.plan.blocks, data, strict=True)]
+        )
+
+    def _row(self, blocks: Sequence[Block], data: Sequence[Any], format: str) -> Any:
+        found = [assembled(block, x, format) for block, x in zip(blocks, data, strict=True)]
+        by = tree_unflatten(self.columns, found)
+        return by[0] if self.single else by
 
 
 # The compressed derivative ----------------------------------------------------------------------------
@@ -259,11 +279,16 @@ def _by_columns(f: Callable[..., Any], primals: tuple[Any, ...], plan: Plan, chu
     """(elements of each block, aux) by one JVP for each colour of columns; `f` returns `(result, aux)`."""
     out, push, aux = linearize(f, *primals, has_aux=True)
     seeds = _seeds(primals, plan)
-    columns = _compressed(lambda color: tree_leaves(push(*seeds(color))), tree_leaves(out), primals, plan, chunk_size)
+    columns = _compressed(
+        lambda color: tree_leaves(push(*seeds(color))), tree_leaves(out), primals, plan, chunk_size
+    )
     if plan.mode == "symmetric" and len(columns) > 1:  # an element may lie in the leaf of its mirror image
         whole = concatenate(columns, axis=1)
         types = [leaf_type(x)[0].dtype.np for x in tree_leaves(out)]
-        return [[_read(whole, block).astype(t) for block in row] for row, t in zip(plan.blocks, types, strict=True)], aux
+        return [
+            [_read(whole, block).astype(t) for block in row]
+            for row, t in zip(plan.blocks, types, strict=True)
+        ], aux
     return [[_read(x, block) for block in row] for row, x in zip(plan.blocks, columns, strict=True)], aux
 
 
@@ -272,7 +297,9 @@ def _by_rows(f: Callable[..., Any], primals: tuple[Any, ...], plan: Plan, chunk_
     out, pull, aux = vjp(f, *primals, has_aux=True)
     _require(out, ("float",), "sparse_jacobian: the result")
     seeds = _seeds(out, plan)
-    rows = _compressed(lambda color: tree_leaves(pull(seeds(color))), tree_leaves(primals), out, plan, chunk_size)
+    rows = _compressed(
+        lambda color: tree_leaves(pull(seeds(color))), tree_leaves(primals), out, plan, chunk_size
+    )
     return [[_read(x, block) for block, x in zip(row, rows, strict=True)] for row in plan.blocks], aux
 
 

@@ -33,7 +33,9 @@ def as_pattern(given: Any) -> Pattern | None:
         return given
     if hasattr(given, "n_sparse") and hasattr(given, "n_batch"):  # BCOO
         if given.n_sparse != 2 or given.n_batch or given.n_dense:
-            raise SparsityError(f"expected a sparsity pattern with two sparse axes and no others, got {given}")
+            raise SparsityError(
+                f"expected a sparsity pattern with two sparse axes and no others, got {given}"
+            )
         at = np.asarray(given.indices)
         inside = (at < np.array(given.shape)).all(axis=1)  # padding lies outside
         return Pattern.of(tuple(given.shape), at[inside, 0], at[inside, 1])
@@ -47,7 +49,7 @@ def as_pattern(given: Any) -> Pattern | None:
     array = np.asarray(given)
     if array.ndim != 2:
         raise SparsityError(f"expected a matrix as a sparsity pattern, got shape {array.shape}")
-    return Pattern.of(array.shape, *np.nonzero(array))  # type: ignore[arg-type]
+    return Pattern.of(array.shape, *np.nonzero(array))
 
 
 def require_format(format: str) -> None:
@@ -79,7 +81,7 @@ def assembled(block: Block, data: Any, format: str) -> Any:
         return BCOO((data, block.indices), shape=shape, indices_sorted=True, unique_indices=True)
     # The constructor of BCOO wants arrays of JAX; its structure as a pytree takes traced values too.
     with jax.ensure_compile_time_eval():
-        nothing = (np.zeros(0, np.float32), np.zeros((0, len(shape)), np.int32))
+        nothing = jax.numpy.zeros(0), jax.numpy.zeros((0, len(shape)), np.int32)
         empty = BCOO(nothing, shape=shape, indices_sorted=True, unique_indices=True)
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(empty), (data, block.indices))
 
@@ -87,8 +89,8 @@ def assembled(block: Block, data: Any, format: str) -> Any:
 def _csr(block: Block, data: Any) -> Any:
     if isinstance(data, (Tensor, jax.core.Tracer)):
         raise ArgumentError(
-            "format='csr' makes a matrix of SciPy, which needs values: expected a call outside jit and other transforms; "
-            "use format='bcoo' within"
+            "format='csr' makes a matrix of SciPy, which needs values: expected a call outside jit and other "
+            "transforms; use format='bcoo' within"
         )
     shape = (math.prod(block.of), math.prod(block.by))
     counts = np.bincount(block.rows, minlength=shape[0])
@@ -106,7 +108,9 @@ def densified(data: Any, plan: Plan) -> Any:
         empty = zeros((*block.of, *block.by), x.dtype)
         return empty.at[where].set(x, mode="promise_in_bounds", unique_indices=True)
 
-    return [[dense(x, b) for x, b in zip(xs, bs, strict=True)] for xs, bs in zip(data, plan.blocks, strict=True)]
+    return [
+        [dense(x, b) for x, b in zip(xs, bs, strict=True)] for xs, bs in zip(data, plan.blocks, strict=True)
+    ]
 
 
 __all__ = ["FORMATS", "as_pattern", "assembled", "densified", "require_format"]

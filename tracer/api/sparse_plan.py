@@ -31,6 +31,7 @@ from ir.sparsity import (
     needs_reverse,
 )
 from lowering.execute import Cache
+from tracer.api.arguments import leaf_type
 from tracer.concrete import known_value
 from tracer.trace import Traced
 from tracer.value import Tensor
@@ -112,14 +113,14 @@ def _constant(x: Any) -> Array | None:
         found = x
     else:
         return None
-    if found is None or found.size > _LARGEST or jax.dtypes.issubdtype(found.dtype, jax.dtypes.prng_key):
+    if found is None or found.size > _LARGEST or leaf_type(found)[0].dtype.kind == "key":
         return None
     return np.asarray(found)
 
 
 def _digest(known: Sequence[Array | None]) -> tuple[Hashable, ...]:
     return tuple([
-        None if x is None else (x.shape, x.dtype.str, hashlib.blake2b(np.ascontiguousarray(x)).digest()) for x in known
+        None if x is None else (x.shape, x.dtype.str, hashlib.blake2b(x.tobytes()).digest()) for x in known
     ])  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def jacobian_plan(
         chosen = mode
         if mode is None and needs_reverse(_first(traced.function, len(outs)), _moved(traced)):
             chosen = "reverse"
-        elif mode is None and any([v.type.dtype.is_complex for v in outs]):
+        elif mode is None and any(v.type.dtype.is_complex for v in outs):
             chosen = "forward"
         return _of_jacobian(found, rows, columns, chosen, order)
 
@@ -243,9 +244,13 @@ def _made(
         order = np.argsort(pattern.transposed.indices, kind="stable")
         color, place = color[order], place[order]
     row_starts, column_starts = _starts(rows), _starts(columns)
-    row_leaf = np.searchsorted(row_starts[1:-1], r, side="right") if len(rows) > 1 else np.zeros(r.size, np.int64)
+    row_leaf = (
+        np.searchsorted(row_starts[1:-1], r, side="right") if len(rows) > 1 else np.zeros(r.size, np.int64)
+    )
     column_leaf = (
-        np.searchsorted(column_starts[1:-1], c, side="right") if len(columns) > 1 else np.zeros(c.size, np.int64)
+        np.searchsorted(column_starts[1:-1], c, side="right")
+        if len(columns) > 1
+        else np.zeros(c.size, np.int64)
     )
     blocks = []
     for i, of in enumerate(rows):

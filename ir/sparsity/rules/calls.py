@@ -18,7 +18,7 @@ def _call(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
 
 @depends("custom_vjp_tangent")
 def _by_transpose(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
-    """Of a rule for reverse mode alone: a result depends on the tangents whose cotangents depend on that of the result."""
+    """Of a rule for reverse mode alone: a result depends on the tangents whose cotangents depend on its own."""
     transpose = eqn.op.transpose
     assert transpose is not None
     count = len(eqn.operands) - sum(eqn.attrs["wanted"])

@@ -1,4 +1,7 @@
-"""Products of matrices and convolutions: unions over what is summed, without the terms whose other factor is a constant zero."""
+"""Products of matrices and convolutions: unions over what is summed.
+
+Terms whose other factor is a constant zero do not count.
+"""
 
 from __future__ import annotations
 
@@ -122,5 +125,3 @@ def _by_kernel(through: Through, eqn: Eqn, ids: Ids) -> Ids:
 
 def _inverse(perm: tuple[int, ...]) -> list[int]:
     return [int(d) for d in np.argsort(perm)]
-
-

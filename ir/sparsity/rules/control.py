@@ -47,7 +47,7 @@ def _settled(
     held = list(carry)
     for _ in range(_ROUNDS):
         new = [through.join(a, b) for a, b in zip(held, trip(held), strict=True)]
-        if all([_equal(a, b) for a, b in zip(held, new, strict=True)]):
+        if all(_equal(a, b) for a, b in zip(held, new, strict=True)):
             return held
         held = new
     every = np.int32(through.every([*held, *others]))

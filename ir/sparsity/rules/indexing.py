@@ -1,4 +1,7 @@
-"""Reading and writing at computed positions: exact where these are constants, else all along the axes that they address."""
+"""Reading and writing at computed positions.
+
+Exact where the positions are constants; otherwise an element may be any along the axes that they address.
+"""
 
 from __future__ import annotations
 
