@@ -23,7 +23,8 @@ Colors = npt.NDArray[np.int32]
 Order = npt.NDArray[np.int64]
 
 ORDERS: Final = ("natural", "largest_first", "smallest_last")
-# Pairs of columns in common rows up to which the last order, which goes through all of them, is tried unasked.
+# Pairs of columns in common rows up to which unasked is done what goes through all of them: the last order, and more
+# than one star colouring.
 _PAIRS: Final = 1 << 22
 
 
@@ -90,7 +91,7 @@ def _best(pattern: Pattern, order: str | None, color: Any, least: int) -> Colors
         raise ArgumentError(f"expected an order of {', '.join(ORDERS)}, got {order!r}")
     names: tuple[str, ...] = ORDERS if order is None else (order,)
     if order is None and int((np.diff(pattern.indptr) ** 2).sum()) > _PAIRS:
-        names = ORDERS[:2]
+        names = ORDERS[: 2 if color is _greedy else 1]
     best: Colors | None = None
     for name in names:
         found = color(pattern, _ORDERING[name](pattern))

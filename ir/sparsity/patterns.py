@@ -22,7 +22,7 @@ from ir.errors import SparsityError
 from ir.ops.calls import custom_vjp_tangent
 from ir.passes.dce import dce
 from ir.sparsity.propagate import Through
-from ir.sparsity.sets import Ints, Pool
+from ir.sparsity.sets import Ints, Pool, distinct
 from ir.transforms.jvp import jvp
 from ir.transforms.linearize import value_and_grad
 
@@ -53,7 +53,7 @@ class Pattern:
                 raise SparsityError(
                     f"expected {what} of a pattern of shape {shape} below {size}, got {index.max()}"
                 )
-        keys = np.unique(rows.astype(np.int64) * max(shape[1], 1) + columns)
+        keys = distinct(rows.astype(np.int64) * max(shape[1], 1) + columns)
         row, column = np.divmod(keys, max(shape[1], 1))
         return Pattern(shape, _offsets(np.bincount(row, minlength=shape[0])), column.astype(np.int32))
 

@@ -35,6 +35,12 @@ def spans(starts: Ints, lengths: Ints) -> Ints:
     return np.repeat(starts - before, lengths) + np.arange(total, dtype=np.int64)
 
 
+def distinct(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values of integers of at least 0, in order. (`np.unique` hashes, slowly where keys are regular.)"""
+    ordered = np.sort(keys, kind="stable")
+    return ordered[np.diff(ordered, prepend=-1) != 0]
+
+
 class Pool:
     """Sets of the integers below `size`, and their unions.
 
@@ -100,7 +106,7 @@ class Pool:
 
     def every(self, *arrays: Ids) -> int:
         """The union of all elements of all arrays."""
-        found = np.concatenate([np.unique(ids) for ids in arrays] or [np.zeros(0, np.int32)])
+        found = np.concatenate([distinct(ids.reshape(-1)) for ids in arrays] or [np.zeros(0, np.int32)])
         return int(self.unite(np.zeros(found.size, np.int64), found, 1)[0])
 
     def unite(self, groups: npt.NDArray[Any], ids: npt.NDArray[Any], count: int) -> Ids:
@@ -109,7 +115,7 @@ class Pool:
         present = ids != EMPTY
         if not present.all():
             groups, ids = groups[present], ids[present]
-        keys = np.unique(groups.astype(np.int64) * self._count + ids)
+        keys = distinct(groups.astype(np.int64) * self._count + ids)
         groups, ids = np.divmod(keys, self._count)
         if not keys.size:
             return out
@@ -125,10 +131,10 @@ class Pool:
         first, sizes = first[several], sizes[several]
         if first.size:
             lists = ids[spans(first, sizes)]
-            distinct, where = _distinct(sizes, lists, _sums(_mixed(lists), sizes))
+            kinds, where = _kinds(sizes, lists, _sums(_mixed(lists), sizes))
             kept = np.cumsum(sizes) - sizes
-            chosen = lists[spans(kept[distinct], sizes[distinct])]
-            out[groups[first]] = self._united(sizes[distinct], chosen)[where]
+            chosen = lists[spans(kept[kinds], sizes[kinds])]
+            out[groups[first]] = self._united(sizes[kinds], chosen)[where]
         return out
 
     def _joined(self, a: Ints, b: Ints) -> Ids:
@@ -138,7 +144,7 @@ class Pool:
         out = large.astype(np.int32)
         left = self._lengths[large] < self.size
         if int((self._lengths[large] * left).sum()) > _MANY:
-            for each in np.unique(large[left])[: 1 << 6]:
+            for each in distinct(large[left])[: 1 << 6]:
                 at = np.flatnonzero(left & (large == each))
                 inside = np.zeros(self.size, np.bool_)
                 inside[self.members(np.array([each]))[1]] = True
@@ -166,9 +172,7 @@ class Pool:
     def _made(self, sizes: Ints, lists: Ints) -> Ids:
         lengths, members = self.members(lists)
         groups = np.repeat(np.repeat(np.arange(sizes.size), sizes), lengths)
-        keys = groups * self.size + members
-        keys.sort(kind="stable")
-        keys = keys[np.diff(keys, prepend=-1) != 0]
+        keys = distinct(groups * self.size + members)
         groups, members = np.divmod(keys, self.size)
         return self._numbered(np.bincount(groups, minlength=sizes.size), members.astype(np.int32))
 
@@ -176,26 +180,25 @@ class Pool:
         """Numbers of sets, none of them empty: those they have, or new ones."""
         starts = np.cumsum(lengths) - lengths
         sums = _sums(self._words[members], lengths)
-        distinct, where = _distinct(lengths, members, sums)
+        kinds, where = _kinds(lengths, members, sums)
         ids = np.fromiter(
-            map(self._known.get, sums[distinct].tolist(), itertools.repeat(-1)), np.int64, distinct.size
+            map(self._known.get, sums[kinds].tolist(), itertools.repeat(-1)), np.int64, kinds.size
         )
         met = np.flatnonzero(ids >= 0)
         if met.size:
-            same = self._lengths[ids[met]] == lengths[distinct[met]]
+            same = self._lengths[ids[met]] == lengths[kinds[met]]
             met = met[same]
         if met.size:
-            sizes = lengths[distinct[met]]
-            known, given = spans(self._starts[ids[met]], sizes), spans(starts[distinct[met]], sizes)
+            sizes = lengths[kinds[met]]
+            known, given = spans(self._starts[ids[met]], sizes), spans(starts[kinds[met]], sizes)
             equal = self._members[known] == members[given]
             met = met[np.logical_and.reduceat(equal, np.cumsum(sizes) - sizes)]
-        new = np.ones(len(distinct), np.bool_)
+        new = np.ones(len(kinds), np.bool_)
         new[met] = False
-        made = distinct[new]
+        made = kinds[new]
         ids[new] = np.arange(self._count, self._count + made.size)
         self._append(lengths[made], members[spans(starts[made], lengths[made])])
-        for key, number in zip(sums[made].tolist(), ids[new].tolist(), strict=True):
-            self._known.setdefault(key, number)
+        self._known.update(zip(sums[made].tolist(), ids[new].tolist(), strict=True))
         return ids.astype(np.int32)[where]
 
     def _append(self, lengths: Ints, members: npt.NDArray[np.int32]) -> None:
@@ -233,7 +236,7 @@ def _sums(words: npt.NDArray[np.uint64], lengths: Ints) -> npt.NDArray[np.uint64
     return np.add.reduceat(words, np.cumsum(lengths) - lengths)
 
 
-def _distinct(
+def _kinds(
     lengths: Ints, items: npt.NDArray[Any], sums: npt.NDArray[np.uint64]
 ) -> tuple[Ints, npt.NDArray[np.int64]]:
     """Of lists of integers, none of them empty: the first of each kind, and the kind of each.
@@ -262,4 +265,4 @@ def _distinct(
     return first, where
 
 
-__all__ = ["EMPTY", "MEMBERS", "Ids", "Ints", "Pool", "spans"]
+__all__ = ["EMPTY", "MEMBERS", "Ids", "Ints", "Pool", "distinct", "spans"]
