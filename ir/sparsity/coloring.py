@@ -26,6 +26,7 @@ ORDERS: Final = ("natural", "largest_first", "smallest_last")
 # Pairs of columns in common rows up to which unasked is done what goes through all of them: the last order, and more
 # than one star colouring.
 _PAIRS: Final = 1 << 22
+_STAR_PAIRS: Final = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,8 @@ def _best(pattern: Pattern, order: str | None, color: Any, least: int) -> Colors
     if order is not None and order not in ORDERS:
         raise ArgumentError(f"expected an order of {', '.join(ORDERS)}, got {order!r}")
     names: tuple[str, ...] = ORDERS if order is None else (order,)
-    if order is None and int((np.diff(pattern.indptr) ** 2).sum()) > _PAIRS:
+    pairs = int((np.diff(pattern.indptr) ** 2).sum())
+    if order is None and pairs > (_PAIRS if color is _greedy else _STAR_PAIRS):
         names = ORDERS[: 2 if color is _greedy else 1]
     best: Colors | None = None
     for name in names:

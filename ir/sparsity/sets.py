@@ -38,7 +38,8 @@ def spans(starts: Ints, lengths: Ints) -> Ints:
 def distinct(keys: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values of integers of at least 0, in order. (`np.unique` hashes, slowly where keys are regular.)"""
     ordered = np.sort(keys, kind="stable")
-    return ordered[np.diff(ordered, prepend=-1) != 0]
+    kept: npt.NDArray[Any] = ordered[np.diff(ordered, prepend=-1) != 0]
+    return kept
 
 
 class Pool:
