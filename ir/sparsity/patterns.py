@@ -21,7 +21,7 @@ from ir.core import Array, Function, inner_first
 from ir.errors import SparsityError
 from ir.ops.calls import custom_vjp_tangent
 from ir.passes.dce import dce
-from ir.sparsity.propagate import Through
+from ir.sparsity.propagate import Propagation
 from ir.sparsity.sets import Ints, Pool, distinct
 from ir.transforms.jvp import jvp
 from ir.transforms.linearize import value_and_grad
@@ -152,7 +152,7 @@ def _pattern(
     seeds = [pool.singletons(int(s), t.shape) for s, t in zip(starts, chosen, strict=False)]
     values = [*known, *[None] * (len(ins) - len(known))]
     given = [*[None] * len(ins), *seeds]
-    found = iter(Through(pool).run(program, given, [*values, *[None] * len(seeds)])[0])
+    found = iter(Propagation(pool).run(program, given, [*values, *[None] * len(seeds)])[0])
     rows = []
     for there, t in zip(present, outs, strict=True):
         ids = next(found) if there else None

@@ -5,7 +5,7 @@ A value of a program is independent of all inputs (`None`) or has an array of se
 one by one, and what is multiplied by a constant zero is no dependence. The programs are linear in their inputs (see
 `ir.sparsity.patterns`); of an op, the rule says what is true of its derivative by the operands that depend on inputs.
 
-A rule is `rule(through, eqn, ids, known) -> ids of the results`, where `ids` and `known` have an entry for each
+A rule is `rule(walk, eqn, ids, known) -> ids of the results`, where `ids` and `known` have an entry for each
 operand, `None` where it does not depend on inputs and where it is not known. The files under `ir/sparsity/rules`
 mirror `ir/ops`. Elementwise ops need none.
 """
@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from ir.contents import has_effects, has_open_loops
-from ir.core import Array, Eqn, Function, Value
+from ir.core import Array, Eqn, Function, Value, inner_first, nested_functions
 from ir.errors import SparsityError
 from ir.evaluate import evaluate
 from ir.op import Op
@@ -26,11 +26,14 @@ from ir.sparsity.sets import EMPTY, Ids, Pool
 
 Found = Sequence[Ids | None]
 Known = Sequence[Array | None]
-DependenceRule = Callable[["Through", Eqn, Found, Known], Found]
+DependenceRule = Callable[["Propagation", Eqn, Found, Known], Found]
 
-# Work and size up to which a value that follows from constants alone is computed.
+# Work, size and equations in loops up to which a value that follows from constants alone is computed.
 _FLOPS: Final = 1 << 27
 _ELEMENTS: Final = 1 << 24
+_STEPS: Final = 20_000
+# Ops that hold functions, and are evaluated in as many steps as these have equations.
+_FOLLOWED: Final = frozenset({"call", "checkpoint", "cond", "custom_jvp_call", "custom_vjp_call", "scan"})
 
 _RULES: dict[str, DependenceRule] = {}
 _CONSERVATIVE: set[str] = set()
@@ -69,7 +72,7 @@ def is_conservative(op: Op) -> bool:
     return op.name in _CONSERVATIVE
 
 
-class Through:
+class Propagation:
     """One walk through a program and the functions nested in it, with the pool that its sets are in."""
 
     def __init__(self, pool: Pool) -> None:
@@ -128,13 +131,13 @@ class Through:
         return self.pool.every(*[i for i in arrays if i is not None])
 
 
-def _everything(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
-    every = through.every(ids)
+def _everything(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
+    every = walk.every(ids)
     return [np.broadcast_to(np.int32(every), v.type.shape) for v in eqn.results]
 
 
-def _elementwise(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
-    return [through.joined(ids)]
+def _elementwise(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
+    return [walk.joined(ids)]
 
 
 def filled(ids: Ids | None, value: Value) -> Ids:
@@ -148,6 +151,11 @@ def can_be_known(eqn: Eqn) -> bool:
         return False
     types = [v.type for v in (*eqn.operands, *eqn.results)]
     if any(t.dtype.kind == "key" or t.size > _ELEMENTS for t in types):
+        return False
+    nested = list(nested_functions(eqn))
+    if nested and eqn.op.name not in _FOLLOWED:
+        return False
+    if eqn.attrs.get("length", 1) * sum([len(f.eqns) for each in nested for f in inner_first(each)]) > _STEPS:
         return False
     operands, results = [v.type for v in eqn.operands], [v.type for v in eqn.results]
     return int(eqn.op.flops(operands, results, **eqn.attrs)) <= _FLOPS
@@ -174,6 +182,6 @@ def _last_uses(function: Function) -> list[list[Value]]:
 
 
 __all__ = [
-    "DependenceRule", "Found", "Known", "Through", "can_be_known", "conservative", "depends", "filled",
+    "DependenceRule", "Found", "Known", "Propagation", "can_be_known", "conservative", "depends", "filled",
     "is_conservative", "rule_of",
 ]  # fmt: skip

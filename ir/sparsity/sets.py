@@ -71,9 +71,17 @@ class Pool:
         return lengths
 
     def members(self, ids: npt.NDArray[Any]) -> tuple[Ints, npt.NDArray[np.int32]]:
-        """(lengths, the members of one set after the other)."""
+        """(lengths, the members of one set after the other); SparsityError where they are too many."""
         lengths = self._lengths[ids]
+        self._check(int(lengths.sum()))
         return lengths, self._members[spans(self._starts[ids], lengths)]
+
+    def _check(self, count: int) -> None:
+        if count > MEMBERS:
+            raise SparsityError(
+                f"expected a sparse derivative, got a pattern of more than {MEMBERS:,} elements over "
+                f"{self.size:,} inputs; compute a dense one instead, or give the pattern"
+            )
 
     def join(self, a: Ids, b: Ids) -> Ids:
         """Unions element by element of two arrays of one shape."""
@@ -166,9 +174,23 @@ class Pool:
             done = work[low - 1] if low else 0
             high = max(int(np.searchsorted(work, done + _AT_ONCE, side="right")), low + 1)
             stop = starts[high] if high < sizes.size else lists.size
-            out.append(self._made(sizes[low:high], lists[starts[low] : stop]))
+            some = lists[starts[low] : stop]
+            long = work[high - 1] - done > _AT_ONCE
+            out.append(self._by_parts(some) if long else self._made(sizes[low:high], some))
             low = high
         return np.concatenate(out)
+
+    def _by_parts(self, ids: Ints) -> Ids:
+        """The union of one long list, as that of the unions of its parts."""
+        while ids.size > 1:
+            part = np.cumsum(self._lengths[ids]) // _AT_ONCE
+            part = np.minimum(part, np.arange(ids.size) // 2)  # at least two sets each
+            sizes = np.bincount(part)
+            sizes = sizes[sizes > 0]
+            starts = np.cumsum(sizes) - sizes
+            parts = [ids[s : s + n] for s, n in zip(starts, sizes, strict=True)]
+            ids = np.concatenate([self._made(np.array([p.size]), p) if p.size > 1 else p for p in parts])
+        return ids.astype(np.int32)
 
     def _made(self, sizes: Ints, lists: Ints) -> Ids:
         lengths, members = self.members(lists)
@@ -204,11 +226,7 @@ class Pool:
 
     def _append(self, lengths: Ints, members: npt.NDArray[np.int32]) -> None:
         end, used = self._count + lengths.size, self._used + members.size
-        if used > MEMBERS:
-            raise SparsityError(
-                f"expected a sparse derivative, got a pattern with sets of more than {MEMBERS:,} members over "
-                f"{self.size:,} inputs; compute a dense one instead, or give the pattern"
-            )
+        self._check(used)
         self._starts = _grown(self._starts, end)
         self._lengths = _grown(self._lengths, end)
         self._members = _grown(self._members, used)

@@ -221,3 +221,9 @@ def test_a_global_mean_is_one_set() -> None:
     n = 3000
     found = tr.sparsity(lambda x: tnp.sum((x - tnp.mean(x)) ** 2))(np.ones(n, np.float32))
     assert found.shape == (1, n) and found.nnz == n
+
+
+def test_dense_results_are_an_error() -> None:
+    """One set, but as many rows: what would be 10^10 elements is never made."""
+    with pytest.raises(SparsityError, match="more than 134,217,728 elements over 100,000 inputs"):
+        tr.sparsity(lambda x: x - tnp.mean(x))(np.ones(100_000, np.float32))

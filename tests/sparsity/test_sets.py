@@ -33,8 +33,15 @@ class Model:
         assert len(set(self.known)) == len(numbers) == len({want for _, want in self.known})
 
 
-@given(st.data())
-def test_unions(data: st.DataObject) -> None:
+@pytest.mark.parametrize("at_once", [1 << 24, 2])
+@given(data=st.data())
+def test_unions(at_once: int, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sets, "_AT_ONCE", at_once)
+        _check_unions(data)
+
+
+def _check_unions(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 9))
     model = Model(size)
     for _ in range(data.draw(st.integers(1, 6))):
@@ -81,9 +88,20 @@ def test_collisions_of_sums(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 7])
 def test_some_members_at_a_time(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    whole = Pool(40).rows(np.arange(1, 41, dtype=np.int32).reshape(8, 5))
     monkeypatch.setattr(sets, "_AT_ONCE", at_once)
-    assert np.array_equal(Pool(40).rows(np.arange(1, 41, dtype=np.int32).reshape(8, 5)), whole)
+    pool = Pool(40)
+    lengths, members = pool.members(pool.rows(np.arange(1, 41, dtype=np.int32).reshape(8, 5)))
+    assert lengths.tolist() == [5] * 8
+    assert members.tolist() == list(range(40))
+
+
+def test_long_lists_are_united_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many sets that overlap, more members than are sorted at a time, and a union that is small."""
+    pool = Pool(12)
+    pairs = pool.rows(np.stack([np.arange(1, 11), np.arange(2, 12)], axis=1).astype(np.int32))
+    monkeypatch.setattr(sets, "_AT_ONCE", 4)
+    found = pool.every(pairs)
+    assert pool.members(np.array([found]))[1].tolist() == list(range(11))
 
 
 def test_large_sets_take_in_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +115,7 @@ def test_large_sets_take_in_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_too_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "MEMBERS", 100)
-    with pytest.raises(SparsityError, match="more than 100 members over 30 inputs"):
+    with pytest.raises(SparsityError, match="more than 100 elements over 30 inputs"):
         Pool(30).rows(np.arange(1, 31, dtype=np.int32)[np.arange(29)[:, None] % 7 + np.arange(20)])
 
 

@@ -80,6 +80,7 @@ def sparse_jacobian(
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
         made: list[_Layout] = []
 
+        @functools.wraps(f)
         def composite(*args: Any, **kwargs: Any) -> Any:
             again, traced, chosen, single = _traced(f, args, argnums, kwargs, has_aux, "sparse_jacobian")
             out_tree = traced.out_tree.children()[0]
@@ -130,6 +131,7 @@ def sparse_hessian(
     def hessian_(*args: Any, **kwargs: Any) -> Any:
         made: list[_Layout] = []
 
+        @functools.wraps(f)
         def composite(*args: Any, **kwargs: Any) -> Any:
             again, traced, chosen, single = _traced(
                 f, args, argnums, kwargs, has_aux, "sparse_hessian", scalar=True
@@ -178,6 +180,7 @@ def sparsity(
     def pattern_(*args: Any, **kwargs: Any) -> Pattern:
         what = "sparse_hessian" if hessian else "sparse_jacobian"
 
+        @functools.wraps(f)
         def composite(*args: Any, **kwargs: Any) -> Any:
             _, traced, _, _ = _traced(f, args, argnums, kwargs, has_aux, what, scalar=hessian)
             count = traced.out_tree.children()[0].num_leaves

@@ -7,17 +7,17 @@ import numpy as np
 from ir.core import Eqn
 from ir.op import Linear, build
 from ir.ops.shape import zeros
-from ir.sparsity.propagate import Found, Known, Through, conservative, depends
+from ir.sparsity.propagate import Found, Known, Propagation, conservative, depends
 from ir.sparsity.sets import Pool
 
 
 @depends("call", "checkpoint", "custom_jvp_call", "custom_vjp_call", "linear_call")
-def _call(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
-    return through.run(eqn.attrs["function"], ids, known)[0]
+def _call(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
+    return walk.run(eqn.attrs["function"], ids, known)[0]
 
 
 @depends("custom_vjp_tangent")
-def _by_transpose(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _by_transpose(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     """Of a rule for reverse mode alone: a result depends on the tangents whose cotangents depend on its own."""
     transpose = eqn.op.transpose
     assert transpose is not None
@@ -32,7 +32,7 @@ def _by_transpose(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found
 
     program = build([*types[:count], *outs], backward, "backward", source=eqn.source)
     sizes = [t.size for t in outs]
-    inner = Through(Pool(sum(sizes)))
+    inner = Propagation(Pool(sum(sizes)))
     starts = np.cumsum([0, *sizes])
     seeds = [inner.pool.singletons(int(s), t.shape) for s, t in zip(starts, outs, strict=False)]
     none = [None] * len(outs)
@@ -46,7 +46,7 @@ def _by_transpose(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found
         sets.append(np.repeat(forward.reshape(-1), lengths))
     if not groups:
         return none
-    every = through.pool.unite(np.concatenate(groups), np.concatenate(sets), sum(sizes))
+    every = walk.pool.unite(np.concatenate(groups), np.concatenate(sets), sum(sizes))
     return [every[s : s + n].reshape(t.shape) for s, n, t in zip(starts, sizes, outs, strict=False)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.core import Array, Eqn
 from ir.ops.contraction import free_dims
-from ir.sparsity.propagate import Found, Known, Through, depends
+from ir.sparsity.propagate import Found, Known, Propagation, depends
 from ir.sparsity.rules.windows import window_places
 from ir.sparsity.sets import Ids
 
@@ -26,23 +26,23 @@ def _as_rows(x: Array, batch: tuple[int, ...], contract: tuple[int, ...]) -> Arr
     return x.transpose(*batch, *free, *contract).reshape(sizes)
 
 
-def _product(through: Through, ids: Ids, other: Array | None, columns: int) -> Ids:
+def _product(walk: Propagation, ids: Ids, other: Array | None, columns: int) -> Ids:
     """[batch, rows, columns] from sets [batch, rows, contracted] and a factor [batch, columns, contracted]."""
     batch, rows, depth = ids.shape
     nonzero = None if other is None else np.not_equal(other, 0)
     if nonzero is None or nonzero.all() or int(nonzero.sum()) * rows > _TERMS:
-        found = through.pool.rows(ids.reshape(batch * rows, depth)).reshape(batch, rows, 1)
+        found = walk.pool.rows(ids.reshape(batch * rows, depth)).reshape(batch, rows, 1)
         return np.broadcast_to(found, (batch, rows, columns))
     b, column, k = np.nonzero(nonzero)
     groups = (b * rows + np.arange(rows)[:, None]) * columns + column
     sets = ids[b, :, k].T
-    return through.pool.unite(groups.reshape(-1), sets.reshape(-1), batch * rows * columns).reshape(
+    return walk.pool.unite(groups.reshape(-1), sets.reshape(-1), batch * rows * columns).reshape(
         batch, rows, columns
     )
 
 
 @depends("dot_general")
-def _dot_general(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _dot_general(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     attrs, shape = eqn.attrs, eqn.results[0].type.shape
     terms: list[Ids | None] = []
     for side, other in ((0, 1), (1, 0)):
@@ -54,22 +54,22 @@ def _dot_general(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
         factor = known[other]
         x = eqn.operands[other].type
         columns = int(np.prod([x.shape[d] for d in free_dims(x.rank, *dims[other])], dtype=np.int64))
-        out = _product(through, rows, None if factor is None else _as_rows(factor, *dims[other]), columns)
+        out = _product(walk, rows, None if factor is None else _as_rows(factor, *dims[other]), columns)
         terms.append((out if side == 0 else out.transpose(0, 2, 1)).reshape(shape))
-    return [through.joined(terms)]
+    return [walk.joined(terms)]
 
 
 @depends("conv_general")
-def _conv_general(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _conv_general(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     terms: list[Ids | None] = []
     if ids[0] is not None:
-        terms.append(_convolved(through, eqn, ids[0], known[1]))
+        terms.append(_convolved(walk, eqn, ids[0], known[1]))
     if ids[1] is not None:
-        terms.append(_by_kernel(through, eqn, ids[1]))
-    return [through.joined(terms)]
+        terms.append(_by_kernel(walk, eqn, ids[1]))
+    return [walk.joined(terms)]
 
 
-def _convolved(through: Through, eqn: Eqn, ids: Ids, kernel: Array | None) -> Ids:
+def _convolved(walk: Propagation, eqn: Eqn, ids: Ids, kernel: Array | None) -> Ids:
     """By the image: the elements under a window, where the kernel is not a constant zero."""
     attrs = eqn.attrs
     out, rhs = eqn.results[0].type, eqn.operands[1].type
@@ -106,18 +106,18 @@ def _convolved(through: Through, eqn: Eqn, ids: Ids, kernel: Array | None) -> Id
             first = group * in_features if batch_groups == 1 else 0
             sets = flat[rows, first : first + in_features][:, :, places]
             sets = sets.transpose(0, 3, 1, 2)[:, :, mask].reshape(-1, int(mask.sum()))
-            known[key] = through.pool.rows(sets).reshape(shape[0], -1)
+            known[key] = walk.pool.rows(sets).reshape(shape[0], -1)
         found[:, feature] = known[key]
     return found.reshape(shape).transpose(_inverse(attrs["out_spec"]))
 
 
-def _by_kernel(through: Through, eqn: Eqn, ids: Ids) -> Ids:
+def _by_kernel(walk: Propagation, eqn: Eqn, ids: Ids) -> Ids:
     """By the kernel: all that makes an output feature."""
     attrs, out = eqn.attrs, eqn.results[0].type
     if 0 in (out.size, ids.size):
         return np.zeros(out.shape, np.int32)
     kernel = ids.transpose(attrs["rhs_spec"])
-    found = through.pool.rows(kernel.reshape(kernel.shape[0], -1))
+    found = walk.pool.rows(kernel.reshape(kernel.shape[0], -1))
     shape: list[Any] = [1] * out.rank
     shape[attrs["out_spec"][1]] = found.size
     return np.broadcast_to(found.reshape(shape), out.shape)

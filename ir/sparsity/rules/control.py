@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ir.core import Array, Eqn, Function, inner_first
-from ir.sparsity.propagate import Found, Known, Through, depends, filled
+from ir.sparsity.propagate import Found, Known, Propagation, depends, filled
 from ir.sparsity.sets import Ids
 from ir.transforms.batch import batch
 
@@ -19,38 +19,38 @@ _ROUNDS: Final = 32
 
 
 @depends("cond")
-def _cond(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _cond(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     branches = eqn.attrs["branches"]
     if known[0] is not None and not eqn.attrs["lanes"]:
         branches = [branches[int(np.clip(known[0], 0, len(branches) - 1))]]
-    found = [through.run(branch, ids[1:], known[1:])[0] for branch in branches]
-    return [through.joined(each) for each in zip(*found, strict=True)]
+    found = [walk.run(branch, ids[1:], known[1:])[0] for branch in branches]
+    return [walk.joined(each) for each in zip(*found, strict=True)]
 
 
 @depends("while_loop")
-def _while_loop(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _while_loop(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     num_cond = eqn.attrs["num_cond_consts"]
     split = num_cond + eqn.attrs["num_body_consts"]
     body, consts = eqn.attrs["body"], ids[num_cond:split]
     values = [*known[num_cond:split], *[None] * (len(ids) - split)]
 
     def trip(carry: Found) -> Found:
-        return through.run(body, [*consts, *carry], values)[0]
+        return walk.run(body, [*consts, *carry], values)[0]
 
-    return _settled(through, trip, ids[split:], consts, [v.type.shape for v in eqn.results])
+    return _settled(walk, trip, ids[split:], consts, [v.type.shape for v in eqn.results])
 
 
 def _settled(
-    through: Through, trip: Any, carry: Found, others: Found, shapes: Sequence[tuple[int, ...]]
+    walk: Propagation, trip: Any, carry: Found, others: Found, shapes: Sequence[tuple[int, ...]]
 ) -> list[Ids | None]:
     """The carry of a loop after any number of trips."""
     held = list(carry)
     for _ in range(_ROUNDS):
-        new = [through.join(a, b) for a, b in zip(held, trip(held), strict=True)]
+        new = [walk.join(a, b) for a, b in zip(held, trip(held), strict=True)]
         if all(_equal(a, b) for a, b in zip(held, new, strict=True)):
             return held
         held = new
-    every = np.int32(through.every([*held, *others]))
+    every = np.int32(walk.every([*held, *others]))
     moving = [i is not None for i in held]
     while True:
         held = [np.broadcast_to(every, shape) if m else None for m, shape in zip(moving, shapes, strict=True)]
@@ -67,25 +67,25 @@ def _equal(a: Ids | None, b: Ids | None) -> bool:
 
 
 @depends("scan")
-def _scan(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _scan(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     attrs = eqn.attrs
     length: int = attrs["length"]
     work = length * sum([len(f.eqns) for f in inner_first(attrs["function"])])
     if work <= _EQUATIONS:
-        return _trip_by_trip(through, eqn, ids, known)
+        return _trip_by_trip(walk, eqn, ids, known)
     split = attrs["num_consts"] + attrs["num_carry"]
     if not any(_moving(attrs["function"], ids, attrs["num_consts"], attrs["num_carry"])):
-        return _at_once(through, eqn, ids, known)
+        return _at_once(walk, eqn, ids, known)
     consts, values = ids[: attrs["num_consts"]], known[: attrs["num_consts"]]
-    xs = [None if x is None else through.pool.over(x, (0,)) for x in ids[split:]]
+    xs = [None if x is None else walk.pool.over(x, (0,)) for x in ids[split:]]
     unknown = [None] * (len(ids) - attrs["num_consts"])
 
     def trip(carry: Found) -> list[Ids | None]:
-        return through.run(attrs["function"], [*consts, *carry, *xs], [*values, *unknown])[0]
+        return walk.run(attrs["function"], [*consts, *carry, *xs], [*values, *unknown])[0]
 
     count = attrs["num_carry"]
     carry = _settled(
-        through,
+        walk,
         lambda carry: trip(carry)[:count],
         ids[attrs["num_consts"] : split],
         [*consts, *xs],
@@ -96,7 +96,7 @@ def _scan(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
     return [*carry, *stacked]
 
 
-def _trip_by_trip(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _trip_by_trip(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     attrs = eqn.attrs
     body, length, count = attrs["function"], attrs["length"], attrs["num_carry"]
     split = attrs["num_consts"] + count
@@ -107,7 +107,7 @@ def _trip_by_trip(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found
     for trip in reversed(range(length)) if attrs["reverse"] else range(length):
         xs = [None if x is None else x[trip] for x in ids[split:]]
         numbers = [None if x is None else x[trip] for x in known[split:]]
-        outs, found = through.run(body, [*consts, *carry, *xs], [*values, *held, *numbers])
+        outs, found = walk.run(body, [*consts, *carry, *xs], [*values, *held, *numbers])
         carry, held = outs[:count], found[:count]
         for stack, y, value in zip(stacks, outs[count:], body.results[count:], strict=True):
             stack.append(filled(y, value))
@@ -131,7 +131,7 @@ def _moving(function: Function, ids: Found, num_consts: int, num_carry: int) -> 
         moving = grown
 
 
-def _at_once(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _at_once(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     """A loop that carries nothing that depends on inputs: all trips as one batch."""
     attrs = eqn.attrs
     length, count = attrs["length"], attrs["num_carry"]
@@ -141,5 +141,5 @@ def _at_once(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
     none: list[None] = [None] * count
     given = [*ids[: attrs["num_consts"]], *none, *ids[split:]]
     values = [*known[: attrs["num_consts"]], *none, *known[split:]]
-    outs, _ = through.run(program, given, values)
+    outs, _ = walk.run(program, given, values)
     return [*none, *outs[count:]]

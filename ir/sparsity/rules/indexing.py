@@ -12,26 +12,26 @@ import numpy as np
 
 from ir.core import Array, Eqn, Value
 from ir.numerics import indexing as numerics
-from ir.sparsity.propagate import Found, Known, Through, depends, filled
+from ir.sparsity.propagate import Found, Known, Propagation, depends, filled
 from ir.sparsity.sets import EMPTY, Ids
 
 _PROMISES = ("indices_are_sorted", "unique_indices", "fill_value")
 
 
-def _anywhere(through: Through, ids: Ids, axes: Sequence[int]) -> Ids:
+def _anywhere(walk: Propagation, ids: Ids, axes: Sequence[int]) -> Ids:
     """`ids` where each element stands for all along the axes."""
     if not axes:
         return ids
-    return np.broadcast_to(through.pool.over(ids, tuple(axes), keepdims=True), ids.shape)
+    return np.broadcast_to(walk.pool.over(ids, tuple(axes), keepdims=True), ids.shape)
 
 
 @depends("gather")
-def _gather(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _gather(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     held, indices = ids[0], known[1]
     assert held is not None
     attrs = {name: value for name, value in eqn.attrs.items() if name not in _PROMISES}
     if indices is None:
-        held = _anywhere(through, held, attrs["start_index_map"])
+        held = _anywhere(walk, held, attrs["start_index_map"])
         indices = np.zeros(eqn.operands[1].type.shape, np.int32)
     return [numerics.gather(held, indices, fill_value=EMPTY, **attrs)]
 
@@ -41,16 +41,16 @@ def _starts(known: Known) -> list[Array]:
 
 
 @depends("dynamic_slice")
-def _dynamic_slice(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _dynamic_slice(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     held, sizes = ids[0], eqn.attrs["sizes"]
     assert held is not None
     shape = eqn.operands[0].type.shape
     free = [d for d, k in enumerate(known[1:]) if k is None and sizes[d] != shape[d]]
-    return [numerics.dynamic_slice(_anywhere(through, held, free), _starts(known[1:]), sizes)]
+    return [numerics.dynamic_slice(_anywhere(walk, held, free), _starts(known[1:]), sizes)]
 
 
 @depends("dynamic_update_slice")
-def _dynamic_update_slice(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _dynamic_update_slice(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     x, update = [filled(i, v) for i, v in zip(ids[:2], eqn.operands[:2], strict=True)]
     starts = _starts(known[2:])
     free = [d for d, k in enumerate(known[2:]) if k is None and update.shape[d] != x.shape[d]]
@@ -58,11 +58,11 @@ def _dynamic_update_slice(through: Through, eqn: Eqn, ids: Found, known: Known) 
         return [numerics.dynamic_update_slice(x, update, starts)]
     if 0 in update.shape:
         return [x]
-    spread = through.pool.over(update, tuple(free), keepdims=True)
+    spread = walk.pool.over(update, tuple(free), keepdims=True)
     shape = tuple([x.shape[d] if d in free else n for d, n in enumerate(update.shape)])
     nothing = np.zeros(x.shape, np.int32)
     written = numerics.dynamic_update_slice(nothing, np.broadcast_to(spread, shape), starts)
-    return [through.pool.join(x, written)]
+    return [walk.pool.join(x, written)]
 
 
 def _dimensions(attrs: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _destinations(x: Value, indices: Array, updates: Value, attrs: Any) -> Array
     return numerics.gather(places, indices, slice_sizes=sizes, mode=mode, fill_value=-1, **_dimensions(attrs))
 
 
-def _written_anywhere(through: Through, x: Value, updates: Ids, attrs: Any) -> Ids:
+def _written_anywhere(walk: Propagation, x: Value, updates: Ids, attrs: Any) -> Ids:
     """What the elements of `x` may get of the updates when no index is known."""
     window, batching = attrs["update_window_dims"], attrs["operand_batching_dims"]
     outer = [d for d in range(updates.ndim) if d not in window]
@@ -96,7 +96,7 @@ def _written_anywhere(through: Through, x: Value, updates: Ids, attrs: Any) -> I
     along |= dict(zip(left, window, strict=True))
     moved = [d for d in left if d in attrs["scatter_dims_to_operand_dims"]]
     gone = [d for d in range(updates.ndim) if d not in along.values()] + [along[d] for d in moved]
-    ids = through.pool.over(updates, tuple(sorted(gone)))
+    ids = walk.pool.over(updates, tuple(sorted(gone)))
     rest = [d for d in range(updates.ndim) if d not in gone]
     kept = [d for d in range(x.type.rank) if d in along and along[d] in rest]
     ids = ids.transpose([rest.index(along[d]) for d in kept])
@@ -108,7 +108,7 @@ def _written_anywhere(through: Through, x: Value, updates: Ids, attrs: Any) -> I
 
 
 @depends("scatter", "scatter_add", "scatter_sub", "scatter_mul")
-def _scatter(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _scatter(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     x, _, updates = eqn.operands
     if x.type.size == 0 or updates.type.size == 0:
         return [ids[0]]
@@ -116,7 +116,7 @@ def _scatter(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
     if known[1] is None:
         if given is None:
             return [ids[0]]
-        return [through.join(ids[0], _written_anywhere(through, x, given, eqn.attrs))]
+        return [walk.join(ids[0], _written_anywhere(walk, x, given, eqn.attrs))]
     places = _destinations(x, known[1], updates, eqn.attrs).reshape(-1)
     hit = places >= 0
     held = filled(ids[0], x).reshape(-1)
@@ -127,4 +127,4 @@ def _scatter(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
         return [held.reshape(x.type.shape)]
     groups = np.concatenate([np.arange(held.size), places[hit]])
     every = np.concatenate([held, given.reshape(-1)[hit]])
-    return [through.pool.unite(groups, every, held.size).reshape(x.type.shape)]
+    return [walk.pool.unite(groups, every, held.size).reshape(x.type.shape)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ir.core import Array, Eqn
 from ir.numerics import indexing
-from ir.sparsity.propagate import Found, Known, Through, depends, filled
+from ir.sparsity.propagate import Found, Known, Propagation, depends, filled
 
 
 def window_places(
@@ -42,18 +42,18 @@ def _window(attrs: Any, rank: int) -> dict[str, Any]:
 
 
 @depends("reduce_window_sum", "select_and_gather_add", "reduce_window")
-def _windows(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _windows(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     """Each window on all its elements; on those of all operands of a function that reduces several at once."""
     x, out = eqn.operands[0].type, eqn.results[0].type
     places = window_places(x.shape, out.shape, **_window(eqn.attrs, x.rank))
-    held = through.joined([i for i in ids if i is not None and i.shape == x.shape]) if x.rank else ids[0]
+    held = walk.joined([i for i in ids if i is not None and i.shape == x.shape]) if x.rank else ids[0]
     numbers = np.append(filled(held, eqn.operands[0]).reshape(-1), np.int32(0))  # place -1
-    found = through.pool.rows(numbers[places].T).reshape(out.shape)
+    found = walk.pool.rows(numbers[places].T).reshape(out.shape)
     return [found for _ in eqn.results]
 
 
 @depends("select_and_scatter_add")
-def _scattered(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
+def _scattered(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     source, x = eqn.operands
     held = ids[0]
     assert held is not None
@@ -61,4 +61,4 @@ def _scattered(through: Through, eqn: Eqn, ids: Found, known: Known) -> Found:
     numbers = np.broadcast_to(held.reshape(-1), places.shape).reshape(-1)
     flat = places.reshape(-1)
     there = flat >= 0
-    return [through.pool.unite(flat[there], numbers[there], x.type.size).reshape(x.type.shape)]
+    return [walk.pool.unite(flat[there], numbers[there], x.type.size).reshape(x.type.shape)]
