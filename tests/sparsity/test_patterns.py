@@ -146,14 +146,14 @@ def test_hessian(name: str) -> None:
 
 def test_long_loops_without_carry(monkeypatch: pytest.MonkeyPatch) -> None:
     """All trips are one batch, as exact as trip by trip."""
-    monkeypatch.setattr(control, "_EQUATIONS", 0)
+    monkeypatch.setattr(control, "_WORK", 0)
     f, x, want = CASES["map"]
     assert np.array_equal(tr.sparsity(f)(x).dense(), want)
 
 
 def test_long_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until nothing is added."""
-    monkeypatch.setattr(control, "_EQUATIONS", 0)
+    monkeypatch.setattr(control, "_WORK", 0)
 
     def f(x: Any) -> Any:
         return tr.fori_loop(

@@ -81,7 +81,7 @@ def test_traced_programs(trip_by_trip: bool, number: int) -> None:
     """Loops, branches, custom rules, indexing: what `tests.fuzz` draws."""
     with pytest.MonkeyPatch.context() as patch:
         if not trip_by_trip:
-            patch.setattr(control, "_EQUATIONS", 0)
+            patch.setattr(control, "_WORK", 0)
         _check_program(number)
 
 

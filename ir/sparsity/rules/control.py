@@ -12,8 +12,9 @@ from ir.sparsity.propagate import Found, Known, Propagation, depends, filled
 from ir.sparsity.sets import Ids
 from ir.transforms.batch import batch
 
-# Equations of all trips together up to which a loop is followed trip by trip.
-_EQUATIONS: Final = 20_000
+# Work up to which a loop is followed trip by trip: one for each equation of a trip, and one for so many elements.
+_WORK: Final = 100_000
+_ELEMENTS: Final = 4096
 # Trips after which, if sets still grow, everything that moves counts as depending on everything.
 _ROUNDS: Final = 32
 
@@ -70,8 +71,7 @@ def _equal(a: Ids | None, b: Ids | None) -> bool:
 def _scan(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     attrs = eqn.attrs
     length: int = attrs["length"]
-    work = length * sum([len(f.eqns) for f in inner_first(attrs["function"])])
-    if work <= _EQUATIONS:
+    if length * _work(attrs["function"]) <= _WORK:
         return _trip_by_trip(walk, eqn, ids, known)
     split = attrs["num_consts"] + attrs["num_carry"]
     if not any(_moving(attrs["function"], ids, attrs["num_consts"], attrs["num_carry"])):
@@ -94,6 +94,11 @@ def _scan(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     ys = trip(carry)[count:]
     stacked = [None if y is None else np.broadcast_to(y, (length, *y.shape)) for y in ys]
     return [*carry, *stacked]
+
+
+def _work(function: Function) -> int:
+    eqns = [eqn for inner in inner_first(function) for eqn in inner.eqns]
+    return sum([1 + sum([v.type.size for v in eqn.results]) // _ELEMENTS for eqn in eqns])
 
 
 def _trip_by_trip(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
