@@ -207,6 +207,19 @@ def test_rules_for_reverse_mode_alone() -> None:
     assert np.array_equal(tr.sparsity(lambda x: shifted(x) + x)(X).dense(), eye(0, -1) | eye(N - 1))
 
 
+def test_rules_for_reverse_mode_alone_in_long_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no batch of such a rule: the loop is followed until nothing is added."""
+    monkeypatch.setattr(control, "_WORK", 0)
+
+    @tr.custom_vjp
+    def cube(x: Any) -> Any:
+        return x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, ct: (3 * x * x * ct,))
+    found = tr.sparsity(lambda a: tr.map(cube, a))(SQUARE).dense()
+    assert np.array_equal(found, np.tile(np.eye(5), (4, 4)) > 0)
+
+
 # Limits -----------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from ir.core import Array, Eqn, Function, inner_first
+from ir.ops.calls import custom_vjp_tangent
+from ir.ops.foreign import foreign, foreign_effect
 from ir.sparsity.propagate import Found, Known, Propagation, depends, filled
 from ir.sparsity.sets import Ids
 from ir.transforms.batch import batch
@@ -74,7 +76,8 @@ def _scan(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     if length * _work(attrs["function"]) <= _WORK:
         return _trip_by_trip(walk, eqn, ids, known)
     split = attrs["num_consts"] + attrs["num_carry"]
-    if not any(_moving(attrs["function"], ids, attrs["num_consts"], attrs["num_carry"])):
+    moving = _moving(attrs["function"], ids, attrs["num_consts"], attrs["num_carry"])
+    if not any(moving) and _has_batch(attrs["function"]):
         return _at_once(walk, eqn, ids, known)
     consts, values = ids[: attrs["num_consts"]], known[: attrs["num_consts"]]
     xs = [None if x is None else walk.pool.over(x, (0,)) for x in ids[split:]]
@@ -134,6 +137,12 @@ def _moving(function: Function, ids: Found, num_consts: int, num_carry: int) -> 
         if grown == moving:
             return moving[num_consts : num_consts + num_carry]
         moving = grown
+
+
+def _has_batch(function: Function) -> bool:
+    """Whether all of a body can be batched: not so what has a reverse mode alone, or is another system's."""
+    without = (custom_vjp_tangent, foreign, foreign_effect)
+    return all(eqn.op not in without for inner in inner_first(function) for eqn in inner.eqns)
 
 
 def _at_once(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
