@@ -1,12 +1,12 @@
-"""`python -m benchmarks SUITE`: algebra, growth, machine, memory, overhead; by name only: loops, which takes long, and
-third-party, which needs an extra.
+"""`python -m benchmarks SUITE`: algebra, growth, machine, memory, overhead, sparse; by name only: loops, which takes
+long, and third-party, which needs an extra.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import algebra, growth, loops, machine, memory, overhead, third_party
+from benchmarks import algebra, growth, loops, machine, memory, overhead, sparse, third_party
 
 SUITES = {
     "algebra": algebra.main,
@@ -14,6 +14,7 @@ SUITES = {
     "machine": machine.main,
     "memory": memory.main,
     "overhead": overhead.main,
+    "sparse": sparse.main,
 }
 BY_NAME = {"loops": loops.main, "third-party": third_party.main}
 

@@ -114,3 +114,7 @@ class VerificationError(TracerError, ValueError):
 
 class ParseError(TracerError, ValueError):
     """Text is not a function of the IR. The message holds line and column."""
+
+
+class SparsityError(TracerError, ValueError):
+    """A sparsity pattern does not fit a derivative, or is too dense to be of use."""

@@ -18,6 +18,7 @@ from tracer.api.loops import fori_loop, while_loop
 from tracer.api.mapping import associative_scan, map
 from tracer.api.ode import odeint
 from tracer.api.scan import scan
+from tracer.api.sparse import sparse_hessian, sparse_jacobian, sparsity
 from tracer.api.vmap import vmap
 from tracer.explain import explain
 from tracer.profiling import profile
@@ -70,6 +71,9 @@ __all__ = [
     "random",
     "scan",
     "show",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "special",
     "stop_gradient",
     "switch",

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jax
+import numpy as np
 
 import ir
 from ir.core import Eqn, Value
 from ir.errors import ConcretizationError
 from ir.op import ZERO
 from ir.ops.shape import constant
+from ir.sparsity.propagate import can_be_known
 from lowering.emit import emit
 from tracer.trace import Trace
 from tracer.value import Tensor
@@ -124,6 +126,41 @@ def _outer(trace: Trace) -> dict[Value, Any]:
     return found
 
 
+def known_value(tensor: Tensor) -> Any | None:
+    """The value of `tensor` where it may be taken for a constant; `None` elsewhere.
+
+    It may where it follows from constants and from arrays outside the trace alone. Integer and bool arrays may, too,
+    where the trace knows its arguments, as that of an un-jitted transform does: they are indices and masks.
+    """
+    found = _constant(tensor)
+    type_ = tensor.value.type
+    if found is None and type_.rank and type_.dtype.kind in ("bool", "int", "uint"):
+        known = _known(tensor)
+        found = None if known is UNKNOWN or isinstance(known, jax.core.Tracer) else np.asarray(known)
+    return found
+
+
+def _constant(x: Any) -> Any | None:
+    """The array behind `x`, if constants and arrays outside its trace are all that it depends on."""
+    if not isinstance(x, Tensor):
+        return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
+    captured = {param: outer for outer, param, _ in x.owner.captures.values()}
+    live, eqns = {x.value}, []
+    for eqn in reversed(x.owner.eqns):
+        if not live.isdisjoint(eqn.results):
+            eqns.append(eqn)
+            live.difference_update(eqn.results)
+            live.update(eqn.operands)
+    params = tuple(live)
+    if not live <= captured.keys() or not all(map(can_be_known, eqns)):
+        return None
+    arrays = [_constant(captured[p]) for p in params]
+    if any(a is None for a in arrays):
+        return None
+    typed = [np.asarray(a).astype(p.type.dtype.np) for a, p in zip(arrays, params, strict=True)]
+    return ir.evaluate(ir.Function(params, tuple(eqns[::-1]), (x.value,), "constant"), *typed)[0]
+
+
 def moves(x: Any) -> bool:
     """Whether the value depends on something that is being differentiated."""
     if not isinstance(x, Tensor) or not x.value.type.dtype.is_inexact:
@@ -143,4 +180,4 @@ def moves(x: Any) -> bool:
     return any(moves(outer[v]) for v in live & outer.keys())
 
 
-__all__ = ["UNKNOWN", "Inputs", "concrete_value", "moves"]
+__all__ = ["UNKNOWN", "Inputs", "concrete_value", "known_value", "moves"]

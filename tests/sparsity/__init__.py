@@ -1,0 +1,1 @@
+"""Tests of sparsity patterns and colourings."""

@@ -1,0 +1,75 @@
+"""Every op has a rule, and no rule forgets an element: on all samples of all ops, to second order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ir
+from ir.sparsity import hessian_pattern, jacobian_pattern
+from ir.sparsity.propagate import is_conservative, rule_of
+from tests.ops.harness import BY_NAME, case, derivative_dtypes, inexact, mask
+from tests.ops.refusals import differentiable_operands, kind, refusal
+from tests.sparsity.dense import hessian, inexact_results, jacobian, loss
+
+OPS = ir.all_ops()
+MOST = 150  # inputs: the reference takes one evaluation for each
+
+# Ops of which nothing more is said than that all depends on all.
+CONSERVATIVE = {"foreign", "foreign_effect", "linear_solve", "replay", "while_record"}
+# Ops that meet tangents without having a transpose: loops and windows over primals and tangents together.
+JOINT = {"while_loop", "while_record", "reduce_window", "assume"}
+
+CASES = [
+    pytest.param(name, dtype, id=f"{name}-{dtype}")
+    for name in BY_NAME
+    for dtype in derivative_dtypes(name)[:1]
+    if kind(name, dtype) == "tested"
+]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_has_rule(name: str) -> None:
+    """Ops that may be part of a linear program have a rule; which ones are given up is written here."""
+    the_op = OPS[name]
+    if the_op.transpose is not None or name in JOINT:
+        assert rule_of(the_op) is not None
+    assert is_conservative(the_op) == (name in CONSERVATIVE)
+
+
+def _drawn(name: str, dtype: str) -> tuple[ir.Function, list[Any], tuple[bool, ...]]:
+    c = case(name, dtype)
+    operands = [np.asarray(x) for x in c.operands]
+    chosen = mask(differentiable_operands(c), len(operands))
+    if not any(chosen):
+        pytest.skip("has no derivative by any operand")
+    if sum(x.size for x, n in zip(operands, chosen, strict=True) if n) > MOST:
+        pytest.skip("many inputs")
+    return inexact_results(c.function), operands, chosen
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_jacobian(name: str, dtype: str) -> None:
+    if refusal(case(name, dtype), "forward") is not None:
+        pytest.skip("has no derivative")
+    function, operands, chosen = _drawn(name, dtype)
+    found = jacobian_pattern(function, chosen).dense()
+    want = jacobian(function, operands, chosen)
+    assert found.shape == want.shape
+    assert not (want & ~found).any()
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_hessian(name: str, dtype: str) -> None:
+    c = case(name, dtype)
+    if any(refusal(c, order) is not None for order in ("forward", "reverse", "second")):
+        pytest.skip("has no second derivative")
+    if not inexact(c.function.out_types):
+        pytest.skip("has no tangents")
+    function, operands, chosen = _drawn(name, dtype)
+    scalar = loss(function)
+    found = hessian_pattern(scalar, chosen).dense()
+    assert not (hessian(scalar, operands, chosen) & ~found).any()
+    assert np.array_equal(found, found.T)
