@@ -16,6 +16,21 @@ _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", 
 _internal_names: dict[str, bool] = {}
 
 
+# The line of each instruction, by the id of the code object, which is kept: reading them anew for every equation of a
+# long function would be quadratic, and so would hashing it.
+_lines_of: dict[int, tuple[CodeType, list[int | None]]] = {}
+_CODES = 512
+
+
+def _lines(code: CodeType) -> list[int | None]:
+    found = _lines_of.get(id(code))
+    if found is None:
+        if len(_lines_of) >= _CODES:
+            _lines_of.clear()
+        found = _lines_of[id(code)] = (code, [position[0] for position in code.co_positions()])
+    return found[1]
+
+
 class Whereabouts(Protocol):
     """Something that finds file, line and function when asked; equal where it would find the same."""
 
@@ -57,8 +72,7 @@ class Source:
                 self._where = ("<unknown>", 0, "")
             else:
                 code = self._code
-                positions = list(code.co_positions())
-                line = positions[self._lasti // 2][0] if self._lasti >= 0 else None
+                line = _lines(code)[self._lasti // 2] if self._lasti >= 0 else None
                 self._where = (code.co_filename, line or code.co_firstlineno, code.co_qualname)
         elif not isinstance(self._where, tuple):
             self._where = self._where.resolve()
