@@ -75,14 +75,12 @@ def _trips(eqn: Eqn) -> list[tuple[Function, int]]:
     if eqn.op.name == "scan":
         return [(f, eqn.attrs["length"]) for f in nested]
     if eqn.op.name == "cond":
-        chosen = max(nested, key=cost.flops)
-        return [(f, int(f is chosen)) for f in nested]
+        return [(max(nested, key=cost.flops), 1)]
     return [(f, 1) for f in nested]
 
 
 def _profiled(function: Function, machine: Machine, times: int, known: bool) -> list[EqnProfile]:
-    made = fusion(function, function.results)
-    kept = {made.root(v) for v in function.results}
+    made = fusion(function)
     out = []
     for eqn in function.eqns:
         nested = bool(eqn.attrs) and next(nested_functions(eqn), None) is not None
@@ -92,10 +90,9 @@ def _profiled(function: Function, machine: Machine, times: int, known: bool) -> 
         flops = 0
         if not alias and not nested and eqn.op.name != "constant":
             flops = eqn.op.flops([v.type for v in eqn.operands], [v.type for v in eqn.results], **eqn.attrs)
-            moved = [
-                _read(eqn, v) for v in map(made.root, dict.fromkeys(eqn.operands)) if v not in made.fused
-            ]
-            moved += [v.type.nbytes for v in eqn.results if v not in made.fused or v in kept]
+            operands = dict.fromkeys([made.root(v) for v in eqn.operands])
+            moved = [_read(eqn, v) for v in operands if v not in made.fused]
+            moved += [v.type.nbytes for v in eqn.results if v not in made.fused]
         elif eqn.op.name == "constant" and not fused:
             moved = [v.type.nbytes for v in eqn.results if eqn.attrs["value"].shape == ()]
         nbytes = sum(moved)
@@ -103,15 +100,8 @@ def _profiled(function: Function, machine: Machine, times: int, known: bool) -> 
         memory = machine.moving(nbytes, max(moved, default=0))
         launch = machine.launch if moved and not fused else 0.0
         seconds = max(compute, memory) + launch
-        bound = (
-            "nothing"
-            if not seconds
-            else "launch"
-            if launch > max(compute, memory)
-            else "compute"
-            if compute >= memory
-            else "memory"
-        )
+        by = {"compute": compute, "memory": memory, "launch": launch}
+        bound = max(by, key=lambda name: by[name]) if seconds else "nothing"
         out.append(
             EqnProfile(
                 eqn, function, times, known, fused, flops * times, nbytes * times, seconds * times, bound

@@ -60,6 +60,7 @@ function start() {
   byId("stage-before").addEventListener("click", () => step(-1, false));
   byId("stage-after").addEventListener("click", () => step(1, false));
   byId("changes").addEventListener("change", (event) => { view.changes = event.target.checked; showStage(view.track, view.stage); });
+  byId("next-change").addEventListener("click", () => nextChange(1));
   byId("search").addEventListener("input", () => { look(); repaint(true); });
   byId("search").addEventListener("keydown", (event) => {
     if (event.key === "Enter") nextMatch(event.shiftKey ? -1 : 1);

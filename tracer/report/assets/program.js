@@ -332,6 +332,7 @@ function sayStage() {
   slider.setAttribute("aria-valuetext", `${now.name}, ${stage + 1} of ${track.stages.length}`);
   byId("stage-before").disabled = stage === 0;
   byId("stage-after").disabled = stage === track.stages.length - 1;
+  byId("next-change").disabled = !view.changes || stage === 0 || now.hunks.length === 0;
   byId("track").value = String(TRACKS.indexOf(track));
   const host = byId("stage-says");
   host.replaceChildren(element("b", { text: `${stage + 1}/${track.stages.length} ${now.name}` }), " ");
