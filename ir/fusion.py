@@ -43,7 +43,7 @@ _CHEAP = frozenset(
         "convert", "reduce_precision", "eq", "ne", "lt", "le", "gt", "ge", "select", "and", "or", "xor", "not",
         "shift_left", "shift_right_logical", "shift_right_arithmetic", "neg", "add", "sub", "mul", "square",
         "one_minus_square", "abs", "sign", "max", "min", "clamp", "floor", "ceil", "round", "is_finite", "complex",
-        "real", "imag", "conj",
+        "real", "imag", "conj", "rem", "integer_pow", "sin", "cos",
     }
 )  # fmt: skip
 # Elementwise for us, but loops or many instructions for XLA.

@@ -10,8 +10,8 @@ from tests.tracer.programs import Program, training_steps
 
 PROGRAMS = {program.name: program for program in training_steps()}
 
-# Of results and temporaries together. Measured on CPU: from 0.88 to 1.12 times what XLA says with jax 0.10, from 0.84 to
-# 1.14 with jax 0.12.
+# Of results and temporaries together. Measured on CPU: from 0.88 to 1.12 times what XLA says with jax 0.10,
+# from 0.84 to 1.14 with jax 0.12.
 TOLERANCE = 0.25
 
 

@@ -122,6 +122,24 @@ def _rules(applied: Sequence[Applied]) -> tuple[RuleUse, ...]:
     return tuple(sorted(uses, key=lambda use: (-use.count, use.name)))
 
 
+def _before() -> dict[str, Any]:
+    """What functions go through before they are part of the program, by the names of the steps."""
+    from ir import transforms
+    from ir.passes.pipeline import simplify_inner
+    from ir.passes.rolling import roll
+    from ir.passes.simplify import stabilize
+
+    return {
+        "guard": transforms.guarded,
+        "roll": roll,
+        "stabilize": stabilize,
+        "simplify_inner": simplify_inner,
+        "value_and_grad": transforms.value_and_grad,
+        "jvp": transforms.jvp,
+        "vmap": transforms.batch,
+    }
+
+
 def _groups(steps: Sequence[Step]) -> tuple[Group, ...]:
     """The steps by the program that they change, in order of beginning; programs that stayed as they were left out."""
     parts: dict[int, list[Step]] = {}
@@ -132,7 +150,10 @@ def _groups(steps: Sequence[Step]) -> tuple[Group, ...]:
         if all(each.before is each.after for each in found):
             continue
         stages = [_stage("trace", found[0].before, 0.0)]
-        stages += [_stage(s.name, s.after, s.seconds, "", s.rules, s.remarks) for s in found]
+        docs = {name: _sentence(each) for name, each in _before().items()}
+        stages += [
+            _stage(s.name, s.after, s.seconds, docs.get(s.name, ""), s.rules, s.remarks) for s in found
+        ]
         out.append(Group(found[0].heading, tuple(stages)))
     return tuple(out)
 
