@@ -7,7 +7,7 @@
   as its own is written;
 - the carry of a loop is changed in place, from the memory of its first value if nothing else reads that; what the
   loop stacks is written to its place; an iteration holds what its body holds at its peak;
-- of branches, the largest counts;
+- of branches, the largest counts; a `replay` keeps states in its slots;
 - the memory of a result holds other things until the result is written.
 
 Arguments and results are memory of the caller's, held throughout; all else comes and goes. This predicts what XLA
@@ -87,7 +87,20 @@ def _within(eqn: Eqn) -> int:
     """Bytes that the functions inside an equation hold, beyond what the equation itself holds."""
     if eqn.op.name == "scan":
         return _inside(eqn.attrs["function"], eqn.attrs["num_carry"])
-    return max([_inside(f, len(f.results)) for f in nested_functions(eqn)], default=0)
+    within = max([_inside(f, len(f.results)) for f in nested_functions(eqn)], default=0)
+    return within + _replayed(eqn) if eqn.op.name == "replay" else within
+
+
+def _replayed(eqn: Eqn) -> int:
+    """States that a `replay` in reverse keeps on its inner levels, and on the outer one where nothing recorded it."""
+    attrs = eqn.attrs
+    if not attrs["reverse"]:
+        return 0
+    outer, middle, inner = attrs["slots"]
+    count = attrs["num_state"]
+    first = attrs["num_consts"] + (2 + count if attrs["recorded"] else 1)
+    kept = middle + inner + (0 if attrs["recorded"] else outer)
+    return kept * sum([v.type.nbytes for v in eqn.operands[first : first + count]])
 
 
 def _inside(function: Function, carries: int) -> int:

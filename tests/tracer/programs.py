@@ -155,6 +155,12 @@ def vae(p: Any, x: Any, noise: Any) -> Any:
     return tnp.mean((y - x) ** 2) - tnp.mean(1 + log_var - mean**2 - tnp.exp(log_var)) / 2
 
 
+def newton(a: Any) -> Any:
+    """A loop of as many trips as it takes."""
+    x = tr.while_loop(lambda x: tnp.abs(x * x - a).max() > 1e-3, lambda x: (x + a / x) / 2, a)
+    return x.sum()
+
+
 def gaussian_process(p: Any, x: Any, y: Any) -> Any:
     squares = ((x[:, None] - x[None]) ** 2).sum(-1)
     k = tnp.exp(-squares / p["length"] ** 2) + p["noise"] * tnp.eye(x.shape[0])
@@ -210,3 +216,4 @@ def training_steps() -> Iterator[Program]:
     yield step("vae", vae, p, normal(128, 784), normal(128, 32))
     p = {"length": np.float32(1), "noise": np.float32(0.1)}
     yield step("gaussian process", gaussian_process, p, normal(200, 5), normal(200))
+    yield step("while loop", newton, jnp.abs(normal(256, 16)) + 1)
