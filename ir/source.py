@@ -19,7 +19,7 @@ _internal_names: dict[str, bool] = {}
 # The line of each instruction, by the id of the code object, which is kept: reading them anew for every equation of a
 # long function would be quadratic, and so would hashing it.
 _lines_of: dict[int, tuple[CodeType, list[int | None]]] = {}
-_CODES = 512
+_CODES = 64
 
 
 def _lines(code: CodeType) -> list[int | None]:

@@ -99,7 +99,7 @@ def _replayed(eqn: Eqn) -> int:
     outer, middle, inner = attrs["slots"]
     count = attrs["num_state"]
     first = attrs["num_consts"] + (2 + count if attrs["recorded"] else 1)
-    kept = middle + inner + (0 if attrs["recorded"] else outer)
+    kept: int = middle + inner + (0 if attrs["recorded"] else outer)
     return kept * sum([v.type.nbytes for v in eqn.operands[first : first + count]])
 
 

@@ -218,7 +218,7 @@ function describe(each) {
   const { line, text } = view.source[each.index];
   if (!line) return;
   host.append(element("code", { text: `${DATA.files[view.file].name}:${line}  ${text.trim()}` }));
-  const found = hits(each, "ir").length;
+  const found = hits(each, "ir").filter((index) => view.rows[index][1] >= 0).length;
   host.append(element("p", { text: found === 1 ? "1 equation of this stage" : `${whole(found)} equations of this stage` }));
   const cost = [...each.places].map((place) => COSTS.get(place)).filter(Boolean);
   if (cost.length) {
