@@ -1,4 +1,4 @@
-"""`python -m benchmarks SUITE`: algebra, growth, memory, overhead; by name only: loops, which takes long, and
+"""`python -m benchmarks SUITE`: algebra, growth, machine, memory, overhead; by name only: loops, which takes long, and
 third-party, which needs an extra.
 """
 
@@ -6,9 +6,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import algebra, growth, loops, memory, overhead, third_party
+from benchmarks import algebra, growth, loops, machine, memory, overhead, third_party
 
-SUITES = {"algebra": algebra.main, "growth": growth.main, "memory": memory.main, "overhead": overhead.main}
+SUITES = {
+    "algebra": algebra.main,
+    "growth": growth.main,
+    "machine": machine.main,
+    "memory": memory.main,
+    "overhead": overhead.main,
+}
 BY_NAME = {"loops": loops.main, "third-party": third_party.main}
 
 
@@ -18,7 +24,7 @@ def main() -> None:
         "suite",
         nargs="?",
         choices=sorted(SUITES | BY_NAME),
-        help="algebra, growth, memory and overhead by default",
+        help="all but loops and third-party by default",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that the suite works")
     parser.add_argument(

@@ -90,6 +90,33 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, A: xp.tril(xp.ones(A.shape, A.dtype)) @ A,
         lambda A: jnp.cumsum(A, 0),
     ),
+    "A^8": (
+        "A",
+        lambda xp, A: A @ A @ A @ A @ A @ A @ A @ A,
+        lambda A: jnp.linalg.matrix_power(A, 8),
+    ),
+    "(I - 2 x x') A": (
+        "Ax",
+        lambda xp, A, x: (xp.eye(len(x), dtype=A.dtype) - 2 * xp.outer(x, x)) @ A,
+        lambda A, x: A - 2 * jnp.outer(x, x @ A),
+    ),
+    "sum(x y' * A)": ("Axy", lambda xp, A, x, y: xp.sum(xp.outer(x, y) * A), lambda A, x, y: x @ (A @ y)),
+    "A[p] x": ("Apx", lambda xp, A, p, x: A[p] @ x, lambda A, p, x: (A @ x)[p]),
+    "kron(K, L) x": (
+        "KLx",
+        lambda xp, K, L, x: xp.kron(K, L) @ x,
+        lambda K, L, x: (K @ x.reshape(len(K), len(L)) @ L.T).ravel(),
+    ),
+    "log |det(triu(A))|": (
+        "A",
+        lambda xp, A: xp.linalg.slogdet(xp.triu(A))[1],
+        lambda A: jnp.sum(jnp.log(jnp.abs(jnp.diag(A)))),
+    ),
+    "gradient of (AB)[2, 2] in A": (
+        "AB",
+        lambda xp, A, B: (tr if xp is tnp else jax).grad(lambda A: (A @ B)[2, 2])(A),
+        lambda A, B: jnp.zeros_like(A).at[2].set(B[:, 2]),
+    ),
     "gradient of (ABx)'(ABx) in x": (
         "xAB",
         lambda xp, x, A, B: (tr if xp is tnp else jax).grad(_chain)(x, A, B),
@@ -104,9 +131,11 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
 
 
 def operands(n: int) -> dict[str, Any]:
-    """Matrices of n rows and columns, vectors, and a permutation."""
+    """Matrices of n rows and columns, vectors, a permutation, and two matrices whose Kronecker product is n by n."""
     made = {name: normal(k, n, n) / n**0.5 for k, name in enumerate("ABC")}
     made |= {name: normal(k, n) for k, name in enumerate("xy", 3)}
+    rows = max(k for k in range(1, n + 1) if k * k <= n and n % k == 0)
+    made |= {"K": normal(5, rows, rows) / rows**0.5, "L": normal(6, n // rows, n // rows) * (rows / n) ** 0.5}
     return made | {"p": jnp.asarray(np.random.default_rng(0).permutation(n))}
 
 

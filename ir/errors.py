@@ -92,6 +92,10 @@ class EvaluationError(TracerError, RuntimeError):
     """The reference evaluator cannot evaluate an op or got arguments that do not fit."""
 
 
+class ProfileError(TracerError, RuntimeError):
+    """A program could not be profiled."""
+
+
 class LoweringError(TracerError, RuntimeError):
     """An op cannot be lowered to XLA."""
 

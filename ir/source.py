@@ -128,6 +128,11 @@ class Source:
 UNKNOWN = Source(None, 0)
 
 
+def located(source: Source, outer: Source | None) -> Source:
+    """The source of an equation within what comes from `outer`: rules of our own functions have none."""
+    return outer if source is UNKNOWN and outer is not None else source
+
+
 # Further locations that a merged equation keeps; constants may be merged thousands of times.
 MAX_OTHERS = 8
 

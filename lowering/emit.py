@@ -18,6 +18,7 @@ from jax import lax
 import ir
 from ir.errors import LoweringError
 from ir.ops.shape import constant
+from ir.regions import labels
 
 Rule = Callable[..., Any]
 
@@ -51,10 +52,13 @@ def rules() -> dict[str, Rule]:
 def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
     """Results of `function` as JAX values, computed from JAX operands.
 
+    XLA's metadata names the region of each operation (`ir.regions`), so that profilers show it.
+
     Raises:
       LoweringError: an op has no lowering rule; the message names it and the user's line.
     """
     table = rules()
+    named = labels(function)
     env: dict[ir.Value, Any] = dict(zip(function.params, operands, strict=True))
     numbers: dict[ir.Value, Any] = {}
 
@@ -78,7 +82,12 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
             values = [numbers[v] if v in numbers else env[v] for v in ins]
         else:
             values = [value(v) for v in ins]
-        out = rule(*values, **eqn.attrs)
+        label = named.get(eqn)
+        if label is None:
+            out = rule(*values, **eqn.attrs)
+        else:
+            with jax.named_scope(label):
+                out = rule(*values, **eqn.attrs)
         results = eqn.results
         if len(results) == 1 and type(out) is not tuple:
             env[results[0]] = out

@@ -20,6 +20,7 @@ from tracer.api.ode import odeint
 from tracer.api.scan import scan
 from tracer.api.vmap import vmap
 from tracer.explain import explain
+from tracer.profiling import profile
 
 if TYPE_CHECKING:
     from tracer import fft, linalg, random, special, tree
@@ -58,6 +59,7 @@ __all__ = [
     "nn",
     "numpy",
     "odeint",
+    "profile",
     "random",
     "scan",
     "special",

@@ -21,7 +21,7 @@ from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Value
 from ir.errors import ArgumentError, ArgumentTypeError, ConcretizationError, EscapedValueError, TracerError
 from ir.op import Builder, Op, building
 from ir.ops.shape import constant
-from ir.source import Source, capture
+from ir.source import UNKNOWN, Source, capture
 from ir.types import DType, Shape, TensorType
 from tracer.leaves import merged
 from tracer.state import ACTIVE, state
@@ -58,7 +58,8 @@ class Trace(Builder):
     def __init__(
         self, parent: Trace | Bridge | None, inputs: Inputs | None = None, embeds: bool | None = None
     ) -> None:
-        super().__init__()
+        # Where an enclosing trace records a rule of our own, so does this one.
+        super().__init__(UNKNOWN if isinstance(parent, Trace) and parent.source is UNKNOWN else None)
         self.parent = parent
         self.captures: dict[int, tuple[Any, Value, bool]] = {}
         self.active = True

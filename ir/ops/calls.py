@@ -72,18 +72,26 @@ def _call_transpose(cts: Any, operands: Any, *, function: Function) -> Any:
     return transpose_call(cts, operands, function=function, of=call)
 
 
-call: Op = op(
-    "call",
-    attrs=("function",),
-    type=call_type,
-    eval=call_eval,
-    jvp=None,
-    differentiate=_call_differentiate,
-    transpose=_call_transpose,
-    batch=_call_batch,
-    flops=call_flops,
-    inline=_body,
-)
+def _call(name: str) -> Op:
+    return op(
+        name,
+        attrs=("function",),
+        type=call_type,
+        eval=call_eval,
+        jvp=None,
+        differentiate=_call_differentiate,
+        transpose=_call_transpose,
+        batch=_call_batch,
+        flops=call_flops,
+        inline=_body,
+    )
+
+
+call: Op = _call("call")
+
+# fused: a region of the program that runs as one kernel or a few, in print ------------------------
+
+fused: Op = _call("fused")
 
 
 # Custom derivatives -------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from ir.passes.dce import dce
 
 # Writes what stands for a result, given what stands for results before it.
 Write = Callable[[dict[Value, Value]], Value]
+# What stands for the results of an equation, of several as a tuple; None where it stays.
+Written = Value | tuple[Value, ...] | None
 
 
 def replaced(function: Function, writes: Mapping[Value, Write]) -> Function:
@@ -23,11 +25,11 @@ def replaced(function: Function, writes: Mapping[Value, Write]) -> Function:
     return rewritten(function, write, env)
 
 
-def rewritten(function: Function, write: Callable[[Eqn], Value | None], env: dict[Value, Value]) -> Function:
-    """As `replaced`, by a function that says of each equation what stands for its only result; the same if of none.
+def rewritten(function: Function, write: Callable[[Eqn], Written], env: dict[Value, Value]) -> Function:
+    """As `replaced`, by a function that says of each equation what stands for its results; the same if of none.
 
     Args:
-      write: writes to the current builder; None where the equation stays.
+      write: writes to the current builder.
       env: is given what stands for results.
     """
     eqns: list[Eqn] = []
@@ -39,10 +41,10 @@ def rewritten(function: Function, write: Callable[[Eqn], Value | None], env: dic
             if made is None:
                 eqns.append(renamed(eqn, env))
             else:
-                old = eqn.results[0]
-                if old.name and not made.name and builder.eqns and made in builder.eqns[-1].results:
-                    made.name = old.name
-                env[old] = made
+                for old, new in zip(eqn.results, made if isinstance(made, tuple) else (made,), strict=True):
+                    if old.name and not new.name and builder.eqns and new in builder.eqns[-1].results:
+                        new.name = old.name
+                    env[old] = new
                 eqns += builder.eqns
             builder.eqns.clear()
     if not env:

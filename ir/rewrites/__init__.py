@@ -11,6 +11,7 @@ from ir.rewrite import NOTHING, RANGE, SPECIAL, Rule
 from ir.rewriter import RuleTable
 from ir.rewrites import (
     arithmetic,
+    around_products,
     batches,
     contractions,
     conversions,
@@ -35,6 +36,7 @@ FAMILIES = (
     batches,
     scatters,
     reductions,
+    around_products,
     contractions,
     stability,
 )

@@ -9,7 +9,6 @@ A product of other layout is the same numbers added up by another kernel, which 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ir.machine import current
 from ir.ops.contraction import dot_general, free_dims, swapped
@@ -19,25 +18,9 @@ from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, permute, transpose
 from ir.rewrite import NOTHING, ROUNDING, SPECIAL, at, collected, lit, rule
-from ir.rewrites.kinds import EXACT, INEXACT, INTEGER
+from ir.rewrites.kinds import BATCHED, EXACT, INEXACT, INTEGER, MATMUL, dot
 
 _KINDS = ((EXACT, NOTHING, ""), (INEXACT, ROUNDING, "_inexact"))
-_MATMUL: dict[str, Any] = {"lc": (1,), "rc": (0,), "lb": (), "rb": (), "precision": None, "preferred": None}
-_BATCHED = _MATMUL | {"lc": (2,), "rc": (1,), "lb": (0,), "rb": (0,)}
-
-
-def _dot(x, y, dims):
-    lc, rc, lb, rb, precision, preferred = dims
-    return dot_general(
-        x,
-        y,
-        lhs_contract=lc,
-        rhs_contract=rc,
-        lhs_batch=lb,
-        rhs_batch=rb,
-        precision=precision,
-        preferred_type=preferred,
-    )
 
 
 def _left_in_order(p, lc, lb):
@@ -61,16 +44,16 @@ def _of_transpose(on, changes, suffix):
         name=f"dot_of_transpose{suffix}",
         guard=_left_in_order,
         examples=[
-            at((3, 2), (3, 4), p=(1, 0), **_MATMUL),
-            at((4, 2, 3), (2, 4, 5), p=(1, 2, 0), **_BATCHED),
+            at((3, 2), (3, 4), p=(1, 0), **MATMUL),
+            at((4, 2, 3), (2, 4, 5), p=(1, 2, 0), **BATCHED),
         ],
-        counterexamples=[at((2, 4, 3), (3, 5), p=(1, 0, 2), **_MATMUL | {"lc": (2,)})],
+        counterexamples=[at((2, 4, 3), (3, 5), p=(1, 0, 2), **MATMUL | {"lc": (2,)})],
     )
     def of_transpose(x, y, *, p, lc, rc, lb, rb, precision, preferred):
         """Contract the axes of the left operand where they were."""
         return (
-            _dot(transpose(x, perm=p), y, (lc, rc, lb, rb, precision, preferred)),
-            lambda x, y, p, lc, rc, lb, rb, precision, preferred: _dot(
+            dot(transpose(x, perm=p), y, (lc, rc, lb, rb, precision, preferred)),
+            lambda x, y, p, lc, rc, lb, rb, precision, preferred: dot(
                 x, y, (_through(p, lc), rc, _through(p, lb), rb, precision, preferred)
             ),
         )
@@ -81,16 +64,16 @@ def _of_transpose(on, changes, suffix):
         name=f"dot_with_transpose{suffix}",
         guard=_right_in_order,
         examples=[
-            at((2, 3), (4, 3), p=(1, 0), **_MATMUL),
-            at((2, 4, 3), (3, 2, 5), p=(1, 0, 2), **_BATCHED),
+            at((2, 3), (4, 3), p=(1, 0), **MATMUL),
+            at((2, 4, 3), (3, 2, 5), p=(1, 0, 2), **BATCHED),
         ],
-        counterexamples=[at((2, 3), (3, 4, 5), p=(0, 2, 1), **_MATMUL)],
+        counterexamples=[at((2, 3), (3, 4, 5), p=(0, 2, 1), **MATMUL)],
     )
     def with_transpose(x, y, *, p, lc, rc, lb, rb, precision, preferred):
         """Contract the axes of the right operand where they were."""
         return (
-            _dot(x, transpose(y, perm=p), (lc, rc, lb, rb, precision, preferred)),
-            lambda x, y, p, lc, rc, lb, rb, precision, preferred: _dot(
+            dot(x, transpose(y, perm=p), (lc, rc, lb, rb, precision, preferred)),
+            lambda x, y, p, lc, rc, lb, rb, precision, preferred: dot(
                 x, y, (lc, _through(p, rc), lb, _through(p, rb), precision, preferred)
             ),
         )
@@ -101,20 +84,20 @@ def _of_transpose(on, changes, suffix):
         name=f"transpose_of_dot{suffix}",
         single_use=True,
         examples=[
-            at((2, 3), (3, 4), p=(1, 0), **_MATMUL),
-            at((2, 4, 3), (2, 3, 5), p=(0, 2, 1), **_BATCHED),
+            at((2, 3), (3, 4), p=(1, 0), **MATMUL),
+            at((2, 4, 3), (2, 3, 5), p=(0, 2, 1), **BATCHED),
             at((2, 6, 4, 3), (2, 6, 3, 5), p=(1, 0, 3, 2),
-               **_MATMUL | {"lc": (3,), "rc": (2,), "lb": (0, 1), "rb": (0, 1)}),
-            at((3,), (3, 4, 5), p=(0, 1), **_MATMUL | {"lc": (0,)}),
+               **MATMUL | {"lc": (3,), "rc": (2,), "lb": (0, 1), "rb": (0, 1)}),
+            at((3,), (3, 4, 5), p=(0, 1), **MATMUL | {"lc": (0,)}),
         ],
         counterexamples=[
-            at((2, 4, 3), (3, 5), p=(1, 2, 0), **_MATMUL | {"lc": (2,)}),
-            at((2, 4, 3), (2, 3, 5), p=(2, 0, 1), **_BATCHED),
+            at((2, 4, 3), (3, 5), p=(1, 2, 0), **MATMUL | {"lc": (2,)}),
+            at((2, 4, 3), (2, 3, 5), p=(2, 0, 1), **BATCHED),
         ],
     )  # fmt: skip
     def transpose_of_dot(x, y, *, p, lc, rc, lb, rb, precision, preferred):
         """Exchange the operands instead of the axes of the product."""
-        return transpose(_dot(x, y, (lc, rc, lb, rb, precision, preferred)), perm=p), _exchanged
+        return transpose(dot(x, y, (lc, rc, lb, rb, precision, preferred)), perm=p), _exchanged
 
     return of_transpose, with_transpose, transpose_of_dot
 
@@ -126,9 +109,9 @@ def _exchanged(x, y, *, p, lc, rc, lb, rb, precision, preferred):
     lb, rb = tuple([lb[i] for i in p[:batch]]), tuple([rb[i] for i in p[:batch]])
     left, right = tuple(range(batch, batch + rows)), tuple(range(batch + rows, len(p)))
     if p[batch:] == (*left, *right):
-        return _dot(x, y, (lc, rc, lb, rb, precision, preferred))
+        return dot(x, y, (lc, rc, lb, rb, precision, preferred))
     if p[batch:] == (*right, *left):
-        return _dot(y, x, (rc, lc, rb, lb, swapped(precision), preferred))
+        return dot(y, x, (rc, lc, rb, lb, swapped(precision), preferred))
     return None
 
 
@@ -156,7 +139,7 @@ def _outer(x, y, *, shape, p, q, axes, out):
         tuple([p.index(d) for d in shared]), tuple([q.index(d) for d in shared]), "highest", None,
     )  # fmt: skip
     made = [*shared, *own_x, *own_y]
-    return permute(_dot(x, y, dims), tuple([made.index(d) for d in range(len(shape)) if d not in axes]))
+    return permute(dot(x, y, dims), tuple([made.index(d) for d in range(len(shape)) if d not in axes]))
 
 
 def _sum_of_products(on, changes, suffix):
@@ -201,9 +184,9 @@ def _weighted(a, y, *, q, axes, definition):
         return None  # an axis of size 1 was stretched
     of_y, last = tuple([q.index(d) for d in axes]), a.type.rank - len(axes)
     if axes == tuple(range(len(axes))):
-        return _dot(y, a, (of_y, axes, (), (), "highest", None))
+        return dot(y, a, (of_y, axes, (), (), "highest", None))
     if axes == tuple(range(last, a.type.rank)):
-        return _dot(a, y, (axes, of_y, (), (), "highest", None))
+        return dot(a, y, (axes, of_y, (), (), "highest", None))
     return None
 
 
@@ -237,13 +220,13 @@ def _is_sum(x, lc):
     on=INEXACT,
     single_use=True,
     guard=_is_sum,
-    examples=[at((2, 3), (3, 4), **_MATMUL), at((2, 4, 3), (2, 3, 5), **_BATCHED)],
-    counterexamples=[at((2, 1), (1, 4), **_MATMUL), at((2, 0), (0, 4), **_MATMUL)],
+    examples=[at((2, 3), (3, 4), **MATMUL), at((2, 4, 3), (2, 3, 5), **BATCHED)],
+    counterexamples=[at((2, 1), (1, 4), **MATMUL), at((2, 0), (0, 4), **MATMUL)],
 )
 def zero_added_to_product(x, y, *, lc, rc, lb, rb, precision, preferred):
     """x . y + 0 = x . y: a sum of products begins with 0, so that it is no -0."""
     dims = (lc, rc, lb, rb, precision, preferred)
-    return add(_dot(x, y, dims), lit(0.0)), _dot(x, y, dims)
+    return add(dot(x, y, dims), lit(0.0)), dot(x, y, dims)
 
 
 # Common factors -----------------------------------------------------------------------------------
@@ -278,15 +261,15 @@ def _common(op):
         single_use=True,
         guard=_right_pays,
         examples=[
-            at((40, 30), (30, 20), (30, 20), dtypes=_WIDE, **_MATMUL),
-            at((2, 9, 3), (2, 3, 5), (2, 3, 5), dtypes=_WIDE, **_BATCHED),
+            at((40, 30), (30, 20), (30, 20), dtypes=_WIDE, **MATMUL),
+            at((2, 9, 3), (2, 3, 5), (2, 3, 5), dtypes=_WIDE, **BATCHED),
         ],
-        counterexamples=[at((2, 300), (300, 200), (300, 200), **_MATMUL)],
+        counterexamples=[at((2, 300), (300, 200), (300, 200), **MATMUL)],
     )
     def by_left(x, y, z, *, lc, rc, lb, rb, precision, preferred):
         """x . y + x . z = x . (y + z)."""
         dims = (lc, rc, lb, rb, precision, preferred)
-        return op(_dot(x, y, dims), _dot(x, z, dims)), _dot(x, op(y, z), dims)
+        return op(dot(x, y, dims), dot(x, z, dims)), dot(x, op(y, z), dims)
 
     @rule(
         changes=ROUNDING,
@@ -295,15 +278,15 @@ def _common(op):
         single_use=True,
         guard=_left_pays,
         examples=[
-            at((20, 30), (20, 30), (30, 40), dtypes=_WIDE, **_MATMUL),
-            at((2, 4, 3), (2, 4, 3), (2, 3, 9), dtypes=_WIDE, **_BATCHED),
+            at((20, 30), (20, 30), (30, 40), dtypes=_WIDE, **MATMUL),
+            at((2, 4, 3), (2, 4, 3), (2, 3, 9), dtypes=_WIDE, **BATCHED),
         ],
-        counterexamples=[at((200, 300), (200, 300), (300, 2), **_MATMUL)],
+        counterexamples=[at((200, 300), (200, 300), (300, 2), **MATMUL)],
     )
     def by_right(y, z, x, *, lc, rc, lb, rb, precision, preferred):
         """y . x + z . x = (y + z) . x."""
         dims = (lc, rc, lb, rb, precision, preferred)
-        return op(_dot(y, x, dims), _dot(z, x, dims)), _dot(op(y, z), x, dims)
+        return op(dot(y, x, dims), dot(z, x, dims)), dot(op(y, z), x, dims)
 
     return by_left, by_right
 
@@ -314,12 +297,12 @@ COMMON = tuple(each for op in (add, sub) for each in _common(op))
 # Signs --------------------------------------------------------------------------------------------
 
 
-@rule(changes=NOTHING, examples=[at((2, 3), (3, 4), **_MATMUL), at((2, 4, 3), (2, 3, 5), **_BATCHED)])
+@rule(changes=NOTHING, examples=[at((2, 3), (3, 4), **MATMUL), at((2, 4, 3), (2, 3, 5), **BATCHED)])
 def dot_of_negs(x, y, *, lc, rc, lb, rb, precision, preferred):
     """(-x) . (-y) = x . y, term by term."""
     return (
-        _dot(neg(x), neg(y), (lc, rc, lb, rb, precision, preferred)),
-        _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        dot(neg(x), neg(y), (lc, rc, lb, rb, precision, preferred)),
+        dot(x, y, (lc, rc, lb, rb, precision, preferred)),
     )
 
 
@@ -329,13 +312,13 @@ def _neg_of_dot(on, changes, suffix):
         on=on,
         name=f"neg_of_dot_of_neg{suffix}",
         single_use=True,
-        examples=[at((2, 3), (3, 4), **_MATMUL)],
+        examples=[at((2, 3), (3, 4), **MATMUL)],
     )
     def of_neg(x, y, *, lc, rc, lb, rb, precision, preferred):
         """-((-x) . y) = x . y, but for the sign of a sum that is zero."""
         return (
-            neg(_dot(neg(x), y, (lc, rc, lb, rb, precision, preferred))),
-            _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+            neg(dot(neg(x), y, (lc, rc, lb, rb, precision, preferred))),
+            dot(x, y, (lc, rc, lb, rb, precision, preferred)),
         )
 
     @rule(
@@ -343,13 +326,13 @@ def _neg_of_dot(on, changes, suffix):
         on=on,
         name=f"neg_of_dot_with_neg{suffix}",
         single_use=True,
-        examples=[at((2, 3), (3, 4), **_MATMUL)],
+        examples=[at((2, 3), (3, 4), **MATMUL)],
     )
     def with_neg(x, y, *, lc, rc, lb, rb, precision, preferred):
         """-(x . (-y)) = x . y, but for the sign of a sum that is zero."""
         return (
-            neg(_dot(x, neg(y), (lc, rc, lb, rb, precision, preferred))),
-            _dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+            neg(dot(x, neg(y), (lc, rc, lb, rb, precision, preferred))),
+            dot(x, y, (lc, rc, lb, rb, precision, preferred)),
         )
 
     return of_neg, with_neg

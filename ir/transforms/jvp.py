@@ -16,6 +16,7 @@ from ir.errors import DifferentiationError, TracerError
 from ir.op import LINEAR, MULTILINEAR, ZERO, Builder, Tangents, building, current_builder
 from ir.ops.elementwise import add
 from ir.ops.shape import zeros
+from ir.source import located
 from ir.types import TensorType
 
 
@@ -63,7 +64,7 @@ def push(
     for eqn in function.eqns:
         ins = tuple([env.get(v, v) for v in eqn.operands]) if env else eqn.operands
         dins = tuple([tangent_of.get(v) for v in eqn.operands]) if tangent_of else ()
-        builder.source = eqn.source
+        builder.source = located(eqn.source, outer_source)
         if not any(dins) or eqn.op.jvp is ZERO:
             if _watched.lost is not None and any(dins):
                 _watched.lost.append(eqn)

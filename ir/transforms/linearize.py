@@ -16,7 +16,7 @@ from ir.errors import DifferentiationError, TracerError
 from ir.op import Builder, Linear, Tangents, building, current_builder
 from ir.ops.elementwise import add
 from ir.ops.shape import full_like, zeros
-from ir.source import Source
+from ir.source import Source, located
 from ir.transforms.jvp import push, tangent_params
 
 
@@ -104,7 +104,7 @@ def pull(
         cts = tuple([ct_of.pop(r, None) for r in eqn.results])
         if not any(cts):
             continue
-        builder.source = eqn.source
+        builder.source = located(eqn.source, outer_source)
         rule = eqn.op.transpose
         if rule is None:
             raise DifferentiationError(f"{eqn.op.name} has no transpose rule", source=eqn.source)

@@ -12,6 +12,7 @@ from lowering.emit import emit, lowers
 
 
 @lowers("call")
+@lowers("fused")
 def _call(*operands: Any, function: ir.Function) -> Any:
     return emit(function, operands)
 

@@ -20,6 +20,7 @@ from ir.passes.blocking import blocked
 from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
+from ir.passes.grouping import group_regions
 from ir.passes.inlining import inline_calls
 from ir.passes.nested import deep
 from ir.passes.pipeline import optimize
@@ -47,6 +48,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "dce": (dce, NOTHING),
     "fold": (fold, NOTHING),
     "fold_exact": (fold_exact, NOTHING),
+    "group_regions": (group_regions, NOTHING),
     "inline_calls": (inline_calls, NOTHING),
     "pipeline": (optimize, ROUNDING),
     "reorder_products": (reorder_products, ROUNDING),

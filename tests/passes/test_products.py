@@ -27,6 +27,7 @@ RNG = np.random.default_rng(0)
 GIVEN: dict[str, Any] = {name: RNG.normal(size=(N, N)) / 9 for name in "ABC"}
 GIVEN |= {name: RNG.normal(size=N) for name in "xyz"}
 GIVEN |= {"U": RNG.normal(size=(N, 2)), "V": RNG.normal(size=(2, N)), "T": RNG.normal(size=(3, N, N))}
+GIVEN |= {"D": RNG.normal(size=(9, 9)), "E": RNG.normal(size=(10, 10)), "u": RNG.normal(size=N)}
 GIVEN |= {"i": np.array([4, 0, 89, 4], np.int32)}
 
 FLOPS = 2 * N**2  # of a matrix times a vector
@@ -60,6 +61,21 @@ PROGRAMS: dict[str, tuple[str, float, Callable[..., Any]]] = {
     "sum with an outer product": ("Axy", 1.2, lambda A, x, y: (A + tnp.outer(x, y)) @ x),
     "identity less an outer product": ("Axy", 2.6, lambda A, x, y: (tnp.eye(N) - tnp.outer(x, y)) @ A),
     "sum of two products": ("ABx", 4.1, lambda A, B, x: (A @ B + B @ A) @ x),
+    "Householder": ("Ax", 3.1, lambda A, x: (tnp.eye(N) - 2 * tnp.outer(x, x)) @ A),
+    "quadratic form": ("Axy", 1.1, lambda A, x, y: tnp.sum(tnp.outer(x, y) * A)),
+    "diagonals between": ("Axy", 2.2, lambda A, x, y: A @ tnp.diag(x) @ A.T @ y),
+    "fourth power": ("A", 2 * N + 1, lambda A: A @ A @ A @ A),
+    "sixteenth power": ("A", 4 * N + 1, lambda A: A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A @ A),
+    "sixth power": ("A", 3 * N + 1, lambda A: A @ A @ A @ A @ A @ A),
+    "Kronecker product times vector": ("DEu", 0.5, lambda D, E, u: tnp.kron(D, E) @ u),
+    "vector times Kronecker product": ("DEu", 0.5, lambda D, E, u: u @ tnp.kron(D, E)),
+    "product of Kronecker products": ("DE", 1.2, lambda D, E: tnp.kron(D, E) @ tnp.kron(D, E)),
+    "Kronecker product of three": ("DEu", 1, lambda D, E, u: tnp.kron(D, tnp.kron(E[:2, :2], E[:5, :5])) @ u),
+    "gradient of a Kronecker product": ("DEu", 2, tr.grad(lambda D, E, u: ((tnp.kron(D, E) @ u) ** 2).sum())),
+    "rows in blocks": ("Ax", 1.1, lambda A, x: (A.reshape(10, 9, N) @ x).reshape(N) + 0),
+    "reshaped between": ("Au", 2.1, lambda A, u: (A @ A.reshape(N, 9, 10).reshape(N, N) @ u[:N])),
+    "rows of a product, by number": ("Axi", 1.1, lambda A, x, i: A[i] @ x),
+    "element of a gradient": ("AB", 0.1, tr.grad(lambda A, B: (A @ B)[2, 2])),
     "common left": ("ABC", N + 1, lambda A, B, C: A @ B + A @ C),
     "common right": ("ABC", N + 1, lambda A, B, C: A @ B - C @ B),
     "rows by comparison": ("Ai", 0.2, lambda A, i: (i[:, None] == tnp.arange(N)).astype(A.dtype) @ A),
@@ -223,7 +239,7 @@ def programs(draw: Any) -> tuple[Callable[..., Any], list[Any]]:
         pool = [*args, tnp.eye(sizes[0], dtype=args[0].dtype)]
         for n, choice in enumerate(choices):
             x, y = pool[choice % len(pool)], pool[choice // 7 % len(pool)]
-            made = _step(x, y, choice // 97 % 16, n)
+            made = _step(x, y, choice // 97 % 22, n)
             if made is not None and made.size <= 600:
                 pool.append(made)
         return pool[-1], sum([p.sum() for p in pool[len(args) + 1 :]], tnp.sum(args[0]))
@@ -255,6 +271,19 @@ def _step(x: Any, y: Any, kind: int, n: int) -> Any:
         return x.sum(n % x.ndim) if x.ndim else None
     if kind == 14:
         return tnp.trace(x) * y if x.ndim == 2 else None
+    if kind == 15:
+        return tnp.kron(x, y) if x.size * y.size <= 600 and x.ndim == y.ndim else None
+    if kind == 16:
+        return x.reshape(-1) if n % 2 else x.T.reshape(-1)
+    if kind == 17:
+        rows = [k for k in (2, 3, 5, 8) if x.size % k == 0]
+        return x.reshape(rows[n % len(rows)], -1) if rows else None
+    if kind == 18:
+        return x @ x @ x @ x if x.ndim == 2 and x.shape[0] == x.shape[1] else x[::-1] if x.ndim else None
+    if kind == 19:
+        return x[np.arange(n) * 7 % x.shape[0]] if x.ndim else None
+    if kind == 20:
+        return tnp.pad(x, [(n % 3, 1)] * x.ndim) if x.ndim else None
     return (
         x[:, None] * y
         if x.ndim == y.ndim == 1 or (x.ndim == 1 and y.ndim == 2 and len(x) == len(y))

@@ -16,6 +16,7 @@ from ir.core import Function
 from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
+from ir.passes.grouping import group_regions
 from ir.passes.inlining import inline_calls
 from ir.passes.pipeline import optimize, pipeline, simplify_inner
 from ir.passes.simplify import simplify, simplify_exact, tidy
@@ -30,7 +31,18 @@ def optimize_exact(function: Function) -> Function:
     return optimize(function, pipeline(exact=True))
 
 
-EXACT = (inline_calls, dce, cse, fold, fold_exact, simplify_exact, tidy, optimize_exact, simplify_inner)
+EXACT = (
+    group_regions,
+    inline_calls,
+    dce,
+    cse,
+    fold,
+    fold_exact,
+    simplify_exact,
+    tidy,
+    optimize_exact,
+    simplify_inner,
+)
 ROUNDING_TOO = (simplify, optimize)
 exact_passes = pytest.mark.parametrize("run", EXACT, ids=lambda run: run.__name__)
 all_passes = pytest.mark.parametrize("run", (*EXACT, *ROUNDING_TOO), ids=lambda run: run.__name__)

@@ -152,3 +152,46 @@ def test_it_is_remarked() -> None:
     with remarks() as found:
         solve_products(prepared(PROGRAMS["inverse times vector"][0], np.float32(A)))
     assert [each.by for each in found] == ["solve_products"]
+
+
+# Factors of triangular matrices ---------------------------------------------------------------------
+
+_TRIANGULAR: dict[str, Callable[[Any], Any]] = {
+    "upper": tnp.triu,
+    "upper by transposes": lambda a: tnp.tril(a).T,
+    "diagonal": lambda a: tnp.diag(a[0]),
+    "diagonal by numbers": lambda a: -3 * tnp.eye(N, dtype=a.dtype) / 2,
+    "said to be upper": lambda a: tr.assume(tnp.triu(a) + 0 * a, "upper_triangular"),
+    "said to be diagonal": lambda a: tr.assume(tnp.diag(a[1]) + 0 * a, "diagonal"),
+}
+
+
+@pytest.mark.parametrize("made", _TRIANGULAR.values(), ids=_TRIANGULAR)
+@pytest.mark.parametrize("singular", [False, True])
+def test_determinants_of_triangular_matrices_take_no_factors(made: Any, singular: bool) -> None:
+    a = A.copy()
+    if singular:
+        a[:, 3] = 0
+    programs = [
+        lambda a: tnp.linalg.slogdet(made(a)),
+        lambda a: tnp.linalg.det(made(a)),
+        tr.grad(lambda a: tnp.linalg.slogdet(made(a))[1]),
+    ]
+    with jax.enable_x64(True):
+        for f in programs[: 2 if singular else 3]:
+            after = optimize(tr.trace(f)(a))
+            ir.verify(after)
+            assert "lu" not in {e.op.name for e in after.eqns}, after
+            for got, want in zip(
+                jax.tree.leaves(tr.jit(f)(a)), jax.tree.leaves(tr.jit(f, opt=0)(a)), strict=True
+            ):
+                np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "made", [tnp.tril, lambda a: tnp.triu(a, -1), lambda a: a, lambda a: tnp.diag(a[0], 1)]
+)
+def test_other_matrices_are_factored(made: Any) -> None:
+    with jax.enable_x64(True):
+        after = optimize(tr.trace(lambda a: tnp.linalg.slogdet(made(a)))(A))
+    assert "lu" in {e.op.name for e in after.eqns}

@@ -10,6 +10,7 @@ from jax.custom_derivatives import CustomVJPPrimal
 
 from ir.errors import CustomRuleError
 from ir.ops import calls
+from ir.source import UNKNOWN
 from ir.types import TensorType
 from tracer.api.arguments import (
     leaf_type,
@@ -29,6 +30,7 @@ from tracer.api.rules import (
     zeros,
 )
 from tracer.numpy.creation import zeros_like
+from tracer.state import state
 from tracer.trace import Traced
 
 
@@ -94,6 +96,8 @@ class custom_jvp(Custom):
 
         def trace_rule(moves: tuple[bool, ...]) -> Traced:
             def rule(*leaves: Any) -> Any:
+                if self.constant and state.trace is not None:
+                    state.trace.source = UNKNOWN  # shared by all callers
                 primals, _ = flat.unflatten(leaves[: len(types)])
                 given = iter(leaves[len(types) :])
                 every = [next(given) if i else float0_zeros(t) for i, t in zip(inexact, types, strict=True)]

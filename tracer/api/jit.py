@@ -13,6 +13,7 @@ import jax
 import ir
 from ir.collector import without_collection
 from ir.errors import ArgumentError, ArgumentTypeError, TracerError
+from ir.passes.grouping import group_regions
 from ir.passes.pipeline import Pass, pipeline
 from ir.passes.rolling import roll, roll_exact
 from ir.source import capture
@@ -64,7 +65,8 @@ def jit(
       autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Returns:
-      The compiled function, with `lower(...)`, `ir(...)`, `stages(...)` and `compiled`, which is `jax.jit`'s.
+      The compiled function, with `lower(...)`, `ir(...)`, `regions(...)` (that program with each cluster of
+      operations that fuse as one equation), `stages(...)` and `compiled`, which is `jax.jit`'s.
 
     Raises:
       ArgumentError: static arguments that do not fit the signature.
@@ -142,6 +144,9 @@ def jit(
     def as_function(*args: Any, **kwargs: Any) -> ir.Function:
         return _optimized(closed(record(args, kwargs)[0]), chosen)
 
+    def with_regions(*args: Any, **kwargs: Any) -> ir.Function:
+        return group_regions(as_function(*args, **kwargs))
+
     def stages(*args: Any, **kwargs: Any) -> list[tuple[str, ir.Function]]:
         function = closed(record(args, kwargs)[0])
         return [("trace", function), *[(name, function := each(function)) for name, each in _named(chosen)]]
@@ -167,6 +172,7 @@ def jit(
     jitted.eval_shape = compiled.eval_shape
     jitted.clear_cache = compiled.clear_cache
     jitted.ir = as_function
+    jitted.regions = with_regions
     jitted.stages = stages
     jitted.staged = staged
     staged.of = jitted  # type: ignore[attr-defined]  # wrappers of a function copy its attributes

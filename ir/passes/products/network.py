@@ -29,12 +29,17 @@ _MOST = 24
 
 
 class Label:
-    """An index that products are summed over, or that the result has; `same` once it was found equal to another."""
+    """An index that products are summed over, or that the result has; `same` once it was found equal to another.
 
-    __slots__ = ("same", "size")
+    Attributes:
+      parts: indices that it is put together of, as by a reshape: the last one runs fastest.
+    """
 
-    def __init__(self, size: int) -> None:
+    __slots__ = ("parts", "same", "size")
+
+    def __init__(self, size: int, parts: tuple[Label, ...] = ()) -> None:
         self.size = size
+        self.parts = parts
         self.same: Label | None = None
 
     def root(self) -> Label:
@@ -44,6 +49,33 @@ class Label:
             label = label.same
         return label
 
+    def leaves(self) -> list[Label]:
+        """The indices that it is put together of in the end; itself if it is one."""
+        label = self.root()
+        return [leaf for part in label.parts for leaf in part.leaves()] if label.parts else [label]
+
+    def equate(self, other: Label) -> bool:
+        """Make two labels of one size one, if their parts allow it."""
+        a, b = self.root(), other.root()
+        if a is b:
+            return True
+        if a.parts and b.parts:
+            if [p.size for p in a.parts] != [q.size for q in b.parts]:
+                return False
+            if not all(p.equate(q) for p, q in zip(a.parts, b.parts, strict=True)):
+                return False
+        if b.parts:
+            a, b = b, a
+        b.same = a
+        return True
+
+    def split(self, sizes: Sequence[int]) -> tuple[Label, ...] | None:
+        """Its parts of given sizes, whose product is its own; None if it has others already."""
+        label = self.root()
+        if not label.parts:
+            label.parts = tuple([Label(n) for n in sizes])
+        return label.parts if [p.size for p in label.parts] == list(sizes) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -52,6 +84,10 @@ class Axis:
     label: Label
     start: int = 0
     stride: int = 1
+
+    def is_whole(self, size: int) -> bool:
+        """Whether it is all of an axis of that size, in order."""
+        return (self.start, self.stride, self.label.size) == (0, 1, size)
 
 
 Axes = tuple[Axis, ...]
@@ -64,7 +100,7 @@ class Network:
     Attributes:
       root: the equation whose result it is.
       terms: the factors, and what labels their axes.
-      out: labels of the axes of the result.
+      out: labels of the axes of the result, which are no parts of others; reshaped, if there are more than axes.
       number: a number that is a factor too.
       inside: the equations, root included, that compute it now.
       precision: of its contractions.
@@ -125,7 +161,7 @@ class _Reading:
         self.special = False  # other than contractions, transposes and reshapes
 
     def network(self, labels: Sequence[Label]) -> Network | None:
-        out = tuple([label.root() for label in labels])
+        out = tuple([leaf for label in labels for leaf in label.leaves()])
         wide = [label for label in out if label.size > 1]
         if len(set(wide)) < len(wide):
             return None  # a matrix that is zero off its diagonal
@@ -133,9 +169,9 @@ class _Reading:
         held = set(out)
         for value, axes in self.terms:
             terms.append((value, tuple([Axis(a.label.root(), a.start, a.stride) for a in axes])))
-            held.update(a.label for a in terms[-1][1])
+            held.update(leaf for a in terms[-1][1] for leaf in a.label.leaves())
         number = self.number
-        for label in {label.root() for label in self.summed} - held:
+        for label in {leaf for s in self.summed for leaf in s.leaves()} - held:
             number = number * label.size  # so many equal terms
         plain = not self.special and self.inside == [self.root]
         return Network(self.root, terms, out, number, self.inside, self.precision, bool(self.summed), plain)
@@ -167,10 +203,7 @@ class _Reading:
         """Make the labels of two axes one, if they run over the same elements."""
         if (p.start, p.stride, p.label.size) != (q.start, q.stride, q.label.size):
             return False
-        a, b = p.label.root(), q.label.root()
-        if a is not b:
-            b.same = a
-        return True
+        return p.label.equate(q.label)
 
     # Equations ------------------------------------------------------------------------------------
 
@@ -214,14 +247,19 @@ class _Reading:
         return True
 
     def addition(self, eqn: Eqn, axes: Axes) -> bool:
-        """One side of a sum that is multiplied out."""
-        side = self.reader.sides.get(eqn.results[0])
+        """One side of a sum that is multiplied out, or what 0 is added to: what is summed later is no -0."""
+        side = self.reader.sides.get(eqn.results[0], self.not_zero(eqn))
         if side is None:
             return False
         if side and eqn.op is sub:
             self.number = -self.number
         self.stack.append((eqn.operands[side], axes))
         return True
+
+    def not_zero(self, eqn: Eqn) -> int | None:
+        """Which operand of a sum is not 0, if the other one is."""
+        zeros = [constant_number(self.reader.definitions.get(v)) == 0 for v in eqn.operands]
+        return (0 if zeros[1] else 1) if any(zeros) else None
 
     def negation(self, eqn: Eqn, axes: Axes) -> bool:
         self.number = -self.number
@@ -241,13 +279,30 @@ class _Reading:
         return True
 
     def reshaped(self, eqn: Eqn, axes: Axes) -> bool:
-        """Axes of one element put in or left out."""
+        """Axes put together or taken apart, and those of one element put in or left out."""
         (x,), shape = eqn.operands, eqn.results[0].type.shape
-        wide = [axis for axis, n in zip(axes, shape, strict=True) if n != 1]
-        if [n for n in shape if n != 1] != [n for n in x.type.shape if n != 1]:
+        groups = _groups(x.type.shape, shape)
+        if groups is None:
             return False
-        kept = iter(wide)
-        self.stack.append((x, tuple([next(kept) if n != 1 else Axis(Label(1)) for n in x.type.shape])))
+        own = [Axis(Label(1)) for _ in x.type.shape]
+        for inside, outside in groups:
+            wide = [axes[d] for d in outside]
+            if len(inside) == len(outside) == 1:
+                own[inside[0]] = wide[0]
+                continue
+            if not all(axis.is_whole(shape[d]) for axis, d in zip(wide, outside, strict=True)):
+                return False
+            if len(outside) == 1:
+                parts = wide[0].label.split([x.type.shape[d] for d in inside])
+                if parts is None:
+                    return False
+                for d, label in zip(inside, parts, strict=True):
+                    own[d] = Axis(label)
+            elif len(inside) == 1:
+                own[inside[0]] = Axis(Label(x.type.shape[inside[0]], tuple([a.label for a in wide])))
+            else:
+                return False
+        self.stack.append((x, tuple(own)))
         return True
 
     def part(self, eqn: Eqn, axes: Axes) -> bool:
@@ -318,6 +373,35 @@ class _Reading:
         if None in made or made[0] == made[1]:
             return None
         return made[0], made[1]  # type: ignore[return-value]
+
+
+def _groups(inside: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:
+    """Which axes of one shape become which of another of equal size, those of one element left out.
+
+    None for arrays without elements.
+    """
+    if 0 in inside:
+        return None
+    out = []
+    i = j = 0
+    while i < len(inside) or j < len(outside):
+        group: tuple[list[int], list[int]] = ([], [])
+        sizes = [1, 1]
+        while not group[0] or sizes[0] != sizes[1]:
+            if i < len(inside) and (sizes[0] <= sizes[1] or j == len(outside)):
+                group[0].append(i)
+                sizes[0] *= inside[i]
+                i += 1
+            elif j < len(outside):
+                group[1].append(j)
+                sizes[1] *= outside[j]
+                j += 1
+            else:
+                break
+        wide = [d for d in group[0] if inside[d] != 1], [d for d in group[1] if outside[d] != 1]
+        if any(wide):
+            out.append(wide)
+    return out
 
 
 def _diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ labels are computed once.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,13 +83,14 @@ class Order:
         return frozenset([label for label in labels if label in self.out or self.holding[label] & ~mask])
 
     def _signature(self, mask: int) -> tuple[Any, tuple[int, ...]] | None:
-        """What two sets have in common that are one product with other names of labels; and the labels in order."""
+        """What two sets have in common that are one product with other names of labels; and the labels in order.
+
+        (Equal factors are taken in their own order: of some sets that are one product this does not tell.)
+        """
         if not self.repeats:
             return None
         members = sorted(self._members(mask), key=lambda i: repr(self.factors[i].key))
         keys = [self.factors[i].key for i in members]
-        if any(a == b for a, b in itertools.pairwise(keys)):
-            return None
         order: dict[int, int] = {}
         for i in members:
             for label in self.factors[i].labels:
@@ -147,7 +147,7 @@ class Order:
                 part = (part - 1) & whole
 
     def _connected_pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of sets that hang together and share a label, small ones first; none if there are too many sets."""
+        """Pairs of sets that hang together and share a label, small ones first; none if too many, or if not all do."""
         near = [0] * len(self.factors)
         for holders in self.holding.values():
             for i in self._members(holders):
@@ -165,8 +165,8 @@ class Order:
                         larger[mask] = None
             levels.append(list(larger))
             total += len(larger)
-        if total > _SETS:
-            return
+        if total > _SETS or len(levels) < len(self.factors):
+            return  # too many sets, or factors that hang together with no other
         for size in range(2, len(self.factors) + 1):
             for small in range(1, size // 2 + 1):
                 for left in levels[small - 1]:

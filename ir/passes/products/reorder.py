@@ -20,16 +20,17 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, mul, sub
+from ir.ops.elementwise import add, mul, neg, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, slice
+from ir.ops.shape import broadcast_in_dim, slice, transpose
 from ir.passes.nested import deep
 from ir.passes.products.network import Network, Reader
 from ir.passes.products.order import Factor, Order
 from ir.passes.products.write import write
 from ir.passes.replacing import replaced
 from ir.remarks import remark
+from ir.rewriter import constant_number
 from ir.types import DType
 
 _ROOTS = (dot_general, reduce_sum, slice, gather)
@@ -161,11 +162,22 @@ class _Products:
         return None
 
     def _product(self, value: Value) -> Eqn | None:
-        """The contraction, or the outer product, that makes a value for one use only."""
+        """The contraction, or the outer product, that makes a value, but for a number, for one use only."""
         eqn = self.definitions.get(value)
-        if eqn is None or not self._inner(value):
+        while eqn is not None and self._inner(eqn.results[0]):
+            if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)):
+                return eqn
+            eqn = self._scaled(eqn)
+        return None
+
+    def _scaled(self, eqn: Eqn) -> Eqn | None:
+        """What makes the array that an equation multiplies by a number, or only exchanges the axes of."""
+        if eqn.op in (neg, transpose):
+            return self.definitions.get(eqn.operands[0])
+        if eqn.op is not mul:
             return None
-        return eqn if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)) else None
+        made = [self.definitions.get(v) for v in eqn.operands]
+        return next((b for a, b in (made, made[::-1]) if constant_number(a) is not None), None)
 
     def _is_outer(self, eqn: Eqn) -> bool:
         """Whether the factors of a product are both repeated, along axes of their own."""
@@ -232,14 +244,18 @@ def _order(network: Network, machine: Machine) -> Order:
         labels: dict[int, None] = {}
         cuts = []
         for axis, n in zip(axes, value.type.shape, strict=True):
-            label = axis.label
-            cuts.append((axis.start, axis.stride, label.size) if label.size != n or axis.start else None)
-            if label.size > 1:
-                at = numbers.setdefault(label, len(sizes))
-                if at == len(sizes):
-                    sizes.append(label.size)
-                labels[at] = None
-        pattern = tuple([numbers[a.label] if a.label.size > 1 else -1 for a in axes])
+            whole = axis.label.size
+            parts = tuple([leaf.size for leaf in axis.label.leaves()])
+            cuts.append(
+                (axis.start, axis.stride, whole, parts) if whole != n or axis.start or parts != (n,) else None
+            )
+            for label in axis.label.leaves():
+                if label.size > 1:
+                    at = numbers.setdefault(label, len(sizes))
+                    if at == len(sizes):
+                        sizes.append(label.size)
+                    labels[at] = None
+        pattern = tuple([numbers[k] if k.size > 1 else -1 for a in axes for k in a.label.leaves()])
         first = {p: k for k, p in reversed(list(enumerate(pattern)))}
         factors.append(Factor(tuple(labels), (id(value), tuple(cuts), tuple([first[p] for p in pattern]))))
     out = frozenset([numbers[label] for label in network.out if label in numbers])

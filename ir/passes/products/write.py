@@ -33,7 +33,7 @@ class _Writer:
         self.made: dict[object, tuple[Value, tuple[int, ...]]] = {}
         self.numbers: dict[Label, int] = {}  # by which the order knows the labels
         for (_, axes), factor in zip(network.terms, order.factors, strict=True):
-            wide = dict.fromkeys([a.label for a in axes if a.label.size > 1])
+            wide = dict.fromkeys([k for a in axes for k in a.label.leaves() if k.size > 1])
             self.numbers.update(zip(wide, factor.labels, strict=True))
         # (-1 for axes of one element, and where factors are repeated)
         self.wanted = [self.numbers.get(label, -1) for label in network.out]
@@ -63,7 +63,9 @@ class _Writer:
         if value.type.size == out.size:
             return reshape_to(value, out.shape)
         at = {label: k for k, label in enumerate(wanted) if label >= 0}
-        return broadcast_in_dim(value, shape=out.shape, dims=tuple([at[label] for label in order]))  # type: ignore[no-any-return]
+        shape = tuple([label.size for label in self.network.out])
+        value = broadcast_in_dim(value, shape=shape, dims=tuple([at[label] for label in order]))
+        return reshape_to(value, out.shape)
 
     def _place(self, labels: Sequence[int]) -> int:
         """Where the first of some labels stands in the result; after all for those that it has not."""
@@ -119,14 +121,12 @@ class _Writer:
         return known, self.product(second, known[1])
 
     def factor(self, i: int) -> Labelled:
-        """A factor: cut, its axes of one element left out, each label once, summed where only it has a label."""
+        """A factor: cut, its axes taken apart, each label once, summed where only it has a label."""
         value, axes = self.network.terms[i]
         value = _cut(self.env.get(value, value), axes)
-        numbers = [self.numbers.get(axis.label, -1) for axis in axes]
-        value = reshape_to(
-            value, tuple([n for n, k in zip(value.type.shape, numbers, strict=True) if k >= 0])
-        )
-        labels = [k for k in numbers if k >= 0]
+        parts = [label for axis in axes for label in axis.label.leaves() if label in self.numbers]
+        value = reshape_to(value, tuple([label.size for label in parts]))
+        labels = [self.numbers[label] for label in parts]
         while len(set(labels)) < len(labels):
             value, labels = _diagonal(value, labels)
         if i == self.scaled:
@@ -154,7 +154,11 @@ class _Writer:
                 precision=self.network.precision,
             )
             return value, (*batch, *rows, *columns)
-        labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
+        if out >= {*left, *columns}:
+            labels = tuple(sorted([*left, *columns], key=lambda label: self._place([label])))
+        else:  # what is summed is read as it lies
+            first, second = (left, right) if x.type.size >= y.type.size else (right, left)
+            labels = (*first, *[label for label in second if label not in first])
         shape = tuple([self.order.sizes[label] for label in labels])
         value = mul(_spread(x, left, labels, shape), _spread(y, right, labels, shape))
         return _summed(value, labels, out)

@@ -17,7 +17,7 @@ import numpy as np
 from ir.core import Dense, Eqn, Value
 from ir.op import current_builder
 from ir.ops.convert import convert
-from ir.ops.elementwise import add, eq, mul, neg, select, sub
+from ir.ops.elementwise import add, div, eq, mul, neg, select, sub
 from ir.ops.indexing import gather
 from ir.ops.shape import (
     broadcast_in_dim,
@@ -185,6 +185,15 @@ class Reader:
                 continue
             return [replace(c, weight=by if c.weight is None else mul(c.weight, by)) for c in found]
         raise Unread
+
+    def divided(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
+        x, number = eqn.operands[0], constant_number(self.definition(eqn.operands[1]))
+        if number is None or number == 0:
+            raise Unread  # (0 / 0 is not 0)
+        found = self.read(x, axis, depth)
+        shape, dtype = found[0].index.type.shape, x.type.dtype
+        ones, by = full(shape, 1, dtype), full(shape, number, dtype)
+        return [replace(c, weight=div(ones if c.weight is None else c.weight, by)) for c in found]
 
     def negated(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         dtype = eqn.results[0].type.dtype
@@ -364,6 +373,7 @@ _RULES: dict[Any, Callable[[Reader, Eqn, int, int], list[Choice]]] = {
     concatenate: Reader.joined,
     constant: Reader.written,
     convert: Reader.converted,
+    div: Reader.divided,
     gather: Reader.taken,
     mul: Reader.multiplied,
     neg: Reader.negated,

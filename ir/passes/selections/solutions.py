@@ -2,6 +2,7 @@
 
     x = linear_solve(diag(d), b)     becomes     x = b / d
     x = linear_solve(tril(a), b)     becomes     x = triangular_solve(tril(a), b) {lower=True}
+    f, p, q = lu(triu(a))            becomes     f = triu(a), with no rows exchanged, as for its determinant
 
 What is known is read off the program, or said by the caller (`assume`). Systems with solvers of the caller's own stay.
 """
@@ -15,20 +16,21 @@ from ir.ops.calls import assume, stop_gradient
 from ir.ops.elementwise import add, div
 from ir.ops.linalg import lu
 from ir.ops.linear_solve import linear_solve
-from ir.ops.shape import broadcast_in_dim, full_like
+from ir.ops.shape import broadcast_in_dim, full_like, iota
 from ir.passes.nested import deep
-from ir.passes.replacing import rewritten
-from ir.passes.selections.forms import LEADING, Reader, Unread
+from ir.passes.replacing import Written, rewritten
+from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import known
 from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
 from ir.passes.selections.triangles import is_lower
 from ir.remarks import remark
+from ir.types import i32
 
 
 @deep
 def solve_structured(function: Function) -> Function:
     """Solve systems as what is known of their matrices allows; what the caller says is not kept."""
-    if not any(e.op in (linear_solve, assume) for e in function.eqns):
+    if not any(e.op in (linear_solve, lu, assume) for e in function.eqns):
         return function
     return _Solved(function).function()
 
@@ -43,9 +45,11 @@ class _Solved:
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
 
-    def _written(self, eqn: Eqn) -> Value | None:
+    def _written(self, eqn: Eqn) -> Written:
         if eqn.op is assume:
             return self.reader.now(eqn.operands[0])
+        if eqn.op is lu:
+            return self._factors(eqn)
         found = system(eqn) if eqn.op is linear_solve and len(eqn.results) == 1 else None
         made = None if found is None else self._solution(eqn, found)
         if made is not None:
@@ -73,6 +77,15 @@ class _Solved:
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""
+        choice = self._diagonal(matrix)
+        if choice is None:
+            raise Unread
+        if choice.weight is None:
+            return add(b, full_like(b, 0))  # type: ignore[no-any-return]
+        return div(b, broadcast_in_dim(choice.weight, shape=b.type.shape, dims=(axis,)))  # type: ignore[no-any-return]
+
+    def _diagonal(self, matrix: Value) -> Choice | None:
+        """A matrix that is zero off its diagonal, as a choice of lines; None if it is not known to be one."""
         made = self.definitions.get(matrix)
         for along in (0, 1) if made is not None and made.op in LEADING else ():
             try:
@@ -80,12 +93,25 @@ class _Solved:
             except Unread:
                 continue
             numbers = known(choices[0].index, self.reader.latest) if len(choices) == 1 else None
-            if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):
-                break
-            if (weight := choices[0].weight) is None:
-                return add(b, full_like(b, 0))  # type: ignore[no-any-return]
-            return div(b, broadcast_in_dim(weight, shape=b.type.shape, dims=(axis,)))  # type: ignore[no-any-return]
-        raise Unread
+            if numbers is not None and np.array_equal(numbers, np.arange(len(numbers))):
+                return choices[0]
+        return None
+
+    def _factors(self, eqn: Eqn) -> Written:
+        """Of a matrix with zeros below its diagonal: it has one row to choose from for each pivot."""
+        matrix = eqn.operands[0]
+        while (made := self.definitions.get(matrix)) is not None and made.op is stop_gradient:
+            (matrix,) = made.operands
+        if matrix.type.rank != 2 or matrix.type.shape[0] != matrix.type.shape[1]:
+            return None
+        if is_lower(self.reader, matrix) is not False and not self._is_diagonal(matrix):
+            return None
+        remark("solve_structured", eqn.source, "factors of a triangular matrix are itself and the identity")
+        order: Value = iota(shape=matrix.type.shape[:1], dtype=i32, axis=0)
+        return self.reader.now(eqn.operands[0]), order, order
+
+    def _is_diagonal(self, matrix: Value) -> bool:
+        return "diagonal" in self._said(matrix) or self._diagonal(self._root(matrix)) is not None
 
     def _said(self, matrix: Value) -> tuple[str, ...]:
         """What the caller says of a matrix."""

@@ -45,6 +45,7 @@ for _dtype in ("f32", "f64"):
     _jvp = ir.Opaque("product", Rule("product", _jvp_rule))
     SAMPLES += [
         Sample("call", _draw, _body_reference, {"function": _body(_dtype)}, (_dtype,), _dtype),
+        Sample("fused", _draw, _body_reference, {"function": _body(_dtype)}, (_dtype,), _dtype),
         Sample(
             "custom_jvp_call",
             _draw,

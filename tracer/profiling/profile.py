@@ -1,0 +1,180 @@
+"""`profile(f)(*args)`: run a compiled function on the device and say which of the user's lines took the time."""
+
+from __future__ import annotations
+
+import functools
+import re
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+import ir
+from ir import machine
+from ir.core import nested_functions
+from ir.cost import eqn_cost
+from ir.errors import ArgumentError
+from ir.regions import Region, regions
+from ir.source import UNKNOWN, Source
+from tracer.api.jit import jit
+from tracer.profiling.events import Operation, operations, recorded
+from tracer.profiling.report import LineTime, Profile, RegionTime
+
+# Calls are recorded for about so many seconds, and so many at least and at most.
+_SECONDS = 0.5
+_LEAST, _MOST = 3, 50
+# Around a label in a path of scopes stand `/`, and the parentheses of JAX's own transforms.
+_PARTS = re.compile(r"[/()]")
+
+
+def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[..., Profile]:
+    """`profile(f)(*args)` measures `f` on the device and attributes the time to regions and source lines.
+
+    The program that runs is the one that `f` runs otherwise: its parts are told apart by the names that every
+    program of tracer carries in XLA's metadata. JAX's own profiler records it.
+
+    Args:
+      f: a function, or what `tracer.jit` made of one.
+      calls: how many calls are recorded; by default as many as take half a second, 3 to 50.
+
+    Returns:
+      A function that takes the arguments of `f` and returns the profile.
+
+    Raises:
+      ArgumentError: `calls` is less than 1.
+      ProfileError: by the function: another profile is being taken, or the device records no operations.
+    """
+    if calls is not None and calls < 1:
+        raise ArgumentError(f"profile: expected calls to be at least 1, got {calls}")
+    jitted = f if hasattr(f, "lower") and hasattr(f, "ir") else jit(f)
+
+    @functools.wraps(f)
+    def measure(*args: Any, **kwargs: Any) -> Profile:
+        module, known = operations(jitted.lower(*args, **kwargs).compile().as_text())
+        parts = _parts(jitted.ir(*args, **kwargs))
+
+        def run(count: int) -> list[float]:
+            times = []
+            for _ in range(count):
+                begin = time.perf_counter()
+                jax.block_until_ready(jitted(*args, **kwargs))  # type: ignore[no-untyped-call]
+                times.append(time.perf_counter() - begin)
+            return times
+
+        run(1)
+        first = run(1)[0]
+        count = calls or min(max(int(_SECONDS / max(first, 1e-9)), _LEAST), _MOST)
+        seconds = statistics.median(run(count))
+        found = recorded(lambda: run(count), module)
+        return _profile(getattr(f, "__name__", "function"), count, seconds, found, known, parts)
+
+    return measure
+
+
+@dataclass(slots=True)
+class _Part:
+    """All regions of one label.
+
+    Attributes:
+      flops, nbytes: of a call.
+      lines: seconds of each line, by the cost model.
+    """
+
+    flops: float = 0.0
+    nbytes: float = 0.0
+    lines: dict[tuple[str, int], tuple[Source, float]] = field(default_factory=dict)
+
+    def add(self, region: Region, trips: float | None) -> None:
+        """One more region, which runs so often in a call, if that is known."""
+        holds = any(next(nested_functions(eqn), None) is not None for eqn in region.eqns)
+        if not holds and trips is not None:
+            self.flops += trips * region.flops
+            self.nbytes += trips * region.nbytes
+        device = machine.current()
+        for eqn in region.eqns:
+            cost = eqn_cost(eqn)
+            each = (trips or 1.0) * (device.seconds(cost.flops, cost.bytes_accessed) - device.launch)
+            sources = [source for source in eqn.source.all() if source is not UNKNOWN]
+            for source in sources:
+                key = source.file, source.line
+                _, before = self.lines.get(key, (source, 0.0))
+                self.lines[key] = source, before + each / len(sources)
+
+
+def _parts(program: ir.Function) -> dict[str, _Part]:
+    """What is known of the regions of the program and of the functions inside it, by label."""
+    out: dict[str, _Part] = defaultdict(_Part)
+    stack: list[tuple[ir.Function, float | None]] = [(program, 1.0)]
+    while stack:
+        function, trips = stack.pop()
+        for region in regions(function):
+            out[region.label].add(region, trips)
+            for eqn in region.eqns:
+                inside = _trips(eqn, trips)
+                stack.extend([(nested, inside) for nested in nested_functions(eqn)])
+    return dict(out)
+
+
+def _trips(eqn: ir.Eqn, outer: float | None) -> float | None:
+    """How often what the equation holds runs in a call of the program; None where that depends on data."""
+    if outer is None or eqn.op.name in ("while_loop", "cond"):
+        return None
+    length = eqn.attrs.get("length", 1)
+    return outer * length if type(length) is int else None
+
+
+def _profile(
+    name: str,
+    calls: int,
+    seconds: float,
+    found: Mapping[str, tuple[float, int]],
+    known: Mapping[str, Operation],
+    parts: Mapping[str, _Part],
+) -> Profile:
+    times: dict[str, float] = defaultdict(float)
+    launches: dict[str, float] = defaultdict(float)
+    for op, (total, count) in found.items():
+        label = _label(known.get(op, Operation(op, ())), parts)
+        times[label] += total / calls
+        launches[label] += count / calls
+    nothing = _Part()
+    by_region = [
+        RegionTime(
+            label,
+            tuple([source for source, _ in parts.get(label, nothing).lines.values()]),
+            times[label],
+            launches[label],
+            parts.get(label, nothing).flops,
+            parts.get(label, nothing).nbytes,
+        )
+        for label in sorted(times, key=times.__getitem__, reverse=True)
+    ]
+    return Profile(name, calls, seconds, sum(times.values()), tuple(by_region), tuple(_lines(times, parts)))
+
+
+def _label(operation: Operation, parts: Mapping[str, _Part]) -> str:
+    """The innermost region in whose name the operation was emitted; for XLA's own its opcode."""
+    for path in operation.op_names:
+        for scope in reversed(_PARTS.split(path)):
+            if scope in parts:
+                return scope
+    return f"({operation.opcode})"
+
+
+def _lines(times: Mapping[str, float], parts: Mapping[str, _Part]) -> Iterable[LineTime]:
+    """Time of every line, the dearest first."""
+    found: dict[tuple[str, int], tuple[Source, float]] = {}
+    for label, seconds in times.items():
+        lines = parts[label].lines if label in parts else {}
+        whole = sum([weight for _, weight in lines.values()])
+        for key, (source, weight) in lines.items():
+            share = weight / whole if whole else 1 / len(lines)
+            found[key] = source, found.get(key, (source, 0.0))[1] + seconds * share
+    return [LineTime(source, s) for source, s in sorted(found.values(), key=lambda each: -each[1])]
+
+
+__all__ = ["profile"]
