@@ -12,6 +12,7 @@ import jax
 
 import ir
 from ir import cost
+from ir.collector import without_collection
 from ir.core import inner_first
 from ir.fusion import fusion
 from ir.journal import Applied, Step, journal, step
@@ -24,6 +25,7 @@ from tracer.api.jit import Staged, jit
 from tracer.report.model import Compiled, Group, LineCost, Phase, Report, RuleUse, Stage
 
 
+@without_collection()
 def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], *, compile: bool) -> Report:
     """The report on `f` at these arguments; see `tracer.explain`."""
     staged_of = getattr(f, "staged", None)
