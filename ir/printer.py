@@ -70,9 +70,40 @@ class Line:
     names: Mapping[Value, str]
 
 
-def lines(function: Function, *, sources: bool = False, max_elements: int | None = None) -> list[Line]:
-    """The lines of `to_text`, each with what it prints."""
-    return _Printer(function, sources, max_elements).lines(function)
+def lines(
+    function: Function,
+    *,
+    sources: bool = False,
+    max_elements: int | None = None,
+    names: Mapping[Value, str] | None = None,
+) -> list[Line]:
+    """The lines of `to_text`, each with what it prints.
+
+    Args:
+      function: what to print.
+      sources: see `to_text`.
+      max_elements: see `to_text`.
+      names: of all values; by default each function has names of its own.
+    """
+    return _Printer(function, sources, max_elements, given=names).lines(function)
+
+
+def common_names(functions: Iterable[Function]) -> dict[Value, str]:
+    """One name for each value of several programs, nested functions included, so that their texts can be compared.
+
+    Linear in all equations; earlier programs choose first.
+    """
+    seen: dict[int, Function] = {}
+    values: dict[Value, None] = {}
+    for function in functions:
+        for each in _walk(function, False)[0]:
+            if id(each) not in seen:
+                seen[id(each)] = each
+                values.update(dict.fromkeys(each.params))
+                for eqn in each.eqns:
+                    values.update(dict.fromkeys(eqn.results))
+    names = _Names([v.name for v in values], _RESERVED)
+    return {v: names.give(v.name) for v in values}
 
 
 def eqn_text(eqn: Eqn, function: Function | None = None, *, max_elements: int | None = 8) -> str:
@@ -148,8 +179,14 @@ def _operands(values: Iterable[Value], names: Mapping[Value, str]) -> str:
 
 class _Printer:
     def __init__(
-        self, function: Function, sources: bool, max_elements: int | None, shallow: bool = False
+        self,
+        function: Function,
+        sources: bool,
+        max_elements: int | None,
+        shallow: bool = False,
+        given: Mapping[Value, str] | None = None,
     ) -> None:
+        self._given = given
         self._sources = sources
         self._max_elements = max_elements
         found, self._shared = _walk(function, shallow)
@@ -182,7 +219,7 @@ class _Printer:
         self, function: Function, printed: set[int], indent: str, opened: set[int]
     ) -> Iterator[Any]:
         """Lines of a function, and iterators of lines to be printed in between."""
-        names = _value_names(function)
+        names = _value_names(function) if self._given is None else self._given
         params = ", ".join([f"{names[p]}: {p.type}" for p in function.params])
         types = ", ".join([str(t) for t in function.out_types])
         yield Line(f"{indent}def {self.name(function)}({params}) -> ({types}):", function, None, names)

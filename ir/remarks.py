@@ -24,11 +24,13 @@ class Remark:
 
     Attributes:
       by: the name of the pass.
+      declined: whether it says why something was not done.
     """
 
     by: str
     source: Source
     text: str
+    declined: bool = False
 
     def __str__(self) -> str:
         return f"{self.by}: {self.text} ({self.source})"
@@ -37,11 +39,11 @@ class Remark:
 _found: ContextVar[list[Remark] | None] = ContextVar("found", default=None)
 
 
-def remark(by: str, source: Source, text: str) -> None:
+def remark(by: str, source: Source, text: str, *, declined: bool = False) -> None:
     """Make a remark, if somebody listens."""
     found = _found.get()
     if found is not None:
-        found.append(Remark(by, source, text))
+        found.append(Remark(by, source, text, declined))
 
 
 @contextlib.contextmanager

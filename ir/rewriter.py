@@ -15,6 +15,7 @@ from typing import Any
 from ir.contents import has_effects
 from ir.core import EMPTY_ATTRS, Attrs, Dense, Eqn, Function, Value, attr_key
 from ir.errors import IRTypeError
+from ir.journal import Applied, applied
 from ir.numerics.precision import iinfo
 from ir.op import Builder, Op, building
 from ir.ops.shape import broadcast_in_dim, constant, full, iota
@@ -171,11 +172,13 @@ class Statistics:
       attempts: patterns that were compared with an equation.
       applied: how often each rule was applied, by its name.
       sweeps: passes over the program.
+      places: where they were applied, in order; None where nobody asks.
     """
 
     attempts: int = 0
     applied: Counter[str] = field(default_factory=Counter)
     sweeps: int = 0
+    places: list[Applied] | None = None
 
 
 class _Rewriter(Builder):
@@ -246,6 +249,8 @@ class _Rewriter(Builder):
             out = self.replaced(each, eqn, found)
             if out is not None:
                 self.statistics.applied[each.name] += 1
+                if self.statistics.places is not None:
+                    self.statistics.places.append((each.name, eqn.source))
                 return out
         return None
 
@@ -405,12 +410,12 @@ def apply_rules(
 
     Equations that a rewrite leaves without a consumer are removed.
     """
-    statistics = Statistics() if statistics is None else statistics
+    statistics = Statistics(places=applied()) if statistics is None else statistics
     for _ in range(max_sweeps):
         statistics.sweeps += 1
         rewriter = _Rewriter(table, _uses(function), statistics)
         env: dict[Value, Value] = {}
-        applied = statistics.applied.total()
+        before = statistics.applied.total()
         with building(rewriter):
             for eqn in function.eqns:
                 operands = eqn.operands
@@ -423,7 +428,7 @@ def apply_rules(
                         env[eqn.results[0]] = out[0]
                 else:
                     rewriter.append(eqn)
-        if statistics.applied.total() == applied:
+        if statistics.applied.total() == before:
             break
         function = function.replace(
             eqns=tuple([eqn for eqn in rewriter.eqns if eqn not in rewriter.dead]),

@@ -7,7 +7,6 @@ Imports the standard library only.
 
 from __future__ import annotations
 
-import functools
 import sys
 from types import CodeType, FrameType
 from typing import Protocol
@@ -17,10 +16,19 @@ _INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", 
 _internal_names: dict[str, bool] = {}
 
 
-@functools.lru_cache(maxsize=1024)
-def _lines(code: CodeType) -> tuple[int | None, ...]:
-    """The line of every instruction."""
-    return tuple([position[0] for position in code.co_positions()])
+# The line of each instruction, by the id of the code object, which is kept: reading them anew for every equation of a
+# long function would be quadratic, and so would hashing it.
+_lines_of: dict[int, tuple[CodeType, list[int | None]]] = {}
+_CODES = 64
+
+
+def _lines(code: CodeType) -> list[int | None]:
+    found = _lines_of.get(id(code))
+    if found is None:
+        if len(_lines_of) >= _CODES:
+            _lines_of.clear()
+        found = _lines_of[id(code)] = (code, [position[0] for position in code.co_positions()])
+    return found[1]
 
 
 class Whereabouts(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ir
+from ir.journal import step, within
 from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
@@ -44,10 +45,23 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     """
     find = state.roll or roll
     if derivative is None:
-        return find(function, None)
+        return step("roll", lambda f: find(f, None), function)
     # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
-    function = find(guarded(function, derivative.nonzero, 1), derivative.counted)
-    return stabilize(function) if find is roll else function
+    function = step("guard", lambda f: guarded(f, derivative.nonzero, 1), function)
+    function = step("roll", lambda f: find(f, derivative.counted), function)
+    return step("stabilize", stabilize, function) if find is roll else function
+
+
+def _transformed(
+    key: tuple[Hashable, ...],
+    function: ir.Function,
+    transform: Callable[[ir.Function], ir.Function],
+    derivative: Derivative | None,
+) -> ir.Function:
+    """What is inlined in a trace."""
+    with within(f"{key[0]} of {function.name}"):
+        program = step(str(key[0]), transform, rolled(function, derivative))
+        return step("simplify_inner", simplify_inner, program)
 
 
 def apply(
@@ -79,7 +93,7 @@ def apply(
             operands,
             weak,
         )
-    program = simplify_inner(transform(rolled(function, derivative)))
+    program = _transformed(key, function, transform, derivative)
     lifted = [trace.lift(x).value for x in operands]
     without_names(program.eqns)
     results = inline(program, lifted)
@@ -94,11 +108,14 @@ def split(
     derivative: Derivative,
 ) -> Split:
     """`make(function)`, simplified first; kept by structure. `key` names what `make` does."""
+
+    def prepared() -> ir.Function:
+        with within(f"{key[0]} of {function.name}"):
+            return step("simplify_inner", simplify_inner, rolled(function, derivative))
+
     if unequalled(function):
-        return make(simplify_inner(rolled(function, derivative)))
-    return _SPLITS.get(
-        (key, state.roll, function), lambda: make(simplify_inner(rolled(function, derivative)))
-    )
+        return make(prepared())
+    return _SPLITS.get((key, state.roll, function), lambda: make(prepared()))
 
 
 __all__ = ["Derivative", "apply", "split"]

@@ -14,7 +14,7 @@ import ir
 import tracer as tr
 from ir.core import Function, inner_first
 from tests.ir.generate import functions
-from tests.tracer.programs import chain, nested, work
+from tests.tracer.chains import chain, nested, work
 from tracer.errors import ArgumentError, ArgumentTypeError
 
 TRIES = settings().max_examples  # of the profile

@@ -11,8 +11,8 @@ import tracer as tr
 import tracer.numpy as tnp
 from ir.core import Function, inner_first
 from tests.ir.generate import functions
+from tests.tracer.chains import chain, nested, work
 from tests.tracer.helpers import array
-from tests.tracer.programs import chain, nested, work
 from tracer.errors import ArgumentError, ArgumentTypeError
 
 V = array(4)

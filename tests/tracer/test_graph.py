@@ -19,8 +19,8 @@ import tracer.numpy as tnp
 from ir.core import Function, inner_first, nested_functions
 from ir.ops.calls import call
 from tests.ir.generate import functions
+from tests.tracer.chains import SCALAR, chain, nested, work
 from tests.tracer.helpers import array
-from tests.tracer.programs import SCALAR, chain, nested, work
 from tracer.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
 from tracer.views.dot import Cluster, Edge, Node, dot_text
 

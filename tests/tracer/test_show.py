@@ -21,8 +21,8 @@ import tracer.numpy as tnp
 from ir.core import Function
 from ir.printer import lines
 from tests.ir.generate import functions
+from tests.tracer.chains import chain, nested, work
 from tests.tracer.helpers import array
-from tests.tracer.programs import chain, nested, work
 from tracer.errors import ArgumentError, ArgumentTypeError
 from tracer.views.sheet import Cell, Column, Sheet, amount, cut, plain, printable, wrapped
 from tracer.views.show import COLUMNS

@@ -18,7 +18,7 @@ from ir.passes.pipeline import Pass, pipeline
 from ir.passes.rolling import roll, roll_exact
 from ir.source import capture
 from lowering.boundary import emit_differentiable
-from lowering.emit import with_weak_types
+from lowering.emit import emit, with_weak_types
 from tracer.api.arguments import (
     Flat,
     call,
@@ -112,13 +112,17 @@ def jit(
         "in_shardings": in_shardings,
         "out_shardings": out_shardings,
     }
-    try:
-        compiled: Any = jax.jit(
+
+    def emitted(program: Callable[..., Any]) -> Any:
+        return jax.jit(
             program,
             static_argnums=static.nums,
             static_argnames=static.names,
             **{k: v for k, v in options.items() if v is not None},
         )
+
+    try:
+        compiled = emitted(program)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"jit of {function_name(f)}: {error}") from error
 
@@ -145,11 +149,20 @@ def jit(
 
     def stages(*args: Any, **kwargs: Any) -> list[tuple[str, ir.Function]]:
         function = closed(record(args, kwargs)[0])
-        out = [("trace", function)]
-        for each in chosen:
-            function = each(function)
-            out.append((getattr(each, "__name__", type(each).__name__), function))
-        return out
+        return [("trace", function), *[(name, function := each(function)) for name, each in _named(chosen)]]
+
+    def staged(*args: Any, **kwargs: Any) -> Staged:
+        traced = record(args, kwargs)[0]
+
+        def emission(function: ir.Function) -> Any:
+            def program(*args: Any, **kwargs: Any) -> Any:
+                leaves = static.flatten(f, args, kwargs)[0].leaves
+                outs = emit(function, with_weak_types(leaves, ()))
+                return tree_unflatten(traced.out_tree, with_weak_types(outs, traced.out_weak))
+
+            return emitted(program)
+
+        return Staged(closed(traced), _named(chosen), emission)
 
     # Without static arguments it is all the same whether one is given by position or by keyword.
     direct = not (static.nums or static.names)
@@ -161,7 +174,25 @@ def jit(
     jitted.ir = as_function
     jitted.regions = with_regions
     jitted.stages = stages
+    jitted.staged = staged
+    staged.of = jitted  # type: ignore[attr-defined]  # wrappers of a function copy its attributes
     return jitted
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What compiling a function for some arguments begins with, and how it goes on.
+
+    Attributes:
+      traced: the program before any pass.
+      passes: the passes, with their names.
+      emission: from the program after the passes to a function compiled by `jax.jit` with the options of the
+        compiled function, which takes the same arguments.
+    """
+
+    traced: ir.Function
+    passes: tuple[tuple[str, Pass], ...]
+    emission: Callable[[ir.Function], Any]
 
 
 def closed(traced: Traced) -> ir.Function:
@@ -215,6 +246,10 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
         )
 
     return traced_ir
+
+
+def _named(passes: Sequence[Pass]) -> tuple[tuple[str, Pass], ...]:
+    return tuple([(getattr(each, "__name__", type(each).__name__), each) for each in passes])
 
 
 def _as_it_is(function: ir.Function, counted: int | None) -> ir.Function:

@@ -114,7 +114,9 @@ class _Grower:
                     self._write(self.eqns[at], (at - found.start) % found.period)
             except _Unknown as reason:
                 loop = f"{found.trips} iterations of {found.period} equations over arrays whose size changes"
-                remark("roll", self.eqns[found.start].source, f"{loop} stay as they are: {reason}")
+                remark(
+                    "roll", self.eqns[found.start].source, f"{loop} stay as they are: {reason}", declined=True
+                )
                 return None
             builder.source = None
 

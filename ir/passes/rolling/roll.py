@@ -87,7 +87,7 @@ def _rolled(function: Function, *, exact: bool, counted: int | None = None) -> F
         if _SHORTER * len(by_level.eqns) <= len(new.eqns):
             new, said = by_level, said_by_level
     for each in said:
-        remark(each.by, each.source, each.text)
+        remark(each.by, each.source, each.text, declined=each.declined)
     return new
 
 
@@ -353,7 +353,9 @@ class _Round:
                         changed = True
                         remark("roll", plan.source, f"{plan.loop.size} became {plan.summary}")
                     except Unprofitable as reason:
-                        remark("roll", plan.source, f"{plan.loop.size} stay as they are: {reason}")
+                        remark(
+                            "roll", plan.source, f"{plan.loop.size} stay as they are: {reason}", declined=True
+                        )
                         del builder.eqns[mark:]
                         builder.source = None
                         for eqn in self.eqns[loop.start : loop.stop]:
