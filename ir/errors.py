@@ -6,6 +6,8 @@ an excerpt of the IR where it helps, and the user's source line. Imports `ir.sou
 
 from __future__ import annotations
 
+from typing import Any
+
 from ir.source import Source, capture
 
 
@@ -98,6 +100,45 @@ class LoweringError(TracerError, RuntimeError):
 
 class JaxprError(TracerError, TypeError):
     """A program of JAX, or a part of it, has no counterpart in the IR."""
+
+
+class NonFiniteError(TracerError, FloatingPointError):
+    """A result holds NaN (or an infinity, where that was asked for); raised within `tracer.debug.nans`.
+
+    Attributes:
+      op: the name of the op that made it first; `None` for an argument that held it, or where nobody can tell.
+      kind: "nan" or "inf".
+      derivative: whether that equation is part of a derivative; `None` where there is no equation.
+      iterations: which iterations of loops it happened in, outermost first.
+      operands, results: `tracer.debug.Statistics` of what the equation read and made.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: Source | None = None,
+        note: str | None = None,
+        op: str | None = None,
+        kind: str = "nan",
+        derivative: bool | None = None,
+        iterations: tuple[int, ...] = (),
+        operands: tuple[Any, ...] = (),
+        results: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(message, source=source, note=note)
+        self._raised = capture(2)
+        self.op = op
+        self.kind = kind
+        self.derivative = derivative
+        self.iterations = iterations
+        self.operands = operands
+        self.results = results
+
+    def __str__(self) -> str:
+        where = self._raised if self.source is None else self.source
+        code = where.text()
+        return f"{super().__str__()}\n    {code}" if code else super().__str__()
 
 
 class VerificationError(TracerError, ValueError):

@@ -27,15 +27,20 @@ class Source:
 
     Attributes:
       others: further locations of a fused or merged equation.
+      derivative: whether the equation is part of a derivative of what stands at this location.
     """
 
-    __slots__ = ("_code", "_lasti", "_where", "others")
+    __slots__ = ("_code", "_derived", "_lasti", "_where", "derivative", "others")
 
-    def __init__(self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = ()) -> None:
+    def __init__(
+        self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = (), derivative: bool = False
+    ) -> None:
         self._code = code
         self._lasti = lasti
         self._where: tuple[str, int, str] | Whereabouts | None = None
+        self._derived: Source | None = None
         self.others = others
+        self.derivative = derivative
 
     @classmethod
     def lazily(cls, where: Whereabouts) -> Source:
@@ -76,6 +81,13 @@ class Source:
     def function(self) -> str:
         return self._resolve()[2]
 
+    def text(self) -> str:
+        """The code of the line, as it stands in the file; empty where nobody can tell."""
+        import linecache
+
+        file, line, _ = self._resolve()
+        return linecache.getline(file, line).strip()
+
     def __str__(self) -> str:
         file, line, function = self._resolve()
         return f"{file}:{line} ({function})" if function else f"{file}:{line}"
@@ -87,7 +99,22 @@ class Source:
         """This location without the others."""
         if not self.others:
             return self
-        made = Source(self._code, self._lasti)
+        made = Source(self._code, self._lasti, (), self.derivative)
+        made._where = self._where
+        return made
+
+    def derived(self) -> Source:
+        """This location, of an equation that is part of a derivative; always the same object."""
+        if self.derivative or self is UNKNOWN:
+            return self
+        if self._derived is None:
+            made = Source(self._code, self._lasti, self.others, derivative=True)
+            made._where = self._where
+            self._derived = made
+        return self._derived
+
+    def _forward(self) -> Source:
+        made = Source(self._code, self._lasti, self.others)
         made._where = self._where
         return made
 
@@ -119,7 +146,13 @@ MAX_OTHERS = 8
 
 
 def merge(first: Source, second: Source) -> Source:
-    """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more."""
+    """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more.
+
+    It is part of a derivative where both are.
+    """
+    derivative = first.derivative and second.derivative
+    if first.derivative and not derivative:
+        first = first._forward()
     if first is second or second is UNKNOWN or len(first.others) >= MAX_OTHERS:
         return first
     if first is UNKNOWN:
@@ -130,7 +163,7 @@ def merge(first: Source, second: Source) -> Source:
             others.append(each._alone())
     if len(others) == len(first.others):
         return first
-    made = Source(first._code, first._lasti, tuple(others[:MAX_OTHERS]))
+    made = Source(first._code, first._lasti, tuple(others[:MAX_OTHERS]), derivative)
     made._where = first._where
     return made
 

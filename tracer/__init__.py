@@ -22,7 +22,7 @@ from tracer.api.vmap import vmap
 from tracer.explain import explain
 
 if TYPE_CHECKING:
-    from tracer import fft, linalg, random, special, tree
+    from tracer import debug, fft, linalg, random, special, tree
 
 __all__ = [
     "associative_scan",
@@ -35,6 +35,7 @@ __all__ = [
     "custom_linear_solve",
     "custom_root",
     "custom_vjp",
+    "debug",
     "deserialize",
     "errors",
     "explain",
@@ -73,7 +74,7 @@ __all__ = [
 ]
 
 # Loaded when first used: their functions are many, and a program uses few.
-_LATER = frozenset({"fft", "linalg", "random", "special", "tree"})
+_LATER = frozenset({"debug", "fft", "linalg", "random", "special", "tree"})
 
 
 def __getattr__(name: str) -> Any:

@@ -83,6 +83,7 @@ def push(
                 else:
                     outs = builder.copy(eqn, ins)
                     env.update(zip(eqn.results, outs, strict=True))
+                builder.source = eqn.source.derived()
                 douts = apply_rule(eqn, ins, dins, outs)
         except TracerError as error:
             error.source = error.source or eqn.source

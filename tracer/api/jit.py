@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -32,6 +32,9 @@ from tracer.api.entry import entry
 from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
+
+if TYPE_CHECKING:
+    from tracer.debug.nans import nans
 
 
 def jit(
@@ -126,10 +129,23 @@ def jit(
             flat, whole = static.flatten(f, args, kwargs)
             return call(f, *whole([trace.lift(x) for x in flat.leaves]))
         try:
+            if state.watch is not None:
+                return watched(state.watch, args, kwargs)
             return compiled(*args, **kwargs) if kwargs else compiled(*args)
         except (TypeError, ValueError) as error:
             explained(error, args, kwargs)
             raise
+
+    def watched(watch: nans, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = kept((args, kwargs), donate_argnums)
+
+        def again() -> tuple[ir.Function, Sequence[Any]]:
+            traced, leaves = record(*given)
+            return traced.function, (*traced.captures, *leaves)
+
+        return watch.looked_at(
+            lambda: compiled(*args, **kwargs), again, lambda function: _optimized(function, chosen)
+        )
 
     def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not isinstance(error, TracerError):
@@ -209,6 +225,21 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
         )
 
     return traced_ir
+
+
+def kept(given: tuple[Any, Any], donated: int | Sequence[int] | None) -> tuple[Any, Any]:
+    """(positional arguments, keywords) that outlive a call which may reuse the buffers of the donated ones."""
+    if donated is None:
+        return given
+    args, kwargs = given
+    numbers = (donated,) if isinstance(donated, int) else tuple(donated)
+    chosen = {n % len(args) for n in numbers if -len(args) <= n < len(args)}
+
+    def copy(tree: Any) -> Any:
+        return jax.tree_util.tree_map(lambda x: x.copy() if isinstance(x, jax.Array) else x, tree)
+
+    # (JAX takes the names of donated positions for donated as well.)
+    return tuple([copy(a) if i in chosen else a for i, a in enumerate(args)]), copy(kwargs)
 
 
 def _as_it_is(function: ir.Function, counted: int | None) -> ir.Function:
