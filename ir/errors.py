@@ -102,6 +102,13 @@ class JaxprError(TracerError, TypeError):
     """A program of JAX, or a part of it, has no counterpart in the IR."""
 
 
+def _with_code(error: TracerError) -> str:
+    """The text of an error that happened when the program ran, with the code of its line."""
+    where = error._raised if error.source is None else error.source
+    text, code = TracerError.__str__(error), where.text()
+    return f"{text}\n    {code}" if code else text
+
+
 class NonFiniteError(TracerError, FloatingPointError):
     """A result holds NaN (or an infinity, where that was asked for); raised within `tracer.debug.nans`.
 
@@ -135,10 +142,13 @@ class NonFiniteError(TracerError, FloatingPointError):
         self.operands = operands
         self.results = results
 
-    def __str__(self) -> str:
-        where = self._raised if self.source is None else self.source
-        code = where.text()
-        return f"{super().__str__()}\n    {code}" if code else super().__str__()
+    __str__ = _with_code
+
+
+class CheckError(TracerError, AssertionError):
+    """An assertion about values, made by `tracer.debug.check`, does not hold."""
+
+    __str__ = _with_code
 
 
 class VerificationError(TracerError, ValueError):

@@ -78,7 +78,11 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
             values = [numbers[v] if v in numbers else env[v] for v in ins]
         else:
             values = [value(v) for v in ins]
-        out = rule(*values, **eqn.attrs)
+        try:
+            out = rule(*values, **eqn.attrs)
+        except LoweringError as error:
+            error.source = error.source or eqn.source
+            raise
         results = eqn.results
         if len(results) == 1 and type(out) is not tuple:
             env[results[0]] = out

@@ -23,11 +23,14 @@ from tracer.explain import explain
 
 if TYPE_CHECKING:
     from tracer import debug, fft, linalg, random, special, tree
+    from tracer.debug import check, checkify
 
 __all__ = [
     "associative_scan",
     "assume",
     "autograph",
+    "check",
+    "checkify",
     "checkpoint",
     "checkpoint_name",
     "cond",
@@ -77,13 +80,19 @@ __all__ = [
 _LATER = frozenset({"debug", "fft", "linalg", "random", "special", "tree"})
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        import importlib
+# Likewise, of such a module.
+_FUNCTIONS = {"check": "debug", "checkify": "debug"}
 
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _LATER:
         return importlib.import_module(f"tracer.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"tracer.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'tracer' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_FUNCTIONS})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ir.core import Function
     from tracer.bridge import Bridge
-    from tracer.debug.nans import nans
+    from tracer.debug.nonfinite import nans
     from tracer.trace import Trace
 
 

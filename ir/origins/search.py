@@ -20,6 +20,7 @@ from ir.ops.loops import scan
 from ir.origins.flagged import counted, flagged, looked_at, opened, says
 from ir.origins.inside import EVERY, Given, Inside, before_step, holds_functions, inside
 from ir.origins.test import Kind
+from ir.passes.silent import silent
 
 # Results of a program at given operands.
 Run = Callable[[Function, Sequence[Any]], Sequence[Any]]
@@ -97,7 +98,7 @@ class _Level:
     def __init__(
         self, function: Function, operands: Sequence[Any], run: Run, kind: Kind, trips: tuple[Trip, ...]
     ) -> None:
-        self.function = opened(function)
+        self.function = opened(silent(function))
         self.operands = tuple(operands)
         self.run = run
         self.kind = kind

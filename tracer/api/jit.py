@@ -34,7 +34,7 @@ from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
 
 if TYPE_CHECKING:
-    from tracer.debug.nans import nans
+    from tracer.debug.nonfinite import nans
 
 
 def jit(

@@ -1,9 +1,11 @@
 """Looking into programs while they run: where NaN comes from, values, assertions.
 
-`nans` names the equation that made the first NaN. See `docs/debugging.md`.
+`nans` names the equation that made the first NaN; `check` asserts, and `checkify` says whether that held. See
+`docs/debugging.md`.
 """
 
-from tracer.debug.nans import nans
+from tracer.debug.checks import Error, check, checkify
+from tracer.debug.nonfinite import nans
 from tracer.debug.statistics import Statistics
 
-__all__ = ["Statistics", "nans"]
+__all__ = ["Error", "Statistics", "check", "checkify", "nans"]
