@@ -22,6 +22,7 @@ class State(threading.local):
       autograph: functions that are handed to tracer have their control flow converted.
       roll: how programs have their loops found again before they are differentiated; `None` for the default.
       bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
+      recording: whether watched values are recorded.
       watch: looks at the results of every program that runs outside traces, `None` outside `debug.nans`.
     """
 
@@ -29,6 +30,7 @@ class State(threading.local):
     autograph: bool = False
     roll: Callable[[Function, int | None], Function] | None = None
     bridge: Bridge | None = None
+    recording: bool = False
     watch: nans | None = None
 
 

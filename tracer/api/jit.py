@@ -113,13 +113,13 @@ def jit(
         "in_shardings": in_shardings,
         "out_shardings": out_shardings,
     }
+    settings: dict[str, Any] = {
+        "static_argnums": static.nums,
+        "static_argnames": static.names,
+        **{k: v for k, v in options.items() if v is not None},
+    }
     try:
-        compiled: Any = jax.jit(
-            program,
-            static_argnums=static.nums,
-            static_argnames=static.names,
-            **{k: v for k, v in options.items() if v is not None},
-        )
+        compiled: Any = jax.jit(program, **settings)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"jit of {function_name(f)}: {error}") from error
 
@@ -131,10 +131,22 @@ def jit(
         try:
             if state.watch is not None:
                 return watched(state.watch, args, kwargs)
-            return compiled(*args, **kwargs) if kwargs else compiled(*args)
+            return compiled_now()(*args, **kwargs)
         except (TypeError, ValueError) as error:
             explained(error, args, kwargs)
             raise
+
+    @functools.cache
+    def recorded() -> Any:
+        """The program with what it is to record; JAX keeps what it traced by the function."""
+
+        def recorded_program(*args: Any, **kwargs: Any) -> Any:
+            return program(*args, **kwargs)
+
+        return jax.jit(functools.wraps(program)(recorded_program), **settings)
+
+    def compiled_now() -> Any:
+        return recorded() if state.recording else compiled
 
     def watched(watch: nans, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = kept((args, kwargs), donate_argnums)
@@ -144,7 +156,7 @@ def jit(
             return traced.function, (*traced.captures, *leaves)
 
         return watch.looked_at(
-            lambda: compiled(*args, **kwargs), again, lambda function: _optimized(function, chosen)
+            lambda: compiled_now()(*args, **kwargs), again, lambda function: _optimized(function, chosen)
         )
 
     def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
