@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ir
+from ir.errors import TracerError
 from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
@@ -75,7 +76,14 @@ def apply(
             return transform(simplify_inner(rolled(f, derivative)))
 
         def compute() -> tuple[Any, ...]:
-            return run(key, function, whole, optimize, operands, weak)
+            try:
+                return run(key, function, whole, optimize, operands, weak)
+            except RuntimeError as error:
+                if "RESOURCE_EXHAUSTED" in str(error) and not isinstance(error, TracerError):
+                    from tracer.debug.memory import out_of_memory
+
+                    raise out_of_memory(error, optimize(whole(function))) from error
+                raise
 
         if state.watch is None:
             return compute()

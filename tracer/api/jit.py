@@ -132,7 +132,7 @@ def jit(
             if state.watch is not None:
                 return watched(state.watch, args, kwargs)
             return compiled_now()(*args, **kwargs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, args, kwargs)
             raise
 
@@ -160,8 +160,15 @@ def jit(
         )
 
     def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not isinstance(error, TracerError):
-            static.explain(f, args, kwargs, error)
+        if isinstance(error, TracerError):
+            return
+        if isinstance(error, RuntimeError):
+            if "RESOURCE_EXHAUSTED" in str(error):
+                from tracer.debug.memory import out_of_memory
+
+                raise out_of_memory(error, as_function(*args, **kwargs)) from error
+            return
+        static.explain(f, args, kwargs, error)
 
     def as_function(*args: Any, **kwargs: Any) -> ir.Function:
         return _optimized(closed(record(args, kwargs)[0]), chosen)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -31,9 +33,27 @@ class Recording(dict[str, list[Any]]):
         super().__init__()
         self.gradients: dict[str, list[Any]] = {}
 
-    def _take(self, kind: str, name: str, leaves: Any, tree: Any) -> None:
-        held = self.gradients if kind == "gradient" else self
-        held.setdefault(name, []).append(jax.tree_util.tree_unflatten(tree, [np.asarray(x) for x in leaves]))
+    def _take(self, site: _Site, leaves: Sequence[Any]) -> None:
+        rest = iter(leaves)
+        every = [np.asarray(next(rest)) if given else None for given in site.given]
+        held = self.gradients if site.gradient else self
+        held.setdefault(site.name, []).append(jax.tree_util.tree_unflatten(site.tree, every))
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What is watched.
+
+    Attributes:
+      gradient: the cotangent of the value.
+      tree: its structure.
+      given: which of its leaves are sent; integers have no cotangents.
+    """
+
+    name: str
+    gradient: bool
+    tree: Any
+    given: tuple[bool, ...]
 
 
 # Callbacks run in threads of the runtime. The last recording that began gets what they bring.
@@ -41,10 +61,10 @@ _recordings: list[Recording] = []
 _lock = threading.Lock()
 
 
-def _received(kind: str, name: str, tree: Any, *leaves: Any) -> None:
+def _received(site: _Site, *leaves: Any) -> None:
     with _lock:
         if _recordings:
-            _recordings[-1]._take(kind, name, leaves, tree)
+            _recordings[-1]._take(site, leaves)
 
 
 class record:
@@ -72,7 +92,7 @@ class record:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            jax.effects_barrier()
+            jax.effects_barrier()  # type: ignore[no-untyped-call]
         finally:
             state.recording = self._outer.pop()
             values = self._values.pop()
@@ -99,14 +119,14 @@ def watch(name: str, value: Any) -> Any:
     if not state.recording:
         return value
     leaves, tree = jax.tree_util.tree_flatten(value)
-    _emit("value", name, tree, leaves)
+    _emit(_Site(name, False, tree, (True,) * len(leaves)), leaves)
     if state.trace is None or not any(isinstance(x, Tensor) for x in leaves):
         return value
     return jax.tree_util.tree_unflatten(tree, _marked(name, tree)(*leaves))
 
 
-def _emit(kind: str, name: str, tree: Any, leaves: Any) -> None:
-    callback = functools.partial(_received, kind, name, tree)
+def _emit(site: _Site, leaves: Sequence[Any]) -> None:
+    callback = functools.partial(_received, site)
     if state.trace is None and not any(isinstance(x, jax.core.Tracer) for x in leaves):
         callback(*leaves)
         return
@@ -117,7 +137,7 @@ def _emit(kind: str, name: str, tree: Any, leaves: Any) -> None:
     if state.trace is None:  # JAX traces the function
         send(*leaves)
     else:
-        emit_effect(("record", kind, name, tree), f"watch_{kind}", send, leaves)
+        emit_effect(("record", site), "watch_gradient" if site.gradient else "watch", send, leaves)
 
 
 @functools.lru_cache(maxsize=256)
@@ -130,13 +150,14 @@ def _marked(name: str, tree: Any) -> Any:
     def marked(*leaves: Any) -> tuple[Any, ...]:
         return leaves
 
-    def back(_: Any, cts: Any) -> Any:
-        _emit("gradient", name, tree, cts)
-        return cts
-
     @marked.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
-        moved = [_is_inexact(x) for x in primals]
+        moved = tuple([_is_inexact(x) for x in primals])
+
+        def back(_: Any, cts: Any) -> Any:
+            _emit(_Site(name, True, tree, moved), cts)
+            return cts
+
         given = tuple([t for t, m in zip(tangents, moved, strict=True) if m])
         outs = iter(linear_call(lambda _, ts: ts, back, (), given) if given else ())
         return marked(*primals), tuple([next(outs) if m else t for t, m in zip(tangents, moved, strict=True)])
