@@ -134,7 +134,6 @@ class NonFiniteError(TracerError, FloatingPointError):
         results: tuple[Any, ...] = (),
     ) -> None:
         super().__init__(message, source=source, note=note)
-        self._raised = capture(2)
         self.op = op
         self.kind = kind
         self.derivative = derivative

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ir
 import tracer as tr
 import tracer.numpy as tnp
 from tracer.errors import NonFiniteError, TracerError
@@ -528,3 +529,35 @@ def test_other_threads_are_left_alone() -> None:
         thread.start()
         thread.join()
     assert np.isnan(found[0])
+
+
+# Programs that only give it once they are optimised -------------------------------------------------------
+
+
+def test_only_the_optimised_program() -> None:
+    """A pass that is wrong: the traced program has no NaN to be found."""
+
+    def wrong(function: ir.Function) -> ir.Function:
+        from ir.ops.elementwise import log, neg
+
+        return ir.build(function.in_types, lambda x: log(neg(x)), function.name)
+
+    error = caught(tr.jit(lambda x: tnp.log(x), passes=[wrong]), f32(2))
+    assert error.op == "log"
+    assert "as it was optimised" in str(error)
+
+
+def test_where_nobody_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracer.debug.nonfinite.search", lambda *_, **__: None)
+    error = caught(tr.jit(overflow), ones)
+    assert error.op is None
+    assert "results hold nan" in str(error)
+
+
+def test_the_backward_function_of_vjp() -> None:
+    with tr.debug.nans():
+        _, pull = tr.vjp(norm_at_zero, zeros)
+        with pytest.raises(NonFiniteError) as info:
+            pull(f32(1))
+    assert info.value.source.line == line_of(norm_at_zero)
+    assert info.value.derivative is True
