@@ -182,7 +182,8 @@ class Builder:
     def copy(self, eqn: Eqn, operands: tuple[Value, ...], attrs: Attrs | None = None) -> tuple[Value, ...]:
         """Add an equation of the same op and result types over other operands of the same types."""
         results = tuple([Value(v.type, v.name) for v in eqn.results])
-        self.append(Eqn(eqn.op, operands, eqn.attrs if attrs is None else attrs, results, eqn.source))
+        source = eqn.source if self.source is None else eqn.source.within(self.source)
+        self.append(Eqn(eqn.op, operands, eqn.attrs if attrs is None else attrs, results, source))
         return results
 
 

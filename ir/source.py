@@ -8,6 +8,7 @@ Imports the standard library only.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Protocol
 
@@ -113,6 +114,19 @@ class Source:
             self._derived = made
         return self._derived
 
+    def within(self, outer: Source | None) -> Source:
+        """This location, or `outer`, that of what the equation is a part of, where this is not known.
+
+        What JAX traced once for all calls of a function knows no line of the user's.
+        """
+        if self._code is not None or outer is None or outer is self:
+            return self
+        if self is UNKNOWN:
+            return outer
+        made = Source(None, 0, self.others, self.derivative)
+        made._where = _FirstKnown(self, outer)
+        return made
+
     def _forward(self) -> Source:
         made = Source(self._code, self._lasti, self.others)
         made._where = self._where
@@ -136,6 +150,18 @@ class Source:
             seen.setdefault(item._resolve(), item)
             stack.extend(reversed(item.others))
         return tuple(seen.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstKnown:
+    """The inner location if it is known, otherwise the outer one."""
+
+    inner: Source
+    outer: Source
+
+    def resolve(self) -> tuple[str, int, str]:
+        found = self.inner._resolve()
+        return found if found[1] else self.outer._resolve()
 
 
 UNKNOWN = Source(None, 0)

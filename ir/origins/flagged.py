@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ir.core import Eqn, Function, Value, nested_functions
 from ir.op import Builder, building, current_builder, inline
 from ir.ops.carries import live_part, results_of
+from ir.ops.checkpoint import checkpoint
 from ir.ops.cond import cond
 from ir.ops.cond import without_lanes as cond_without_lanes
 from ir.ops.elementwise import or_
@@ -28,19 +29,24 @@ FLAG = TensorType((), bool_)
 
 
 def opened(function: Function) -> Function:
-    """The same program without calls, and without lanes at its top level."""
+    """The same program without calls, and without checkpoints and lanes at its top level."""
     function = inline_calls(function)
-    if not any(eqn.attrs.get("lanes") for eqn in function.eqns if eqn.attrs):
+    if not any(eqn.op is checkpoint or eqn.attrs.get("lanes") for eqn in function.eqns if eqn.attrs):
         return function
     builder = Builder()
     env: dict[Value, Value] = {}
     with building(builder):
         for eqn in function.eqns:
             operands = tuple([env.get(v, v) for v in eqn.operands])
+            builder.source = eqn.source
             if eqn.attrs.get("lanes"):
-                env.update(zip(eqn.results, inline(_without_lanes(eqn), operands), strict=True))
+                outs = inline(_without_lanes(eqn), operands)
+            elif eqn.op is checkpoint:
+                outs = inline(eqn.attrs["function"], operands)
             else:
-                env.update(zip(eqn.results, builder.copy(eqn, operands), strict=True))
+                outs = builder.copy(eqn, operands)
+            env.update(zip(eqn.results, outs, strict=True))
+        builder.source = None
     results = tuple([env.get(v, v) for v in function.results])
     return opened(function.replace(eqns=tuple(builder.eqns), results=results))
 

@@ -28,7 +28,9 @@ def inline_calls(function: Function) -> Function:
                 # Functions inside come first, so that a body among the attributes holds no call any more.
                 body = eqn.op.inline(**eqn.attrs)
                 body = inline_calls(body)
+                builder.source = eqn.source
                 env.update(zip(eqn.results, inline(body, operands), strict=True))
+                builder.source = None
             elif eqn.op is checkpoint_name:
                 env[eqn.results[0]] = operands[0]
             elif operands == eqn.operands:

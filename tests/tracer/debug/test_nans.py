@@ -258,6 +258,24 @@ def test_functions_of_jax() -> None:
     assert error.iterations == (2,)
 
 
+def test_what_jax_traced_once_has_the_line_of_its_call() -> None:
+    def f(x):
+        return jnp.linalg.norm(x)  # here
+
+    jnp.linalg.norm(jnp.ones(3))  # traced before, on another line
+    for run in (tr.jit(tr.grad(f)), tr.grad(f)):
+        error = caught(run, zeros)
+        assert error.source.line == line_of(f)
+        assert error.derivative is True
+
+
+def test_checkpoints() -> None:
+    error = caught(tr.jit(tr.grad(tr.checkpoint(norm_at_zero))), zeros)
+    assert error.source.line == line_of(norm_at_zero)
+    assert error.op == "mul"
+    assert error.derivative is True
+
+
 def test_an_argument_is_named() -> None:
     error = caught(
         tr.jit(lambda params, data: tnp.sum(params["w"] * data)), {"w": f32([1, np.nan])}, ones[:2]
