@@ -21,7 +21,7 @@ from ir.ops.replay import without_lanes as replay_without_lanes
 from ir.ops.shape import concatenate, full, reshape
 from ir.ops.while_loop import while_loop, while_without_lanes
 from ir.ops.while_record import record_without_lanes, while_record
-from ir.origins.test import Kind, any_holds, holds
+from ir.origins.kinds import Kind, any_holds, holds
 from ir.passes.inlining import inline_calls
 from ir.types import TensorType, bool_
 

@@ -25,7 +25,7 @@ from ir.ops.trajectory import count_up, get
 from ir.ops.while_loop import while_loop
 from ir.ops.while_record import while_record
 from ir.origins.flagged import FLAG
-from ir.origins.test import Kind, holds
+from ir.origins.kinds import Kind, holds
 from ir.types import TensorType, bool_, i32
 
 Values = Sequence[Any]

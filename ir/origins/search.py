@@ -19,7 +19,7 @@ from ir.ops.carries import live_part
 from ir.ops.loops import scan
 from ir.origins.flagged import counted, flagged, looked_at, opened, says
 from ir.origins.inside import EVERY, Given, Inside, before_step, holds_functions, inside
-from ir.origins.test import Kind
+from ir.origins.kinds import Kind
 from ir.passes.silent import silent
 
 # Results of a program at given operands.

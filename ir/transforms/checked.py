@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ir.contents import has_effects
+from ir.contents import has_checks
 from ir.core import Eqn, Function, Opaque, Value, inner_first
 from ir.errors import IRTypeError
 from ir.op import Builder, build, building, current_builder, inline
@@ -32,8 +32,6 @@ from ir.ops.while_record import while_record
 from ir.passes.silent import silent
 from ir.types import TensorType, i32
 
-CODE = TensorType((), i32)
-
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -47,13 +45,6 @@ class Checked:
 
     function: Function
     checks: tuple[Eqn, ...]
-
-
-def has_checks(function: Function) -> bool:
-    """Whether there is an assertion in it, nested functions included."""
-    if not has_effects(function):
-        return False
-    return any(eqn.op is check for each in inner_first(function) for eqn in each.eqns)
 
 
 def checked(function: Function) -> Checked:
@@ -163,8 +154,7 @@ class _Rewriter:
         none = _Failure(None, {})
         if eqn.op is check:
             return (), self._check(eqn, ins)
-        nested = [f for f in eqn.attrs.values() if isinstance(f, (Function, tuple))] if eqn.attrs else []
-        if not nested or not has_effects(eqn) or not self._holds(eqn):
+        if not has_checks(eqn):
             return _copied(eqn, ins), none
         if eqn.op is scan:
             return self._scan(eqn, ins)
@@ -184,10 +174,6 @@ class _Rewriter:
         alone = made.replace(results=tuple(failure.flat()) if failure.code is not None else ())
         said = inline(alone, [stop_gradient(v) if v.type.dtype.is_inexact else v for v in ins])
         return _copied(_silenced(eqn), ins), failure.like(said) if said else none
-
-    def _holds(self, eqn: Eqn) -> bool:
-        alone = Function(eqn.operands, (eqn,), eqn.results)
-        return has_checks(alone)
 
     def _check(self, eqn: Eqn, ins: tuple[Value, ...]) -> _Failure:
         pred = ins[0]
@@ -328,4 +314,4 @@ class _PlainRule(Rule):
         return hash((_PlainRule, self.of))
 
 
-__all__ = ["Checked", "checked", "has_checks"]
+__all__ = ["Checked", "checked"]
