@@ -1,4 +1,4 @@
-"""What tracer costs beside JAX around a computation: tracing, dispatch, un-jitted derivatives.
+"""What tracer costs beside JAX around a computation: tracing, dispatch, un-jitted derivatives; what `debug.nans` costs.
 
 Each row times both in turn in one process; figures are the smallest of several medians, as ratios.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
 import tracer as tr
@@ -27,6 +28,46 @@ def _chain(xp: Any, x: Any, length: int) -> Any:
 
 def _small(xp: Any) -> Callable[[Any], Any]:
     return lambda x: (xp.tanh(x) ** 2 + xp.sin(x) * x).sum()
+
+
+def _training_step(width: int) -> Callable[[], Any]:
+    """Four layers of `width` units on a batch of as many examples, value, gradient and update."""
+    rng = np.random.default_rng(0)
+    weights = [jnp.asarray(rng.normal(size=(width, width)) / width**0.5, jnp.float32) for _ in range(4)]
+    x = jnp.asarray(rng.normal(size=(width, width)), jnp.float32)
+
+    def loss(weights: Any, x: Any) -> Any:
+        y = x
+        for w in weights:
+            y = tnp.tanh(y @ w)
+        return tnp.mean((y - x) ** 2)
+
+    @tr.jit
+    def step(weights: Any, x: Any) -> Any:
+        value, gradients = tr.value_and_grad(loss)(weights, x)
+        return [w - 0.1 * g for w, g in zip(weights, gradients, strict=True)], value
+
+    return lambda: jax.block_until_ready(step(weights, x))
+
+
+def _scan(length: int, width: int) -> Callable[[], Any]:
+    """Value and gradient of a recurrent layer."""
+    w, xs = jnp.ones((width, width)) / width, jnp.ones((length, width))
+
+    @tr.jit
+    @tr.value_and_grad
+    def f(w: Any, xs: Any) -> Any:
+        return tnp.sum(tr.scan(lambda c, x: (tnp.tanh(c @ w + x), c), xs[0], xs)[0])
+
+    return lambda: jax.block_until_ready(f(w, xs))
+
+
+def _within_nans(f: Callable[[], Any]) -> Callable[[], Any]:
+    def watched() -> Any:
+        with tr.debug.nans():
+            return f()
+
+    return watched
 
 
 def _pair(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, calls: int) -> tuple[float, float]:
@@ -64,6 +105,16 @@ def main(*, quick: bool = False) -> None:
         a, b = _pair(mine, other, rounds, calls)
         rows.append((name, f"{a * 1e6:,.1f} us", f"{b * 1e6:,.1f} us", f"{a / b:.2f}"))
     Console().print(table("Overheads, tracer beside JAX", ("case", "tracer", "JAX", "tracer / JAX"), rows))
+    watched = []
+    for name, f, calls in (
+        ("a training step, width 64", _training_step(64), 200),
+        ("a training step, width 256", _training_step(256), 20),
+        ("a scan of 100 steps, width 32", _scan(100, 32), 200),
+        ("a scan of 1,000 steps, width 64", _scan(1000, 64), 20),
+    ):
+        a, b = _pair(_within_nans(f), f, rounds, 2 if quick else calls)
+        watched.append((name, f"{a * 1e6:,.0f} us", f"{b * 1e6:,.0f} us", f"{a / b:.2f}"))
+    Console().print(table("debug.nans", ("case", "within", "outside", "within / outside"), watched))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ def has_effects(what: Function | Eqn) -> bool:
     return _contains(what, "has_effects", lambda eqn: eqn.op.effect)
 
 
+def has_checks(what: Function | Eqn) -> bool:
+    """Whether an equation, or any of a function, is an assertion, itself or in a nested function."""
+    return _contains(what, "has_checks", lambda eqn: eqn.op.name == "check")
+
+
 def has_open_loops(what: Function | Eqn) -> bool:
     """Whether it contains a loop whose number of trips depends on values, so that it may not end."""
     return _contains(what, "has_open_loops", lambda eqn: eqn.op.name in _OPEN_LOOPS)

@@ -6,6 +6,8 @@ an excerpt of the IR where it helps, and the user's source line. Imports `ir.sou
 
 from __future__ import annotations
 
+from typing import Any
+
 from ir.source import Source, capture
 
 
@@ -106,6 +108,54 @@ class JaxprError(TracerError, TypeError):
 
 class MissingDependencyError(TracerError, RuntimeError):
     """A program or library that tracer can do without is not installed; the message names its package."""
+
+
+def _with_code(error: TracerError) -> str:
+    """The text of an error that happened when the program ran, with the code of its line."""
+    where = error._raised if error.source is None else error.source
+    text, code = TracerError.__str__(error), where.text()
+    return f"{text}\n    {code}" if code else text
+
+
+class NonFiniteError(TracerError, FloatingPointError):
+    """A result holds NaN (or an infinity, where that was asked for); raised within `tracer.debug.nans`.
+
+    Attributes:
+      op: the name of the op that made it first; `None` for an argument that held it, or where nobody can tell.
+      kind: "nan" or "inf".
+      derivative: whether that equation is part of a derivative; `None` where there is no equation.
+      iterations: which iterations of loops it happened in, outermost first.
+      operands, results: `tracer.debug.Statistics` of what the equation read and made.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: Source | None = None,
+        note: str | None = None,
+        op: str | None = None,
+        kind: str = "nan",
+        derivative: bool | None = None,
+        iterations: tuple[int, ...] = (),
+        operands: tuple[Any, ...] = (),
+        results: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(message, source=source, note=note)
+        self.op = op
+        self.kind = kind
+        self.derivative = derivative
+        self.iterations = iterations
+        self.operands = operands
+        self.results = results
+
+    __str__ = _with_code
+
+
+class CheckError(TracerError, AssertionError):
+    """An assertion about values, made by `tracer.debug.check`, does not hold."""
+
+    __str__ = _with_code
 
 
 class VerificationError(TracerError, ValueError):

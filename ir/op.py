@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from ir.core import EMPTY_ATTRS, Attrs, Eqn, Function, Value
 from ir.errors import IRTypeError, TracerError
-from ir.source import Source, capture, located
+from ir.source import Source, capture
 from ir.types import TensorType
 
 Types = tuple[TensorType, ...]
@@ -182,7 +182,7 @@ class Builder:
     def copy(self, eqn: Eqn, operands: tuple[Value, ...], attrs: Attrs | None = None) -> tuple[Value, ...]:
         """Add an equation of the same op and result types over other operands of the same types."""
         results = tuple([Value(v.type, v.name) for v in eqn.results])
-        source = located(eqn.source, self.source)
+        source = eqn.source.within(self.source)
         self.append(Eqn(eqn.op, operands, eqn.attrs if attrs is None else attrs, results, source))
         return results
 

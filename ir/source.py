@@ -8,6 +8,7 @@ Imports the standard library only.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Protocol
 
@@ -43,16 +44,21 @@ class Source:
     Attributes:
       others: further locations of a fused or merged equation.
       traced: whether an equation of a finished trace has it: what has it later was derived from that.
+      derivative: whether the equation is part of a derivative of what stands at this location.
     """
 
-    __slots__ = ("_code", "_lasti", "_where", "others", "traced")
+    __slots__ = ("_code", "_derived", "_lasti", "_where", "derivative", "others", "traced")
 
-    def __init__(self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = ()) -> None:
+    def __init__(
+        self, code: CodeType | None, lasti: int, others: tuple[Source, ...] = (), derivative: bool = False
+    ) -> None:
         self._code = code
         self._lasti = lasti
         self._where: tuple[str, int, str] | Whereabouts | None = None
+        self._derived: Source | None = None
         self.others = others
         self.traced = False
+        self.derivative = derivative
 
     @classmethod
     def lazily(cls, where: Whereabouts) -> Source:
@@ -102,6 +108,13 @@ class Source:
     def function(self) -> str:
         return self._resolve()[2]
 
+    def text(self) -> str:
+        """The code of the line, as it stands in the file; empty where nobody can tell."""
+        import linecache
+
+        file, line, _ = self._resolve()
+        return linecache.getline(file, line).strip()
+
     def __str__(self) -> str:
         file, line, function = self._resolve()
         return f"{file}:{line} ({function})" if function else f"{file}:{line}"
@@ -115,10 +128,35 @@ class Source:
             return self
         return self._with(())
 
-    def _with(self, others: tuple[Source, ...]) -> Source:
-        made = Source(self._code, self._lasti, others)
+    def _with(self, others: tuple[Source, ...], *, derivative: bool | None = None) -> Source:
+        """This location with other ones."""
+        made = Source(self._code, self._lasti, others, self.derivative if derivative is None else derivative)
         made._where, made.traced = self._where, self.traced
         return made
+
+    def derived(self) -> Source:
+        """This location, of an equation that is part of a derivative; always the same object."""
+        if self.derivative or self is UNKNOWN:
+            return self
+        if self._derived is None:
+            self._derived = self._with(self.others, derivative=True)
+        return self._derived
+
+    def within(self, outer: Source | None) -> Source:
+        """This location, or `outer`, that of what the equation is a part of, where this is not known.
+
+        What JAX traced once for all calls of a function knows no line of the user's, nor do rules of our own.
+        """
+        if self._code is not None or outer is None or outer is self:
+            return self
+        if self is UNKNOWN:
+            return outer
+        made = Source(None, 0, self.others, self.derivative)
+        made._where = _FirstKnown(self, outer)
+        return made
+
+    def _forward(self) -> Source:
+        return self._with(self.others, derivative=False)
 
     def same(self, other: Source) -> bool:
         """Whether both are the same place, without looking up the line."""
@@ -140,12 +178,19 @@ class Source:
         return tuple(seen.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _FirstKnown:
+    """The inner location if it is known, otherwise the outer one."""
+
+    inner: Source
+    outer: Source
+
+    def resolve(self) -> tuple[str, int, str]:
+        found = self.inner._resolve()
+        return found if found[1] else self.outer._resolve()
+
+
 UNKNOWN = Source(None, 0)
-
-
-def located(source: Source, outer: Source | None) -> Source:
-    """The source of an equation within what comes from `outer`: rules of our own functions have none."""
-    return outer if source is UNKNOWN and outer is not None else source
 
 
 # Further locations that a merged equation keeps; constants may be merged thousands of times.
@@ -153,7 +198,13 @@ MAX_OTHERS = 8
 
 
 def merge(first: Source, second: Source) -> Source:
-    """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more."""
+    """The location of an equation that stands for two; remembers at most `MAX_OTHERS` more.
+
+    It is part of a derivative where both are.
+    """
+    derivative = first.derivative and second.derivative
+    if first.derivative and not derivative:
+        first = first._forward()
     if first is second or second is UNKNOWN or len(first.others) >= MAX_OTHERS:
         return first
     if first is UNKNOWN:
@@ -164,7 +215,7 @@ def merge(first: Source, second: Source) -> Source:
             others.append(each._alone())
     if len(others) == len(first.others):
         return first
-    return first._with(tuple(others[:MAX_OTHERS]))
+    return first._with(tuple(others[:MAX_OTHERS]), derivative=derivative)
 
 
 def is_internal(module: str) -> bool:

@@ -83,11 +83,15 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
         else:
             values = [value(v) for v in ins]
         label = named.get(eqn)
-        if label is None:
-            out = rule(*values, **eqn.attrs)
-        else:
-            with jax.named_scope(label):
+        try:
+            if label is None:
                 out = rule(*values, **eqn.attrs)
+            else:
+                with jax.named_scope(label):
+                    out = rule(*values, **eqn.attrs)
+        except LoweringError as error:
+            error.source = error.source or eqn.source
+            raise
         results = eqn.results
         if len(results) == 1 and type(out) is not tuple:
             env[results[0]] = out

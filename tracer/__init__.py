@@ -28,12 +28,15 @@ from tracer.views.graph import graph
 from tracer.views.show import show
 
 if TYPE_CHECKING:
-    from tracer import fft, linalg, random, special, tree
+    from tracer import debug, fft, linalg, random, special, tree
+    from tracer.debug import check, checkify
 
 __all__ = [
     "associative_scan",
     "assume",
     "autograph",
+    "check",
+    "checkify",
     "checkpoint",
     "checkpoint_name",
     "cond",
@@ -41,6 +44,7 @@ __all__ = [
     "custom_linear_solve",
     "custom_root",
     "custom_vjp",
+    "debug",
     "deserialize",
     "diff",
     "errors",
@@ -87,16 +91,22 @@ __all__ = [
 ]
 
 # Loaded when first used: their functions are many, and a program uses few.
-_LATER = frozenset({"fft", "linalg", "random", "special", "tree"})
+_LATER = frozenset({"debug", "fft", "linalg", "random", "special", "tree"})
+
+
+# Likewise, of such a module.
+_FUNCTIONS = {"check": "debug", "checkify": "debug"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        import importlib
+    import importlib
 
+    if name in _LATER:
         return importlib.import_module(f"tracer.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"tracer.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'tracer' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_FUNCTIONS})

@@ -1,6 +1,23 @@
 """The exceptions of tracer; `TracerError` is the base of all."""
 
+from typing import Any
+
+from jax.errors import JaxRuntimeError
+
 from ir.errors import *  # noqa: F403
 from ir.errors import TracerError
 
-__all__ = ["TracerError"]
+
+class OutOfMemoryError(TracerError, JaxRuntimeError):  # type: ignore[misc]
+    """The runtime refused an allocation. The message lists what the program holds at its peak, by line.
+
+    Attributes:
+      peak: the same as a `tracer.debug.memory` report.
+    """
+
+    def __init__(self, message: str, *, peak: Any = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.peak = peak
+
+
+__all__ = ["OutOfMemoryError", "TracerError"]

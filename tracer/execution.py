@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ir
+from ir.errors import TracerError
 from ir.journal import step, within
 from ir.op import inline
 from ir.ops.structural import unequalled
@@ -85,14 +86,23 @@ def apply(
     trace = state.trace
     if trace is None:
         operands = [x.outside() if type(x) is Tensor else x for x in operands]
-        return run(
-            key,
-            function,
-            lambda f: transform(simplify_inner(rolled(f, derivative))),
-            optimize,
-            operands,
-            weak,
-        )
+
+        def whole(f: ir.Function) -> ir.Function:
+            return transform(simplify_inner(rolled(f, derivative)))
+
+        def compute() -> tuple[Any, ...]:
+            try:
+                return run(key, function, whole, optimize, operands, weak)
+            except RuntimeError as error:
+                if "RESOURCE_EXHAUSTED" in str(error) and not isinstance(error, TracerError):
+                    from tracer.debug.memory import out_of_memory
+
+                    raise out_of_memory(error, optimize(whole(function))) from error
+                raise
+
+        if state.watch is None:
+            return compute()
+        return state.watch.looked_at(compute, lambda: (whole(function), operands), optimize)  # type: ignore[no-any-return]
     program = _transformed(key, function, transform, derivative)
     lifted = [trace.lift(x).value for x in operands]
     without_names(program.eqns)

@@ -29,6 +29,7 @@ from ir.ops.families import op
 
 def _differentiate(operands: Any, tangents: Any, *, function: Function, barrier: bool) -> Any:
     from ir.passes.dce import dce
+    from ir.passes.silent import silent
     from ir.transforms.jvp import jvp
     from ir.transforms.linearize import LinearBuilder, linearize
 
@@ -60,6 +61,7 @@ def _differentiate(operands: Any, tangents: Any, *, function: Function, barrier:
         tuple([t for t in split.tangent_results if t is not None]),
         f"jvp_{function.name}",
     )
+    program = silent(program)
     values = (*operands, *results[count:], *given)
     if saved:  # instead of what they were computed from
         program = dce(program)

@@ -30,6 +30,7 @@ def inline_calls(function: Function) -> Function:
                 body = inline_calls(body)
                 builder.source = eqn.source
                 env.update(zip(eqn.results, inline(body, operands), strict=True))
+                builder.source = None
             elif eqn.op is checkpoint_name:
                 env[eqn.results[0]] = operands[0]
             elif operands == eqn.operands:

@@ -1,6 +1,7 @@
-"""Transforms `Function -> Function`: jvp, linearize, transpose, batch, guarded."""
+"""Transforms `Function -> Function`: jvp, linearize, transpose, batch, guarded, checked."""
 
 from ir.transforms.batch import batch
+from ir.transforms.checked import checked
 from ir.transforms.guard import guarded
 from ir.transforms.jvp import jvp
 from ir.transforms.linearize import (
@@ -15,6 +16,7 @@ from ir.transforms.linearize import (
 
 __all__ = [
     "batch",
+    "checked",
     "guarded",
     "jvp",
     "linearize",

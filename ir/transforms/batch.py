@@ -26,7 +26,7 @@ def batch_into(
     for eqn in function.eqns:
         ins = tuple([env[v] for v in eqn.operands])
         flags = tuple([is_batched[v] for v in eqn.operands])
-        builder.source = eqn.source
+        builder.source = eqn.source.within(outer_source)
         if not any(flags):
             outs = builder.copy(eqn, ins)
             out_flags: tuple[bool, ...] = (False,) * len(outs)

@@ -90,7 +90,7 @@ def guarded(function: Function, nonzero: Iterable[bool], conditions: int = _COND
     flat = _without_calls(function)
     active = _active(flat, nonzero)
     exposed = [e for e in flat.eqns if e.op.tame is not None and not active.isdisjoint(e.operands)]
-    if not exposed or any(e.op.effect for e in flat.eqns):
+    if not exposed or any(e.op.effect and e.results for e in flat.eqns):
         return function
     plan = _Plan(flat, active, conditions)
     guards = {e: plan.count(e.results[0]) for e in exposed}
@@ -242,6 +242,11 @@ def _through(counts: _Count, move: Callable[[_Condition], _Condition]) -> _Count
     return out
 
 
+def _asks_for_nothing(eqn: Eqn) -> bool:
+    """Whether no derivative goes through it: what prints or checks a value is given all of it as it was."""
+    return eqn.op.jvp is ZERO or not eqn.results
+
+
 class _Plan:
     """Which elements of the values of a function count.
 
@@ -261,7 +266,7 @@ class _Plan:
         self.order = {v: i for i, v in enumerate((*function.params, *self.made_by))}
         self.counts: dict[Value, _Count] = dict.fromkeys(function.results, _ALL)
         for eqn in reversed(function.eqns):
-            if eqn.op.jvp is ZERO:
+            if _asks_for_nothing(eqn):
                 continue
             asked = self.count(eqn.results[0]) if len(eqn.results) == 1 else _ALL
             for position, operand in enumerate(eqn.operands):
@@ -358,7 +363,7 @@ class _Rewriter:
         with building(self.builder):
             for eqn in whole.eqns:
                 # What has no derivative asks for no elements and is given all as they were.
-                version = self._exactly if eqn.op.jvp is ZERO else self._now
+                version = self._exactly if _asks_for_nothing(eqn) else self._now
                 ins = tuple([version(v) for v in eqn.operands])
                 if eqn in self.guards:
                     ins = self._tamed(eqn, ins)

@@ -16,7 +16,6 @@ from ir.errors import DifferentiationError, TracerError
 from ir.op import LINEAR, MULTILINEAR, ZERO, Builder, Tangents, building, current_builder
 from ir.ops.elementwise import add
 from ir.ops.shape import zeros
-from ir.source import located
 from ir.types import TensorType
 
 
@@ -64,7 +63,7 @@ def push(
     for eqn in function.eqns:
         ins = tuple([env.get(v, v) for v in eqn.operands]) if env else eqn.operands
         dins = tuple([tangent_of.get(v) for v in eqn.operands]) if tangent_of else ()
-        builder.source = located(eqn.source, outer_source)
+        builder.source = eqn.source.within(outer_source)
         if not any(dins) or eqn.op.jvp is ZERO:
             if _watched.lost is not None and any(dins):
                 _watched.lost.append(eqn)
@@ -84,6 +83,7 @@ def push(
                 else:
                     outs = builder.copy(eqn, ins)
                     env.update(zip(eqn.results, outs, strict=True))
+                builder.source = builder.source.derived()
                 douts = apply_rule(eqn, ins, dins, outs)
         except TracerError as error:
             error.source = error.source or eqn.source

@@ -16,7 +16,7 @@ from ir.errors import DifferentiationError, TracerError
 from ir.op import Builder, Linear, Tangents, building, current_builder
 from ir.ops.elementwise import add
 from ir.ops.shape import full_like, zeros
-from ir.source import Source, located
+from ir.source import Source
 from ir.transforms.jvp import push, tangent_params
 
 
@@ -34,6 +34,7 @@ class LinearBuilder(Builder):
         if self.linear.isdisjoint(eqn.operands):
             self.eqns.append(eqn)
         else:
+            eqn.source = eqn.source.derived()  # (an equation of a tangent is new here)
             self.linear_eqns.append(eqn)
             self.linear.update(eqn.results)
 
@@ -104,7 +105,8 @@ def pull(
         cts = tuple([ct_of.pop(r, None) for r in eqn.results])
         if not any(cts):
             continue
-        builder.source = located(eqn.source, outer_source)
+        builder.source = eqn.source.within(outer_source).derived()
+        first = len(builder.eqns)
         rule = eqn.op.transpose
         if rule is None:
             raise DifferentiationError(f"{eqn.op.name} has no transpose rule", source=eqn.source)
@@ -117,6 +119,8 @@ def pull(
         except TracerError as error:
             error.source = error.source or eqn.source
             raise
+        for made in builder.eqns[first:]:  # rules of custom functions have lines of their own
+            made.source = made.source.derived()
     builder.source = outer_source
     return tuple([ct_of.get(v) for v in linear_inputs])
 

@@ -2,6 +2,7 @@
 
 from lowering.rules import (
     calls,
+    check,
     checkpoint,
     cond,
     contraction,
@@ -32,6 +33,7 @@ from lowering.rules import (
 
 __all__ = [
     "calls",
+    "check",
     "checkpoint",
     "cond",
     "contraction",

@@ -72,7 +72,7 @@ def _of_any(compiled: Compiled, general: General, explained: Explained) -> Any:
             return general(args, kwargs)
         try:
             return compiled(*args, **kwargs) if kwargs else compiled(*args)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, args, kwargs)
             raise
 
@@ -90,7 +90,7 @@ def _of_one(compiled: Compiled, general: General, explained: Explained) -> Funct
             return general(_given(a), {})
         try:
             return compiled(a)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a), {})
             raise
 
@@ -105,7 +105,7 @@ def _of_two(compiled: Compiled, general: General, explained: Explained) -> Funct
             return general(_given(a, b), {})
         try:
             return compiled(a, b)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a, b), {})
             raise
 
@@ -120,7 +120,7 @@ def _of_three(compiled: Compiled, general: General, explained: Explained) -> Fun
             return general(_given(a, b, c), {})
         try:
             return compiled(a, b, c)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a, b, c), {})
             raise
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -33,6 +33,9 @@ from tracer.api.entry import entry
 from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
+
+if TYPE_CHECKING:
+    from tracer.debug.nonfinite import nans
 
 
 def jit(
@@ -132,14 +135,46 @@ def jit(
             flat, whole = static.flatten(f, args, kwargs)
             return call(f, *whole([trace.lift(x) for x in flat.leaves]))
         try:
-            return compiled(*args, **kwargs) if kwargs else compiled(*args)
-        except (TypeError, ValueError) as error:
+            if state.watch is not None:
+                return watched(state.watch, args, kwargs)
+            return compiled_now()(*args, **kwargs)
+        except (TypeError, ValueError, RuntimeError) as error:
             explained(error, args, kwargs)
             raise
 
+    @functools.cache
+    def recorded() -> Any:
+        """The program with what it is to record; JAX keeps what it traced by the function."""
+
+        def recorded_program(*args: Any, **kwargs: Any) -> Any:
+            return program(*args, **kwargs)
+
+        return emitted(functools.wraps(program)(recorded_program))
+
+    def compiled_now() -> Any:
+        return recorded() if state.recording else compiled
+
+    def watched(watch: nans, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = kept((args, kwargs), donate_argnums)
+
+        def again() -> tuple[ir.Function, Sequence[Any]]:
+            traced, leaves = record(*given)
+            return traced.function, (*traced.captures, *leaves)
+
+        return watch.looked_at(
+            lambda: compiled_now()(*args, **kwargs), again, lambda function: _optimized(function, chosen)
+        )
+
     def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not isinstance(error, TracerError):
-            static.explain(f, args, kwargs, error)
+        if isinstance(error, TracerError):
+            return
+        if isinstance(error, RuntimeError):
+            if "RESOURCE_EXHAUSTED" in str(error):
+                from tracer.debug.memory import out_of_memory
+
+                raise out_of_memory(error, as_function(*args, **kwargs)) from error
+            return
+        static.explain(f, args, kwargs, error)
 
     def as_function(*args: Any, **kwargs: Any) -> ir.Function:
         return _optimized(closed(record(args, kwargs)[0]), chosen)
@@ -250,6 +285,21 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
 
 def _named(passes: Sequence[Pass]) -> tuple[tuple[str, Pass], ...]:
     return tuple([(getattr(each, "__name__", type(each).__name__), each) for each in passes])
+
+
+def kept(given: tuple[Any, Any], donated: int | Sequence[int] | None) -> tuple[Any, Any]:
+    """(positional arguments, keywords) that outlive a call which may reuse the buffers of the donated ones."""
+    if donated is None:
+        return given
+    args, kwargs = given
+    numbers = (donated,) if isinstance(donated, int) else tuple(donated)
+    chosen = {n % len(args) for n in numbers if -len(args) <= n < len(args)}
+
+    def copy(tree: Any) -> Any:
+        return jax.tree_util.tree_map(lambda x: x.copy() if isinstance(x, jax.Array) else x, tree)
+
+    # (JAX takes the names of donated positions for donated as well.)
+    return tuple([copy(a) if i in chosen else a for i, a in enumerate(args)]), copy(kwargs)
 
 
 def _as_it_is(function: ir.Function, counted: int | None) -> ir.Function:

@@ -60,7 +60,10 @@ def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     if any(type(x) is Tensor for x in args):
         args = tuple([x.outside() if type(x) is Tensor else x for x in args])
     try:
-        return eager(*args, **kwargs)
+        out = eager(*args, **kwargs)
+        if state.watch is not None:
+            state.watch.computed(eager, args, kwargs, out)
+        return out
     except TypeError:
         leaves, tree = jax.tree_util.tree_flatten((args, kwargs))
         if not any(isinstance(x, Tensor) for x in leaves):

@@ -1,0 +1,121 @@
+"""`watch` and `record`: named values and their cotangents, without a trace elsewhere."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+import tracer as tr
+import tracer.numpy as tnp
+from tracer.errors import ArgumentError
+
+f32 = np.float32
+W, X = np.full((3, 2), 0.1, f32), np.ones((4, 3), f32)
+
+
+def loss(w, x):
+    h = tr.debug.watch("h", tnp.tanh(x @ w))
+    return tr.debug.watch("loss", tnp.sum(h**2))
+
+
+def plain(w, x):
+    return tnp.sum(tnp.tanh(x @ w) ** 2)
+
+
+@pytest.mark.parametrize(
+    "transform", [tr.jit, lambda f: f, lambda f: tr.jit(f, opt=0), lambda f: tr.jit(tr.jit(f))]
+)
+def test_values(transform) -> None:
+    f = transform(loss)
+    with tr.debug.record() as values:
+        out = f(W, X)
+    np.testing.assert_allclose(values["h"], [np.tanh(X @ W)], rtol=1e-6)
+    np.testing.assert_allclose(values["loss"], [out], rtol=1e-6)
+    assert set(values) == {"h", "loss"}
+
+
+@pytest.mark.parametrize("transform", [tr.grad, tr.value_and_grad, lambda f: tr.jit(tr.grad(f))])
+def test_cotangents(transform) -> None:
+    with tr.debug.record() as values:
+        got = transform(loss)(W, X)
+    np.testing.assert_allclose(values["h"], [np.tanh(X @ W)], rtol=1e-6)
+    np.testing.assert_allclose(values.gradients["h"], [2 * np.tanh(X @ W)], rtol=1e-6)
+    np.testing.assert_allclose(values.gradients["loss"], [1.0])
+    jax.tree_util.tree_map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, transform(plain)(W, X)
+    )
+
+
+def test_forward_mode() -> None:
+    with tr.debug.record() as values:
+        slope = tr.jacfwd(loss)(W, X)
+    np.testing.assert_allclose(slope, tr.jacrev(plain)(W, X), rtol=1e-6)
+    assert len(values["h"]) >= 1
+
+
+def test_outside_nothing_is_left() -> None:
+    f = tr.jit(loss)
+    assert str(f.ir(W, X)) == str(tr.jit(plain).ir(W, X)).replace("plain", "loss")
+    f(W, X)
+    with tr.debug.record() as values:
+        f(W, X)
+    f(W, X)
+    assert len(values["h"]) == 1
+    with tr.debug.record() as values:
+        f(W, X)
+        f(W, X)
+    assert len(values["h"]) == 2
+
+
+def test_loops() -> None:
+    def f(x):
+        def step(carry, row):
+            return tr.debug.watch("carry", carry * row), None
+
+        return tr.scan(step, x, f32([1, 2, 3]))[0]
+
+    with tr.debug.record() as values:
+        tr.jit(tr.grad(f))(f32(2))
+    assert values["carry"] == [2, 4, 12]
+    assert values.gradients["carry"] == [1, 3, 6]  # backwards
+
+
+def test_vmap() -> None:
+    with tr.debug.record() as values:
+        tr.jit(tr.vmap(lambda x: tr.debug.watch("y", x * 2)))(f32([1, 2]))
+    assert sorted(float(y) for y in values["y"]) == [2, 4]
+
+
+def test_pytrees_and_integers() -> None:
+    def f(x, n):
+        state = tr.debug.watch("state", {"x": x * 2, "n": n + 1})
+        return state["x"] * state["n"]
+
+    with tr.debug.record() as values:
+        slope = tr.jit(tr.grad(f))(f32(3), 4)
+    assert slope == 10
+    assert values["state"] == [{"x": 6, "n": 5}]
+    assert values.gradients["state"] == [{"x": 5, "n": None}]  # integers have none
+
+
+def test_at_once_outside_traces() -> None:
+    assert tr.debug.watch("x", 3) == 3
+    with tr.debug.record() as values:
+        assert tr.debug.watch("x", 3) == 3
+    assert values["x"] == [3]
+
+
+def test_nested() -> None:
+    f = tr.jit(lambda x: tr.debug.watch("x", x))
+    with tr.debug.record() as outer:
+        f(1.0)
+        with tr.debug.record() as inner:
+            f(2.0)
+        f(3.0)
+    assert (outer["x"], inner["x"]) == ([1.0, 3.0], [2.0])
+
+
+def test_a_name_is_a_string() -> None:
+    with pytest.raises(ArgumentError, match="got int for the name"):
+        tr.debug.watch(3, "x")

@@ -1,0 +1,174 @@
+"""`nans`: within it, a NaN in the results of a program is an error that names the equation which made it first.
+
+The program runs as it always does, compiled and optimised; one more small program looks at its results. Only where
+they hold such a number is the program traced again and searched, on the same arguments (`ir.origins`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import ir
+from ir.origins import Argument, Kind, search
+from ir.passes.inlining import inline_calls
+from ir.source import capture
+from lowering.execute import run
+from tracer.debug import report
+from tracer.debug.statistics import Statistics
+from tracer.state import ACTIVE, state
+from tracer.types import type_of
+
+Optimize = Callable[[ir.Function], ir.Function]
+
+
+class nans(contextlib.ContextDecorator):
+    """Within this context, results that hold NaN are an error which says where it came from.
+
+    Programs compiled by `tracer.jit`, un-jitted transforms such as `tracer.grad(f)(x)` and functions of
+    `tracer.numpy` are looked at as they return. Programs are compiled as ever, so that results do not change;
+    outside the context nothing is left of it. Results are waited for.
+
+    Args:
+      infs: infinities are errors, too.
+      everywhere: look at every equation, also where no result depends on what it made, such as in the case that
+        `where` does not choose. Every call then runs a second, slower program.
+
+    Raises:
+      NonFiniteError: by calls within. It names the op, its operands with their statistics, the line, the iterations
+        of loops, and whether the equation is part of a derivative.
+    """
+
+    def __init__(self, *, infs: bool = False, everywhere: bool = False) -> None:
+        self.kind = Kind.EITHER if infs else Kind.NAN
+        self.everywhere = everywhere
+        self._outer: list[nans | None] = []
+
+    def _recreate_cm(self) -> nans:
+        return nans(infs=self.kind is Kind.EITHER, everywhere=self.everywhere)
+
+    def __enter__(self) -> nans:
+        self._outer.append(state.watch)
+        state.watch = self
+        ACTIVE.add(id(self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        state.watch = self._outer.pop()
+        if not self._outer:
+            ACTIVE.discard(id(self))
+
+    # What runs tells it so --------------------------------------------------------------------------------
+
+    def looked_at(
+        self,
+        compute: Callable[[], Any],
+        again: Callable[[], tuple[ir.Function, Sequence[Any]]],
+        optimize: Optimize,
+    ) -> Any:
+        """What `compute` returns.
+
+        Args:
+          compute: runs a program.
+          again: the program before it was optimised, and its operands.
+          optimize: the passes.
+
+        Raises:
+          NonFiniteError: the results hold such a number.
+        """
+        outs = compute()
+        leaves = _inexact(outs)
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(outs)):
+            return outs  # JAX traces what is called
+        bad = bool(leaves) and bool(_holds(leaves, self.kind is Kind.EITHER))
+        if bad or self.everywhere:
+            state.watch = None
+            try:
+                self._explain(*again(), optimize, bad)
+            finally:
+                state.watch = self
+        return outs
+
+    def _explain(self, function: ir.Function, operands: Sequence[Any], optimize: Optimize, bad: bool) -> None:
+        what = function.name
+        found = search(function, operands, _run, self.kind, everywhere=self.everywhere)
+        program = ""
+        if found is None and bad:  # only as it was optimised
+            function, program = optimize(function), ", as it was optimised"
+            found = search(function, operands, _run, self.kind, everywhere=self.everywhere)
+        if isinstance(found, Argument):
+            raise report.of_argument(found, function, operands, self.kind, what)
+        if found is not None:
+            raise report.of_origin(found, program, what)
+        if bad:
+            raise report.of_nothing(self.kind, what)
+
+    def computed(self, f: Callable[..., Any], args: Any, kwargs: Any, out: Any) -> None:
+        """Look at what a function of `tracer.numpy` computed at once.
+
+        Raises:
+          NonFiniteError: it holds such a number.
+        """
+        leaves = _inexact(out)
+        if not leaves or any(isinstance(x, jax.core.Tracer) for x in leaves):
+            return
+        if not _holds(leaves, self.kind is Kind.EITHER):
+            return
+        given = _inexact((args, kwargs), numbers=True)
+        name = getattr(f, "__name__", "function")
+        operands = tuple([_statistics(f"operand {i}", x) for i, x in enumerate(given)])
+        results = tuple([_statistics("result", x) for x in leaves])
+        made = "nan" if any(s.nans for s in results) else "inf"
+        held = any(s.nans or (s.infs and made == "inf") for s in operands)
+        raise ir.errors.NonFiniteError(
+            f"{name} was given {made}" if held else f"{name} made {made}",
+            note="\n".join([f"  {s}" for s in (*operands, *results)]),
+            source=capture(2),
+            op=name,
+            kind=made,
+            operands=operands,
+            results=results,
+        )
+
+
+def _statistics(name: str, x: Any) -> Statistics:
+    return Statistics.of(name, type_of(x)[0], x)
+
+
+def _inexact(tree: Any, *, numbers: bool = False) -> list[Any]:
+    """The leaves that may hold such numbers."""
+    kinds = (jax.Array, float, complex) if numbers else (jax.Array,)
+    return [
+        x
+        for x in jax.tree_util.tree_leaves(tree)
+        if isinstance(x, kinds) and jnp.issubdtype(getattr(x, "dtype", type(x)), jnp.inexact)
+    ]
+
+
+@jax.jit
+def _nan(leaves: Sequence[jax.Array]) -> jax.Array:
+    return jnp.any(jnp.stack([jnp.any(jnp.isnan(x)) for x in leaves]))
+
+
+@jax.jit
+def _not_finite(leaves: Sequence[jax.Array]) -> jax.Array:
+    return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+
+
+def _holds(leaves: Sequence[jax.Array], infs: bool) -> Any:
+    return (_not_finite if infs else _nan)(leaves)
+
+
+def _run(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """The program as it is written: no pass may move what is looked for."""
+    return run(("origins",), function, inline_calls, lambda f: f, operands, ())
+
+
+__all__ = ["nans"]
