@@ -11,7 +11,7 @@ from ir.sparsity.propagate import Found, Known, Propagation, conservative, depen
 from ir.sparsity.sets import Pool
 
 
-@depends("call", "checkpoint", "custom_jvp_call", "custom_vjp_call", "linear_call")
+@depends("call", "fused", "checkpoint", "custom_jvp_call", "custom_vjp_call", "linear_call")
 def _call(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Found:
     return walk.run(eqn.attrs["function"], ids, known)[0]
 
