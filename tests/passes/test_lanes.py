@@ -76,7 +76,7 @@ def heads(xp: Any, m: Any) -> Any:
 def swapped(xp: Any, m: Any) -> Any:
     """Lanes of lanes, in another order each time, and some that are left out."""
     values = [m[i, 0] for i in range(m.shape[0])]
-    for step in range(15):
+    for step in range(24):
         values = [xp.sin(x) * values[(3 * i + step) % len(values)] for i, x in enumerate(values)]
         values = values[::-1] if step % 4 else [*values[2:], values[0], values[1]]
     return values[0] + xp.sum(xp.stack(values[3:]))

@@ -46,7 +46,7 @@ _FEWEST = 4
 _SMALL = 24
 # Where more are left than this, equations that do not need each other are taken together, if that makes the program so
 # many times shorter.
-_LONG = 200
+_LONG = 450
 _SHORTER = 2
 
 
