@@ -282,3 +282,13 @@ def test_long_functions_are_reported_in_near_linear_time() -> None:
     seconds(100)
     short, long = (min(seconds(n) for _ in range(3)) for n in (500, 4_000))
     assert long < 8 * 4 * short
+
+
+def test_regions_have_the_costs_of_their_equations() -> None:
+    report = tr.explain(lambda x, w: tnp.sum(tnp.tanh(x @ w) ** 2))(array(8, 4), array(4, 3))
+    assert sum(f"_dot_general:{Path(__file__).name}:" in r.label for r in report.regions) == 1
+    assert sum(r.seconds for r in report.regions) <= sum(p.seconds for p in report.profile) * (1 + 1e-9)
+    assert sum(r.flops for r in report.regions) == sum(p.flops for p in report.profile)
+    numbers = sum(p.eqn.op.name == "constant" for p in report.profile)
+    assert sum(r.equations for r in report.regions) >= len(report.profile) - numbers
+    assert "Cost by region" in str(report)

@@ -15,10 +15,10 @@ import jax
 
 import ir
 from ir import machine
-from ir.core import nested_functions
-from ir.cost import eqn_cost
 from ir.errors import ArgumentError
-from ir.regions import Region, regions
+from ir.profile import EqnProfile
+from ir.profile import profile as cost_of_each
+from ir.regions import labels
 from ir.source import UNKNOWN, Source
 from tracer.api.jit import jit
 from tracer.profiling.events import Operation, operations, recorded
@@ -80,7 +80,7 @@ class _Part:
     """All regions of one label.
 
     Attributes:
-      flops, nbytes: of a call.
+      flops, nbytes: of a call; 0 where the trips of loops depend on data.
       lines: seconds of each line, by the cost model.
     """
 
@@ -88,43 +88,26 @@ class _Part:
     nbytes: float = 0.0
     lines: dict[tuple[str, int], tuple[Source, float]] = field(default_factory=dict)
 
-    def add(self, region: Region, trips: float | None) -> None:
-        """One more region, which runs so often in a call, if that is known."""
-        holds = any(next(nested_functions(eqn), None) is not None for eqn in region.eqns)
-        if not holds and trips is not None:
-            self.flops += trips * region.flops
-            self.nbytes += trips * region.nbytes
-        device = machine.current()
-        for eqn in region.eqns:
-            cost = eqn_cost(eqn)
-            each = (trips or 1.0) * (device.seconds(cost.flops, cost.bytes_accessed) - device.launch)
-            sources = [source for source in eqn.source.all() if source is not UNKNOWN]
-            for source in sources:
-                key = source.file, source.line
-                _, before = self.lines.get(key, (source, 0.0))
-                self.lines[key] = source, before + each / len(sources)
+    def add(self, cost: EqnProfile) -> None:
+        """One more equation."""
+        if cost.known:
+            self.flops += cost.flops
+            self.nbytes += cost.bytes
+        sources = [source for source in cost.eqn.source.all() if source is not UNKNOWN]
+        for source in sources:
+            key = source.file, source.line
+            _, before = self.lines.get(key, (source, 0.0))
+            self.lines[key] = source, before + cost.seconds / len(sources)
 
 
 def _parts(program: ir.Function) -> dict[str, _Part]:
     """What is known of the regions of the program and of the functions inside it, by label."""
     out: dict[str, _Part] = defaultdict(_Part)
-    stack: list[tuple[ir.Function, float | None]] = [(program, 1.0)]
-    while stack:
-        function, trips = stack.pop()
-        for region in regions(function):
-            out[region.label].add(region, trips)
-            for eqn in region.eqns:
-                inside = _trips(eqn, trips)
-                stack.extend([(nested, inside) for nested in nested_functions(eqn)])
+    for cost in cost_of_each(program, machine.current()):
+        label = labels(cost.function).get(cost.eqn)
+        if label is not None:
+            out[label].add(cost)
     return dict(out)
-
-
-def _trips(eqn: ir.Eqn, outer: float | None) -> float | None:
-    """How often what the equation holds runs in a call of the program; None where that depends on data."""
-    if outer is None or eqn.op.name in ("while_loop", "cond"):
-        return None
-    length = eqn.attrs.get("length", 1)
-    return outer * length if type(length) is int else None
 
 
 def _profile(

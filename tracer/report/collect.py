@@ -18,11 +18,12 @@ from ir.fusion import fusion
 from ir.journal import Applied, Step, journal, step
 from ir.machine import current
 from ir.profile import EqnProfile, profile
+from ir.regions import labels
 from ir.remarks import remarks
 from ir.source import Source
 from ir.timeline import timeline
 from tracer.api.jit import Staged, jit
-from tracer.report.model import Compiled, Group, LineCost, Phase, Report, RuleUse, Stage
+from tracer.report.model import Compiled, Group, LineCost, Phase, RegionCost, Report, RuleUse, Stage
 
 
 @without_collection()
@@ -64,6 +65,7 @@ def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], 
         groups=_groups(before),
         phases=tuple(phases),
         lines=_lines(costs),
+        regions=_regions(costs),
         profile=tuple(costs),
         kernels=sum([len([k for k in fusion(each).kernels if k.eqn]) for each in inner_first(function)]),
         memory=timeline(function),
@@ -71,6 +73,24 @@ def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], 
         machine=machine,
         device=_device(),
     )
+
+
+def _regions(costs: Sequence[EqnProfile]) -> tuple[RegionCost, ...]:
+    held: dict[str, list[EqnProfile]] = {}
+    for each in costs:
+        if (label := labels(each.function).get(each.eqn)) is not None:
+            held.setdefault(label, []).append(each)
+    found = [
+        RegionCost(
+            label,
+            len(members),
+            sum([m.flops for m in members]),
+            sum([m.bytes for m in members]),
+            sum([m.seconds for m in members]),
+        )
+        for label, members in held.items()
+    ]
+    return tuple(sorted(found, key=lambda each: -each.seconds))
 
 
 def _device() -> str:

@@ -13,6 +13,7 @@ from ir.profile import EqnProfile
 from ir.remarks import Remark
 from ir.source import Source
 from ir.timeline import Held, Timeline
+from tracer.rendering import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,6 +118,23 @@ class LineCost:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionCost:
+    """What the regions of one label cost, over a whole run; see `ir.regions`.
+
+    Attributes:
+      label: the name with its line, as it stands in XLA's metadata.
+      equations: how many equations of the optimised program they hold.
+      flops, bytes, seconds: as of a line.
+    """
+
+    label: str
+    equations: int
+    flops: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """What XLA says of the compiled program; `None` where the backend does not say.
 
@@ -147,6 +165,7 @@ class Report:
       groups: what was done to the functions in it before that: passes before differentiation, and derivatives.
       phases: where the time of compiling goes.
       lines: cost of each line of the user's, the most expensive first.
+      regions: cost of each region of the optimised program, the most expensive first.
       profile: cost of each equation of the optimised program.
       kernels: how many kernels its equations are fused into, those of the bodies of loops included.
       memory: of the optimised program over its equations, an estimate.
@@ -162,6 +181,7 @@ class Report:
     groups: tuple[Group, ...]
     phases: tuple[Phase, ...]
     lines: tuple[LineCost, ...]
+    regions: tuple[RegionCost, ...]
     profile: tuple[EqnProfile, ...]
     kernels: int
     memory: Timeline
@@ -192,12 +212,7 @@ class Report:
         show(self, console, lines)
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=100, no_color=True)
-        with console.capture() as captured:
-            self.print(console)
-        return captured.get()
+        return plain(self.print)
 
     def html(self) -> str:
         """The report as one page that needs nothing else."""

@@ -33,7 +33,7 @@ def show(report: Report, console: Console | None, lines: int | None) -> None:
         out.print(_rules(report))
     for each in report.remarks:
         out.print(str(each), markup=False, highlight=False, style="yellow" if each.declined else None)
-    for part in (_phases(report), _lines(report), *_memory(report)):
+    for part in (_phases(report), _lines(report), _regions(report), *_memory(report)):
         out.print()
         out.print(part)
     text = to_text(report.function, max_elements=8).split("\n")
@@ -135,6 +135,20 @@ def _lines(report: Report) -> Table:
         )
     if len(report.lines) > _LINES:
         table.add_row(f"… {len(report.lines) - _LINES:,} more", *[""] * 5, style="dim")
+    return table
+
+
+def _regions(report: Report) -> Table:
+    from rich.text import Text
+
+    table = _table("Cost by region", "region", "equations", "time", "flops", "bytes")
+    for each in report.regions[:_LINES]:
+        label = Text(each.label, overflow="ellipsis", no_wrap=True)
+        table.add_row(
+            label, f"{each.equations:,}", duration(each.seconds), count(each.flops), size(each.bytes)
+        )
+    if len(report.regions) > _LINES:
+        table.add_row(f"… {len(report.regions) - _LINES:,} more", *[""] * 4, style="dim")
     return table
 
 
