@@ -38,9 +38,10 @@ _PLAIN = frozenset(
 )
 # Ops in a name.
 _NAMED = 3
-_NOT_A_NAME = re.compile(r"\W+")
+# (What is not ASCII stands escaped in XLA's text.)
+_NOT_A_NAME = re.compile(r"\W+", re.ASCII)
 # (XLA cuts names off at some characters, and scopes are split at others.)
-_NOT_IN_A_LABEL = re.compile(r"[^\w.<>\- ]")
+_NOT_IN_A_LABEL = re.compile(r"[^\w.<>\- ]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,7 +73,6 @@ def _product(x, multiplications, elements):
 
 # Examples that are large enough to pay.
 _WIDE = ("f32", "f64")
-_COMPLEX = (*_WIDE, "c64", "c128")
 
 # Paddings -----------------------------------------------------------------------------------------
 
@@ -349,6 +348,8 @@ def _vector_last(a, b, *, axes, definition, single):
         rest = every[:k] + every[k + 1 :]
         if not first or len(first) == len(axes) or _all_repeated(rest, first, definition):
             continue
+        if not any(_is_vector(other, first, definition) for other in rest):
+            continue  # one sum of all is quicker than sums along an axis
         product = rest[0]
         for other in rest[1:]:
             product = mul(product, other)
@@ -357,6 +358,12 @@ def _vector_last(a, b, *, axes, definition, single):
         weights = repeated(x, summed.type.shape, tuple([left.index(d) for d in dims]))
         return reduce_sum(mul(summed, weights), axes=tuple([left.index(d) for d in axes if d not in first]))
     return None
+
+
+def _is_vector(value, axes, definition):
+    """Whether a value changes along these axes alone: what is multiplied by it and summed is a product."""
+    eqn = definition(value)
+    return eqn is not None and eqn.op is broadcast_in_dim and set(eqn.attrs["dims"]) == set(axes)
 
 
 def _all_repeated(values, axes, definition):
@@ -372,6 +379,10 @@ def _spread(of, shape, dims):
     return lambda make: broadcast_in_dim(make(of), shape=shape, dims=dims)
 
 
+def _scaled_batch(make):
+    return mul(_spread((3,), (2, 4, 3), (2,))(make), make((2, 4, 3)))
+
+
 def _scaled(make):
     return mul(_spread((4,), (4, 3), (0,))(make), make((4, 3)))
 
@@ -382,19 +393,19 @@ def _scaled(make):
     single_use=True,
     guard=lambda out: out.type.dtype.real.bits >= 32,  # narrow sums are rounded once
     examples=[
-        at((4, 3), _spread((3,), (4, 3), (1,)), axes=(0, 1), dtypes=_WIDE),
         at(_scaled, _spread((3,), (4, 3), (1,)), axes=(0, 1), dtypes=_WIDE),
-        at((2, 4, 3), _spread((4, 2), (2, 4, 3), (1, 0)), axes=(1, 2), dtypes=_COMPLEX),
+        at(_scaled_batch, _spread((4, 2), (2, 4, 3), (1, 0)), axes=(1, 2), dtypes=_WIDE),
     ],
     counterexamples=[
-        at((4, 3), _spread((3,), (4, 3), (1,)), axes=(0, 1), dtypes=["bf16", "f16"]),
+        at((4, 3), _spread((3,), (4, 3), (1,)), axes=(0, 1)),
+        at(_scaled, _spread((3,), (4, 3), (1,)), axes=(0, 1), dtypes=["bf16", "f16"]),
         at((4, 3), _spread((3,), (4, 3), (1,)), axes=(0,)),
         at((4, 3), _spread((3,), (4, 3), (1,)), axes=(1,)),
         at((4, 3), _spread((1,), (4, 3), (1,)), axes=(0, 1)),
     ],
 )
 def sum_with_vector(a, b, *, axes):
-    """sum_ij a_ij y_j = sum_j y_j (sum_i a_ij): a smaller product, and a product with a vector if `a` is one."""
+    """sum_ij x_i a_ij y_j = sum_j y_j (sum_i x_i a_ij): products with vectors."""
     return reduce_sum(mul(a, b), axes=axes), _vector_last
 
 

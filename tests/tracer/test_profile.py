@@ -77,8 +77,37 @@ def test_another_profile_is_an_error_and_leaves_that_one_alone(tmp_path):
 
 
 def test_the_number_of_calls_must_be_positive():
-    with pytest.raises(ArgumentError, match="at least 1, got 0"):
-        tr.profile(loss, calls=0)
+    for calls in (0, 2.5):
+        with pytest.raises(ArgumentError, match=f"at least 1, got {calls}"):
+            tr.profile(loss, calls=calls)
+
+
+def test_a_product_leads_what_it_is_fused_with():
+    def f(x):
+        y = x @ x
+        z = tnp.tanh(y)
+        return z.sum()
+
+    profile = tr.profile(f, calls=3)(np.full((700, 700), 0.01, np.float32))
+    assert profile.lines[0].source.line == f.__code__.co_firstlineno + 1
+    assert next(r for r in profile.regions if r.seconds == profile.regions[0].seconds).flops >= 2 * 700**3
+
+
+def größe(x):  # noqa: PLC2401 (that is what is tested)
+    return tnp.sin(x) @ x
+
+
+def test_names_that_are_not_ascii_are_found():
+    profile = tr.profile(größe, calls=3)(np.ones((300, 300), np.float32))
+    assert any(region.sources for region in profile.regions)
+    assert profile.lines
+
+
+def test_donated_arguments_outlive_it():
+    x = tnp.ones((300, 300))
+    profile = tr.profile(tr.jit(lambda x: x + 1, donate_argnums=0), calls=3)(x)
+    assert profile.busy > 0
+    np.testing.assert_array_equal(x + 0, np.ones((300, 300)))
 
 
 def test_instructions_without_names_take_those_around_them():

@@ -203,6 +203,7 @@ def jit(
     direct = not (static.nums or static.names)
     jitted = entry(f, compiled, general, explained, direct=direct)
     jitted.compiled = compiled
+    jitted.donated = donate_argnums
     jitted.lower = compiled.lower
     jitted.eval_shape = compiled.eval_shape
     jitted.clear_cache = compiled.clear_cache

@@ -60,8 +60,8 @@ class _Event:
 def operations(text: str) -> tuple[str, dict[str, Operation]]:
     """(name of the module, its instructions by name) from the text of a compiled program.
 
-    Passes of XLA drop names. A fusion without one has those of what is inside it; what has none inside either,
-    such as a change of layout, has those of what reads it, or else of what it reads.
+    A fusion has the names of what is inside it, too. Passes of XLA drop names: what has none, such as a change of
+    layout, has those of what reads it, or else of what it reads.
     """
     module = _MODULE.search(text)
     names: dict[str, tuple[str, ...]] = {}
@@ -81,7 +81,7 @@ def operations(text: str) -> tuple[str, dict[str, Operation]]:
             read[name] = _NAME.findall(instruction["operands"])
         elif head := _COMPUTATION.match(line):
             computation = head["name"]
-    names = {name: found or tuple(inside.get(calls[name], ())) for name, found in names.items()}
+    names = {name: (*found, *inside.get(calls[name], ())) for name, found in names.items()}
     known = _with_neighbours(names, read, {n for n, op in opcodes.items() if op in _PASSES_ON})
     return (module["name"] if module else ""), {n: Operation(opcodes[n], known[n]) for n in names}
 

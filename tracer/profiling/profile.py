@@ -20,7 +20,7 @@ from ir.profile import EqnProfile
 from ir.profile import profile as cost_of_each
 from ir.regions import labels
 from ir.source import UNKNOWN, Source
-from tracer.api.jit import jit
+from tracer.api.jit import jit, kept
 from tracer.profiling.events import Operation, operations, recorded
 from tracer.profiling.report import LineTime, Profile, RegionTime
 
@@ -45,11 +45,11 @@ def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[...,
       A function that takes the arguments of `f` and returns the profile.
 
     Raises:
-      ArgumentError: `calls` is less than 1.
+      ArgumentError: `calls` is no integer or less than 1.
       ProfileError: by the function: another profile is being taken, or the device records no operations.
     """
-    if calls is not None and calls < 1:
-        raise ArgumentError(f"profile: expected calls to be at least 1, got {calls}")
+    if calls is not None and (type(calls) is not int or calls < 1):
+        raise ArgumentError(f"profile: expected calls to be an integer of at least 1, got {calls!r}")
     jitted = f if hasattr(f, "lower") and hasattr(f, "ir") else jit(f)
 
     @functools.wraps(f)
@@ -60,8 +60,9 @@ def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[...,
         def run(count: int) -> list[float]:
             times = []
             for _ in range(count):
+                given, named = kept((args, kwargs), getattr(jitted, "donated", None))
                 begin = time.perf_counter()
-                jax.block_until_ready(jitted(*args, **kwargs))  # type: ignore[no-untyped-call]
+                jax.block_until_ready(jitted(*given, **named))  # type: ignore[no-untyped-call]
                 times.append(time.perf_counter() - begin)
             return times
 
@@ -81,15 +82,18 @@ class _Part:
 
     Attributes:
       flops, nbytes: of a call; 0 where the trips of loops depend on data.
-      lines: seconds of each line, by the cost model.
+      seconds: by the cost model.
+      lines: those of each line.
     """
 
+    seconds: float = 0.0
     flops: float = 0.0
     nbytes: float = 0.0
     lines: dict[tuple[str, int], tuple[Source, float]] = field(default_factory=dict)
 
     def add(self, cost: EqnProfile) -> None:
         """One more equation."""
+        self.seconds += cost.seconds
         if cost.known:
             self.flops += cost.flops
             self.nbytes += cost.bytes
@@ -121,9 +125,10 @@ def _profile(
     times: dict[str, float] = defaultdict(float)
     launches: dict[str, float] = defaultdict(float)
     for op, (total, count) in found.items():
-        label = _label(known.get(op, Operation(op, ())), parts)
-        times[label] += total / calls
-        launches[label] += count / calls
+        shares = _shares(known.get(op, Operation(op, ())), parts)
+        for label, share in shares.items():
+            times[label] += share * total / calls
+        launches[next(iter(shares))] += count / calls
     nothing = _Part()
     by_region = [
         RegionTime(
@@ -139,13 +144,22 @@ def _profile(
     return Profile(name, calls, seconds, sum(times.values()), tuple(by_region), tuple(_lines(times, parts)))
 
 
-def _label(operation: Operation, parts: Mapping[str, _Part]) -> str:
-    """The innermost region in whose name the operation was emitted; for XLA's own its opcode."""
-    for path in operation.op_names:
-        for scope in reversed(_PARTS.split(path)):
-            if scope in parts:
-                return scope
-    return f"({operation.opcode})"
+def _shares(operation: Operation, parts: Mapping[str, _Part]) -> dict[str, float]:
+    """The regions that an operation belongs to, and their shares in it by what they cost; its opcode for XLA's own.
+
+    A kernel may hold several: a product with what is done to it next.
+    """
+    labels = dict.fromkeys([scope for path in operation.op_names if (scope := _innermost(path, parts))])
+    if not labels:
+        return {f"({operation.opcode})": 1.0}
+    costs = {label: parts[label].seconds for label in labels}
+    whole = sum(costs.values())
+    return {label: cost / whole if whole else 1 / len(costs) for label, cost in costs.items()}
+
+
+def _innermost(path: str, parts: Mapping[str, _Part]) -> str | None:
+    """The innermost region in whose name something was emitted."""
+    return next((scope for scope in reversed(_PARTS.split(path)) if scope in parts), None)
 
 
 def _lines(times: Mapping[str, float], parts: Mapping[str, _Part]) -> Iterable[LineTime]:

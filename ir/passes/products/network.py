@@ -59,15 +59,22 @@ class Label:
         a, b = self.root(), other.root()
         if a is b:
             return True
+        if not a._fits(b):
+            return False
         if a.parts and b.parts:
-            if [p.size for p in a.parts] != [q.size for q in b.parts]:
-                return False
-            if not all(p.equate(q) for p, q in zip(a.parts, b.parts, strict=True)):
-                return False
+            for p, q in zip(a.parts, b.parts, strict=True):
+                p.equate(q)
         if b.parts:
             a, b = b, a
         b.same = a
         return True
+
+    def _fits(self, other: Label) -> bool:
+        """Whether both have parts of the same sizes, as far as both have any."""
+        a, b = self.root(), other.root()
+        if not a.parts or not b.parts:
+            return a.size == b.size
+        return len(a.parts) == len(b.parts) and all(p._fits(q) for p, q in zip(a.parts, b.parts, strict=True))
 
     def split(self, sizes: Sequence[int]) -> tuple[Label, ...] | None:
         """Its parts of given sizes, whose product is its own; None if it has others already."""

@@ -138,7 +138,12 @@ class _Products:
         return {v: choice for v, choice in found.items() if choice.pays}
 
     def _multiplied_out(self, eqn: Eqn, choice: _Choice) -> _Sum | None:
-        """The sum of products, where a factor is a sum with a product in it and that is quicker."""
+        """The sum of products, where a factor is a sum with a product in it and that is quicker.
+
+        Not in narrow types, in which sums of products are rounded once.
+        """
+        if eqn.results[0].type.dtype.real.bits < 32:
+            return None
         for value, _ in choice.network.terms:
             made = self.definitions.get(value)
             if made is None or made.op not in (add, sub) or not self._inner(value):

@@ -188,8 +188,8 @@ class Reader:
 
     def divided(self, eqn: Eqn, axis: int, depth: int) -> list[Choice]:
         x, number = eqn.operands[0], constant_number(self.definition(eqn.operands[1]))
-        if number is None or number == 0:
-            raise Unread  # (0 / 0 is not 0)
+        if number is None or number == 0 or np.isnan(number):
+            raise Unread  # (neither 0 / 0 nor 0 / NaN is 0)
         found = self.read(x, axis, depth)
         shape, dtype = found[0].index.type.shape, x.type.dtype
         ones, by = full(shape, 1, dtype), full(shape, number, dtype)
