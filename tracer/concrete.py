@@ -20,6 +20,7 @@ from ir.core import Eqn, Value
 from ir.errors import ConcretizationError
 from ir.op import ZERO
 from ir.ops.shape import constant
+from ir.sparsity.exactness import Exactness, exactness
 from ir.sparsity.propagate import can_be_known
 from lowering.emit import emit
 from tracer.trace import Trace
@@ -134,10 +135,21 @@ def known_value(tensor: Tensor) -> Any | None:
     """
     found = _constant(tensor)
     type_ = tensor.value.type
-    if found is None and type_.rank and type_.dtype.kind in ("bool", "int", "uint"):
+    if found is None and type_.rank and type_.dtype.kind in ("bool", "int", "uint") and _is_exact(tensor):
         known = _known(tensor)
         found = None if known is UNKNOWN or isinstance(known, jax.core.Tracer) else np.asarray(known)
     return found
+
+
+def _is_exact(x: Any) -> bool:
+    """Whether nothing that the value follows from rounds, so that it has the same bits however it is computed."""
+    if type(x) is not Tensor or x.owner.inputs is None:
+        return True
+    eqns, leaves = _needed(x.owner, x.value)
+    outer = _outer(x.owner)
+    return all(exactness(eqn, Exactness.BITS) is Exactness.BITS for eqn in eqns) and all(
+        v in outer and _is_exact(outer[v]) for v in leaves
+    )
 
 
 def _constant(x: Any) -> Any | None:
@@ -154,6 +166,8 @@ def _constant(x: Any) -> Any | None:
     params = tuple(live)
     if not live <= captured.keys() or not all(map(can_be_known, eqns)):
         return None
+    if any(exactness(eqn, Exactness.BITS) is not Exactness.BITS for eqn in eqns):
+        return None  # XLA may compute it otherwise
     arrays = [_constant(captured[p]) for p in params]
     if any(a is None for a in arrays):
         return None

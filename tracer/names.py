@@ -58,13 +58,13 @@ def _name(eqn: Eqn, code: CodeType, offset: int) -> None:
             _stores.clear()
         held = _stores[id(code)] = (code, _stored(code))
     names = held[1].get(offset)
-    if names is None:
-        return
+    if names is None or (len(names) > 1 and eqn.attrs.get("num_carry", 1) != 1):
+        return  # (of a scan the carry and the outputs are unpacked, not the parts of the carry)
     if len(names) == 1:
         names *= len(eqn.results)
     if len(names) == len(eqn.results):
         for value, name in zip(eqn.results, names, strict=True):
-            value.name = value.name or name
+            value.name = value.name or ("" if name == "_" else name)
 
 
 def _stored(code: CodeType) -> dict[int, tuple[str, ...]]:

@@ -7,7 +7,7 @@ one by one, and what is multiplied by a constant zero is no dependence. The prog
 
 A rule is `rule(walk, eqn, ids, known) -> ids of the results`, where `ids` and `known` have an entry for each
 operand, `None` where it does not depend on inputs and where it is not known. The files under `ir/sparsity/rules`
-mirror `ir/ops`. Elementwise ops need none.
+mirror `ir/ops`. Elementwise ops need none. (What is known of constants that are rounded: `ir.sparsity.exactness`.)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ir.core import Array, Eqn, Function, Value, inner_first, nested_functions
 from ir.errors import SparsityError
 from ir.evaluate import evaluate
 from ir.op import Op
+from ir.sparsity.exactness import Exactness, exactness, without_cancelling
 from ir.sparsity.sets import EMPTY, Ids, Pool
 
 Found = Sequence[Ids | None]
@@ -85,26 +86,37 @@ class Propagation:
 
         Args:
           ids: of the params.
-          known: of the params.
+          known: of the params, to the last bit.
         """
         held = {v: i for v, i in zip(function.params, ids, strict=True) if i is not None}
         values = {v: k for v, k in zip(function.params, known, strict=True) if k is not None}
+        # Where only the zeros of a value are known.
+        rounded: set[Value] = set()
         dying = _last_uses(function)
         for position, eqn in enumerate(function.eqns):
             given = [held.get(v) for v in eqn.operands]
             if any(i is not None for i in given):
-                found = self.step(eqn, given, [values.get(v) for v in eqn.operands])
+                inside = any(nested_functions(eqn))
+                seen = [None if inside and v in rounded else values.get(v) for v in eqn.operands]
+                found = self.step(eqn, given, seen)
                 for value, i in zip(eqn.results, found, strict=True):
                     if i is not None and value.type.dtype.is_inexact and i.any():
                         held[value] = np.asarray(i)
             elif all(v in values for v in eqn.operands) and can_be_known(eqn):
-                values.update(
-                    zip(eqn.results, _evaluated(eqn, [values[v] for v in eqn.operands]), strict=True)
-                )
+                worst = Exactness.BITS if rounded.isdisjoint(eqn.operands) else Exactness.ZEROS
+                how = exactness(eqn, worst)
+                if how is not Exactness.NONE:
+                    arrays: Sequence[Array] = [values[v] for v in eqn.operands]
+                    as_written, arrays = (
+                        without_cancelling(eqn, arrays) if how is Exactness.ZEROS else (eqn, arrays)
+                    )
+                    values.update(zip(eqn.results, _evaluated(as_written, arrays), strict=True))
+                    rounded.update(eqn.results if how is Exactness.ZEROS else ())
             for value in dying[position]:
                 held.pop(value, None)
                 values.pop(value, None)
-        return [held.get(v) for v in function.results], [values.get(v) for v in function.results]
+        known = [None if v in rounded else values.get(v) for v in function.results]
+        return [held.get(v) for v in function.results], known
 
     def step(self, eqn: Eqn, ids: Found, known: Known) -> Found:
         """What the results of one equation depend on."""
@@ -161,7 +173,7 @@ def can_be_known(eqn: Eqn) -> bool:
     return int(eqn.op.flops(operands, results, **eqn.attrs)) <= _FLOPS
 
 
-def _evaluated(eqn: Eqn, arrays: list[Array]) -> Sequence[Array]:
+def _evaluated(eqn: Eqn, arrays: Sequence[Array]) -> Sequence[Array]:
     params = tuple([Value(v.type) for v in eqn.operands])
     alone = Function(params, (Eqn(eqn.op, params, eqn.attrs, eqn.results, eqn.source),), eqn.results)
     return evaluate(alone, *arrays)

@@ -15,6 +15,7 @@ import tracer as tr
 from ir.core import Function, inner_first
 from tests.ir.generate import functions
 from tests.tracer.chains import chain, nested, work
+from tests.tracer.helpers import array
 from tracer.errors import ArgumentError, ArgumentTypeError
 
 TRIES = settings().max_examples  # of the profile
@@ -128,3 +129,19 @@ def test_work_is_near_linear(first: str, second: str) -> None:
     of(10)
     small, large = of(400), of(2000)  # 10,000 equations
     assert large < 5 * 1.3 * small
+
+
+def test_other_params_and_results_are_seen() -> None:
+    x = array(4)
+    swapped = tr.diff(tr.trace(lambda a, b: a - b)(x, x), tr.trace(lambda b, a: a - b)(x, x))
+    assert swapped and "1 params or results differ" in swapped.summary()
+    returned = tr.diff(tr.trace(lambda a, b: a)(x, x), tr.trace(lambda a, b: b)(x, x))
+    assert returned and "1 params or results differ" in returned.summary()
+    for each in (swapped, returned):
+        assert any(row.kind != "same" for row in each._rows)
+
+
+@given(functions(max_eqns=8), functions(max_eqns=8))
+def test_what_differs_has_a_row_that_says_so(a: ir.Function, b: ir.Function) -> None:
+    found = tr.diff(a, b)
+    assert bool(found) == any(row.kind != "same" for row in found._rows)

@@ -134,3 +134,20 @@ def test_values_do_not_depend_on_names() -> None:
 
     assert tr.trace(f)(V) == tr.trace(g)(V)
     np.testing.assert_array_equal(tr.jit(f)(V), tr.jit(g)(V))
+
+
+def test_what_is_unpacked_of_a_loop_is_not_its_results() -> None:
+    def f(x):
+        carry, _ = tr.scan(lambda c, _: ((c[0] + c[1], c[1] * 2.0), None), (x, x + 1), None, length=3)
+        return carry
+
+    (loop,) = [eqn for eqn in tr.trace(f)(1.0).eqns if eqn.op.name == "scan"]
+    assert [v.name for v in loop.results] == ["", ""]
+
+
+def test_an_underscore_is_no_name() -> None:
+    def f(x):
+        _ = tnp.sin(x)
+        return tnp.cos(_)
+
+    assert [eqn.results[0].name for eqn in tr.trace(f)(1.0).eqns] == ["", ""]

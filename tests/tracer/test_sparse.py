@@ -454,3 +454,55 @@ def test_the_program_is_compressed() -> None:
     function = tr.jit(tr.sparse_jacobian(burgers)).ir(array(n))
     ir.verify(function)
     assert max(v.type.size for eqn in function.eqns for v in eqn.results) <= 4 * 3 * n
+
+
+# What NumPy and XLA may round otherwise ---------------------------------------------------------------
+
+NUMBERS = np.arange(1, 400, dtype=np.float32)
+ROUNDED: dict[str, Any] = {
+    "comparison": lambda x: tnp.where(tnp.exp(tnp.log(NUMBERS)) > NUMBERS, x, 2 * x[::-1]),
+    "index": lambda x: x[tnp.floor(tnp.log2(2.0 ** (NUMBERS % 20))).astype(int)],
+    "cube root": lambda x: x[tnp.floor(tnp.cbrt(NUMBERS**3)).astype(int) - 1],
+    "difference of products": lambda x: tnp.where(
+        NUMBERS * NUMBERS / 3 - NUMBERS * (NUMBERS / 3) == 0, x, x[::-1]
+    ),
+    "norms": lambda x: tnp.where(
+        tnp.sqrt(tnp.cumsum(NUMBERS**2)) <= tnp.hypot(NUMBERS, x[0] * 0 + 3), x, x[::-1]
+    ),
+    "in a call": lambda x: tr.checkpoint(lambda x, c: tnp.where(c > NUMBERS, x, x[::-1]))(
+        x, tnp.exp(tnp.log(NUMBERS))
+    ),
+    "in a loop": lambda x: tr.scan(
+        lambda c, n: (c, tnp.where(tnp.exp(n) > 50, c[0], c[1])), x, tnp.log(NUMBERS)
+    )[1],
+}
+
+
+@pytest.mark.parametrize("f", ROUNDED.values(), ids=ROUNDED)
+@pytest.mark.parametrize("jitted", [False, True])
+def test_patterns_do_not_depend_on_how_constants_are_rounded(f: Any, jitted: bool) -> None:
+    x = np.linspace(0.5, 1.5, len(NUMBERS)).astype(np.float32)
+    wrap = tr.jit if jitted else lambda f: f
+    got = wrap(tr.sparse_jacobian(f, format="dense"))(x)
+    np.testing.assert_array_equal(got, wrap(tr.jacobian(f))(x))
+    scalar = lambda x: tnp.sum(f(x) ** 2)
+    got = wrap(tr.sparse_hessian(scalar, format="dense"))(x)
+    np.testing.assert_allclose(got, wrap(tr.hessian(scalar))(x), rtol=1e-6, atol=1e-6)
+
+
+def test_scaled_constants_keep_their_zeros() -> None:
+    band = np.diag(np.ones(49), 1) - 2 * np.eye(50) + np.diag(np.ones(49), -1)
+    for f in (
+        lambda u: (band / 0.1**2) @ u,
+        lambda u: (tnp.asarray(band) * 0.5 / 3).T @ u**2,
+        lambda u: -(tnp.eye(50) - 0.1 * tnp.asarray(band)) @ u,
+    ):
+        assert tr.sparsity(f)(np.ones(50)).nnz == 148
+
+
+def test_filters_of_zeros() -> None:
+    kernel = np.zeros((2, 1, 3), np.float32)
+    kernel[1, 0] = 1, -2, 1
+    f = lambda z: jax.lax.conv_general_dilated(z.reshape(1, 1, 8), kernel, (1,), "SAME")
+    x = np.arange(8, dtype=np.float32)
+    np.testing.assert_array_equal(tr.sparse_jacobian(f, format="dense")(x), jax.jacobian(f)(x))

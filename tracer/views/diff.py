@@ -49,6 +49,7 @@ class Diff(View):
       before, after: the programs.
       kept, changed, removed, added: how many equations are equal, correspond but differ, or stand on one
         side only; those of nested functions included.
+      reframed: how many functions that correspond have other params, or other results.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Diff(View):
         if limit is not None and limit < 2:
             raise ArgumentError(f"diff: expected a limit of at least 2 lines, or None, got {limit}")
         self.before, self.after = before, after
-        self.kept = self.changed = self.removed = self.added = 0
+        self.kept = self.changed = self.removed = self.added = self.reframed = 0
         self._titles = titles
         self._context, self._limit = context, limit
         self._width, self._wrap = checked_width(width), wrap
@@ -112,6 +113,10 @@ class Diff(View):
         found = match(a, b)
         renamed = _renamed(first, second, found)
         alike = a.in_types == b.in_types and a.out_types == b.out_types
+        alike = alike and all(
+            p is q or found.values.get(p) is q for p, q in zip(a.params, b.params, strict=True)
+        )
+        self.reframed += not alike
         yield Row("same" if alike else "changed", first.head, second.head, renamed)
         i = j = 0
         for (i_end, j_end), equal in zip(found.pairs, found.equal, strict=True):
@@ -126,6 +131,7 @@ class Diff(View):
         results = len(a.results) == len(b.results) and all(
             x is y or found.values.get(x) is y for x, y in zip(a.results, b.results, strict=True)
         )
+        self.reframed += not results
         yield Row("same" if results else "changed", first.end, second.end, renamed)
 
     def _nested(self, old: Sequence[Body], new: Sequence[Body]) -> Iterator[Step]:
@@ -189,10 +195,11 @@ class Diff(View):
         """The counts in a line."""
         if self.same:
             return f"no difference: {self.kept:,} equations are the same"
-        return (
+        counts = (
             f"{self.removed:,} removed (-), {self.added:,} added (+), "
             f"{self.changed:,} changed (~), {self.kept:,} the same"
         )
+        return f"{counts}; {self.reframed:,} params or results differ" if self.reframed else counts
 
 
 def _renamed(first: Body, second: Body, found: Matching) -> Mapping[str, str]:

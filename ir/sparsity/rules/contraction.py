@@ -105,7 +105,7 @@ def _convolved(walk: Propagation, eqn: Eqn, ids: Ids, kernel: Array | None) -> I
             rows = slice(None) if batch_groups == 1 else slice(group * shape[0], (group + 1) * shape[0])
             first = group * in_features if batch_groups == 1 else 0
             sets = flat[rows, first : first + in_features][:, :, places]
-            sets = sets.transpose(0, 3, 1, 2)[:, :, mask].reshape(-1, int(mask.sum()))
+            sets = sets.transpose(0, 3, 1, 2)[:, :, mask].reshape(shape[0] * places.shape[1], int(mask.sum()))
             known[key] = walk.pool.rows(sets).reshape(shape[0], -1)
         found[:, feature] = known[key]
     return found.reshape(shape).transpose(_inverse(attrs["out_spec"]))
