@@ -156,15 +156,14 @@ def _constant(x: Any) -> Any | None:
     """The array behind `x`, if constants and arrays outside its trace are all that it depends on."""
     if not isinstance(x, Tensor):
         return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
+    constants = x.owner.constants
+    constants.read(x.owner.eqns, x.owner.args)
+    if x.value in constants.moving:
+        return None
+    eqns, leaves = _behind(x.value, constants.made)
     captured = {param: outer for outer, param, _ in x.owner.captures.values()}
-    live, eqns = {x.value}, []
-    for eqn in reversed(x.owner.eqns):
-        if not live.isdisjoint(eqn.results):
-            eqns.append(eqn)
-            live.difference_update(eqn.results)
-            live.update(eqn.operands)
-    params = tuple(live)
-    if not live <= captured.keys() or not all(map(can_be_known, eqns)):
+    params = tuple(leaves)
+    if not leaves <= captured.keys() or not all(map(can_be_known, eqns)):
         return None
     if any(exactness(eqn, Exactness.BITS) is not Exactness.BITS for eqn in eqns):
         return None  # XLA may compute it otherwise
@@ -172,7 +171,27 @@ def _constant(x: Any) -> Any | None:
     if any(a is None for a in arrays):
         return None
     typed = [np.asarray(a).astype(p.type.dtype.np) for a, p in zip(arrays, params, strict=True)]
-    return ir.evaluate(ir.Function(params, tuple(eqns[::-1]), (x.value,), "constant"), *typed)[0]
+    return ir.evaluate(ir.Function(params, tuple(eqns), (x.value,), "constant"), *typed)[0]
+
+
+def _behind(value: Value, made: dict[Value, Eqn]) -> tuple[list[Eqn], set[Value]]:
+    """The equations that a value follows from, each after what it reads, and the values that none of them makes."""
+    eqns: list[Eqn] = []
+    leaves: set[Value] = set()
+    done: set[Eqn] = set()
+    stack: list[tuple[Value, bool]] = [(value, False)]
+    while stack:
+        v, ready = stack.pop()
+        eqn = made.get(v)
+        if eqn is None:
+            leaves.add(v)
+        elif ready:
+            eqns.append(eqn)
+        elif eqn not in done:
+            done.add(eqn)
+            stack.append((v, True))
+            stack.extend([(operand, False) for operand in eqn.operands])
+    return eqns, leaves
 
 
 def moves(x: Any) -> bool:

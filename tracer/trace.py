@@ -40,6 +40,32 @@ _PYTHON_SCALARS = frozenset({bool, int, float, complex})
 _scalar_constants: dict[tuple[Any, DType], Dense] = {}
 
 
+class Constants:
+    """Which values of a trace follow from none of its arguments, and the equations that make these.
+
+    Attributes:
+      made: the equation of each such value.
+      moving: the other values.
+    """
+
+    __slots__ = ("made", "moving", "seen")
+
+    def __init__(self) -> None:
+        self.made: dict[Value, Eqn] = {}
+        self.moving: set[Value] = set()
+        self.seen = 0
+
+    def read(self, eqns: Sequence[Eqn], args: Sequence[Value]) -> None:
+        """Take note of the equations that were recorded since."""
+        self.moving.update(args)
+        for eqn in eqns[self.seen :]:
+            if self.moving.isdisjoint(eqn.operands):
+                self.made.update(dict.fromkeys(eqn.results, eqn))
+            else:
+                self.moving.update(eqn.results)
+        self.seen = len(eqns)
+
+
 class Trace(Builder):
     """Records the equations of one Python function.
 
@@ -51,10 +77,22 @@ class Trace(Builder):
       known: values that were computed to answer such questions.
       numbers: constants of one number by the id of the number, which is kept for good, and their shape.
       embeds: whether small arrays become constants.
+      constants: what follows from no argument, as far as that was asked for.
       copies: small arrays that are captured, by id, and what they held then; shared with enclosing traces.
     """
 
-    __slots__ = ("active", "args", "captures", "copies", "embeds", "inputs", "known", "numbers", "parent")
+    __slots__ = (
+        "active",
+        "args",
+        "captures",
+        "constants",
+        "copies",
+        "embeds",
+        "inputs",
+        "known",
+        "numbers",
+        "parent",
+    )
 
     def __init__(
         self, parent: Trace | Bridge | None, inputs: Inputs | None = None, embeds: bool | None = None
@@ -68,6 +106,7 @@ class Trace(Builder):
         self.args: tuple[Value, ...] = ()
         self.known: dict[Value, Any] = {}
         self.numbers: dict[tuple[int, Shape], Value] = {}
+        self.constants = Constants()
         outer = parent if parent is None or isinstance(parent, Trace) else parent.parent
         self.copies: dict[int, tuple[Any, Any]] = {} if outer is None else outer.copies
         if embeds is None:
