@@ -281,7 +281,7 @@ def _step(x: Any, y: Any, kind: int, n: int) -> Any:
     if kind == 18:
         return x @ x @ x @ x if x.ndim == 2 and x.shape[0] == x.shape[1] else x[::-1] if x.ndim else None
     if kind == 19:
-        return x[np.arange(n) * 7 % x.shape[0]] if x.ndim else None
+        return x[np.arange(1 + n) * 7 % x.shape[0]] if x.ndim else None
     if kind == 20:
         return tnp.pad(x, [(n % 3, 1)] * x.ndim) if x.ndim else None
     return (
