@@ -123,7 +123,7 @@ def split(
         with within(f"{key[0]} of {function.name}"):
             return step("simplify_inner", simplify_inner, rolled(function, derivative))
 
-    if unequalled(function):
+    if unequalled(function) or state.watch is not None:  # which is to tell the lines of this very function
         return make(prepared())
     return _SPLITS.get((key, state.roll, function), lambda: make(prepared()))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ir.core import Function, Value
+from ir.core import Function, Value, inner_first
+from ir.errors import DifferentiationError
 from ir.ops.carries import chosen, live_part, results_of, used
 
 Slots = tuple[int, int, int]
@@ -48,7 +49,15 @@ class Replay:
         """
         from ir.passes.silent import silent
 
-        # What runs again prints and checks nothing.
+        # What runs again prints and checks nothing. What runs for the first time would have to.
+        for each in inner_first(self.step):
+            for eqn in each.eqns:
+                if eqn.op.name == "check" and eqn.source.derivative:
+                    raise DifferentiationError(
+                        "a check in a derivative rule is lost in a loop of unknown length that runs backwards: "
+                        "check outside the loop, or use scan",
+                        source=eqn.source,
+                    )
         made = replace(self, forward=silent(self.forward), step=silent(self.step))
         left = tuple(range(len(self.state)))
         while True:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ir.contents import has_effects
 from ir.core import Eqn, Function, Value, inner_first
 from ir.op import ZERO, Builder, Op, building
 from ir.ops import arithmetic as ar
@@ -90,7 +91,8 @@ def guarded(function: Function, nonzero: Iterable[bool], conditions: int = _COND
     flat = _without_calls(function)
     active = _active(flat, nonzero)
     exposed = [e for e in flat.eqns if e.op.tame is not None and not active.isdisjoint(e.operands)]
-    if not exposed or any(e.op.effect and e.results for e in flat.eqns):
+    # (What gives no result is in the way of no condition, and is not moved.)
+    if not exposed or any(e.results and has_effects(e) for e in flat.eqns):
         return function
     plan = _Plan(flat, active, conditions)
     guards = {e: plan.count(e.results[0]) for e in exposed}

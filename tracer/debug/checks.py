@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import ir
@@ -85,6 +86,12 @@ def _positional(message: str, count: int, names: Sequence[str]) -> str:
     return "".join(out)
 
 
+def _plain(x: Any) -> Any:
+    """An array of NumPy; of keys their words."""
+    is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if is_key else x)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One check of a program.
@@ -112,7 +119,7 @@ class Site:
 
     def error(self, shown: Sequence[Any]) -> CheckError:
         """What is raised where it failed on these arrays."""
-        arrays = [np.asarray(x) for x in shown]
+        arrays = [_plain(x) for x in shown]
         if self.lanes:
             at = first_failure(arrays[0])
             arrays = [x[at] for x in arrays[1:]]

@@ -7,6 +7,7 @@ they hold such a number is the program traced again and searched, on the same ar
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 import ir
+from ir.errors import ArgumentError
 from ir.origins import Argument, Kind, search
 from ir.passes.inlining import inline_calls
 from ir.source import capture
@@ -57,6 +59,18 @@ class nans(contextlib.ContextDecorator):
         state.watch = self
         ACTIVE.add(id(self))
         return self
+
+    def __call__(self, f: Any) -> Any:
+        """`f` within this context.
+
+        Raises:
+          ArgumentError: a generator or coroutine function, of which only the first step would be.
+        """
+        if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
+            raise ArgumentError(
+                f"nans: expected a function that returns when it is done, got {f!r}; use `with` in it"
+            )
+        return super().__call__(f)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -166,9 +180,28 @@ def _holds(leaves: Sequence[jax.Array], infs: bool) -> Any:
     return (_not_finite if infs else _nan)(leaves)
 
 
+# Programs that give all of their values take XLA long to compile: quadratic time, 7 s for 200 equations.
+_SEGMENT = 48
+
+
 def _run(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
-    """The program as it is written: no pass may move what is looked for."""
-    return run(("origins",), function, inline_calls, lambda f: f, operands, ())
+    """The program as it is written: no pass may move what is looked for. A long one is run in parts."""
+    if len(function.eqns) <= 2 * _SEGMENT:
+        return run(("origins",), function, inline_calls, lambda f: f, operands, ())
+    last: dict[ir.Value, int] = {v: len(function.eqns) for v in function.results}
+    for position, eqn in enumerate(function.eqns):
+        for v in eqn.operands:
+            last[v] = max(position, last.get(v, 0))
+    env = dict(zip(function.params, operands, strict=True))
+    for start in range(0, len(function.eqns), _SEGMENT):
+        eqns = function.eqns[start : start + _SEGMENT]
+        made = dict.fromkeys([v for eqn in eqns for v in eqn.results])
+        params = tuple(dict.fromkeys([v for eqn in eqns for v in eqn.operands if v not in made]))
+        results = tuple([v for v in made if last.get(v, -1) >= start + len(eqns)])
+        part = ir.Function(params, eqns, results, "part")
+        outs = run(("origins",), part, inline_calls, lambda f: f, [env[v] for v in params], ())
+        env.update(zip(results, outs, strict=True))
+    return tuple([env[v] for v in function.results])
 
 
 __all__ = ["nans"]
