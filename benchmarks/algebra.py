@@ -107,7 +107,7 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
         lambda xp, K, L, x: xp.kron(K, L) @ x,
         lambda K, L, x: (K @ x.reshape(len(K), len(L)) @ L.T).ravel(),
     ),
-    "log |det(triu(A))|": (
+    "log abs det(triu(A))": (
         "A",
         lambda xp, A: xp.linalg.slogdet(xp.triu(A))[1],
         lambda A: jnp.sum(jnp.log(jnp.abs(jnp.diag(A)))),

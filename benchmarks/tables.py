@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 Rows = Iterable[Sequence[str]]
@@ -15,7 +16,7 @@ def table(title: str, heads: Iterable[str], rows: Rows) -> Table:
     for k, head in enumerate(heads):
         made.add_column(head, justify="right" if k else "left")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*[escape(cell) for cell in row])
     return made
 
 
