@@ -135,7 +135,9 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "diff", "cli_program:loss", *LOSS, "--grad")
     assert out.startswith("trace: ")
-    counts = r"\d+ removed \(-\), \d+ added \(\+\), \d+ changed \(~\), \d+ the same; 1 params or results differ\n$"
+    counts = (
+        r"\d+ removed \(-\), \d+ added \(\+\), \d+ changed \(~\), \d+ the same; 1 params or results differ\n$"
+    )
     assert re.search(counts, out)
     same = run(capsys, "diff", "cli_program:loss", "cli_program:loss_of_jax", *LOSS)
     assert re.search(r"\d the same\n$", same)
