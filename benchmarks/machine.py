@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.tables import markdown, table
-from ir.machine import ACCELERATOR, CPU, Machine
+from lowering.device import machine as model
 
 RESULTS = Path(__file__).parent / "results" / "machine.md"
 COLUMNS = ("figure", "model", "measured", "measured / model")
@@ -50,11 +50,6 @@ class Figure:
     def row(self) -> tuple[str, ...]:
         shown = [f"{value / self.scale:,.3g}" for value in (self.model, self.measured)]
         return (f"{self.name}, {self.unit}", *shown, f"{self.measured / self.model:.2f}")
-
-
-def model() -> Machine:
-    """What the compiler takes for the device at hand."""
-    return CPU if jax.default_backend() == "cpu" else ACCELERATOR
 
 
 def per_trip(body: Callable[[Any], Any], start: Any, seconds: float = _SECONDS) -> float:

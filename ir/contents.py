@@ -1,4 +1,4 @@
-"""What a function contains, nested functions included: effects, loops that may not end by themselves.
+"""What an equation is, and what a function contains, nested functions included: effects, loops that may never end.
 
 Answers are kept with the function. Imports `ir.core` only.
 """
@@ -19,6 +19,11 @@ def has_effects(what: Function | Eqn) -> bool:
     if isinstance(what, Eqn) and not what.attrs:
         return what.op.effect
     return _contains(what, "has_effects", lambda eqn: eqn.op.effect)
+
+
+def is_number(eqn: Eqn) -> bool:
+    """Whether it is a constant that is one number, repeated or not."""
+    return eqn.op.name == "constant" and eqn.attrs["value"].shape == ()
 
 
 def has_checks(what: Function | Eqn) -> bool:

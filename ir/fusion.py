@@ -31,7 +31,7 @@ _MOVES = frozenset(
         "dynamic_update_slice", "gather", "bitcast_convert", "reshape",
     }
 )  # fmt: skip
-_REDUCES = frozenset(
+REDUCES = frozenset(
     {
         "reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_xor", "reduce",
         "argmax", "argmin",
@@ -200,7 +200,7 @@ def _nodes(function: Function, roots: dict[Value, Value], one_order: bool) -> li
 def _node(position: int, eqn: Eqn, operands: tuple[Value, ...]) -> _Node:
     name = eqn.op.name
     fuses = len(eqn.results) == 1 and (
-        name in _MOVES or name in _REDUCES or (eqn.op.elementwise and name not in _LARGE)
+        name in _MOVES or name in REDUCES or (eqn.op.elementwise and name not in _LARGE)
     )
     aligned: tuple[Value, ...] = ()
     if eqn.op.elementwise or name in ("while_loop", "replay", "while_record"):
@@ -310,4 +310,4 @@ def _kernels(
     return Fusion(tuple(kernels), roots, frozenset(reads))
 
 
-__all__ = ["Fusion", "Kernel", "fusion"]
+__all__ = ["REDUCES", "Fusion", "Kernel", "fusion"]

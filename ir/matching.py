@@ -201,7 +201,7 @@ def _unique(
     once = Counter(first[rows[0] : rows[1]])
     other = Counter(second[columns[0] : columns[1]])
     where = {second[j]: j for j in range(*columns) if other[second[j]] == 1}
-    return _increasing(
+    return increasing(
         [(i, where[first[i]]) for i in range(*rows) if once[first[i]] == 1 and first[i] in where]
     )
 
@@ -219,7 +219,7 @@ def _counted(pairs: list[Pair], first: Sequence[Hashable], second: Sequence[Hash
             else:
                 numbered = ({key: k for k, key in enumerate(_numbered(b))}, _numbered(a))
                 found = [(x, numbered[0][key]) for x, key in enumerate(numbered[1]) if key in numbered[0]]
-                out.extend([(i + x, j + y) for x, y in _increasing(found)])
+                out.extend([(i + x, j + y) for x, y in increasing(found)])
         if i_end < len(first):
             out.append((i_end, j_end))
         i, j = i_end + 1, j_end + 1
@@ -235,7 +235,7 @@ def _numbered(keys: Sequence[Hashable]) -> list[tuple[Hashable, int]]:
     return out
 
 
-def _increasing(pairs: Sequence[Pair]) -> list[Pair]:
+def increasing(pairs: Sequence[Pair]) -> list[Pair]:
     """The longest sequence of pairs that increases on both sides; the pairs come in order of the first."""
     tops: list[int] = []  # the smallest second that ends a sequence of each length
     ends: list[int] = []  # and the pair that it is of

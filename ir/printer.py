@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 import keyword
-import linecache
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
@@ -358,6 +357,6 @@ def _source_comment(source: Source) -> str:
     for item in source.all():
         if item is UNKNOWN or item.file == "<unknown>":
             continue
-        code = linecache.getline(item.file, item.line).strip()
+        code = item.text()
         shown.append(f"{item}: {code}" if code else str(item))
     return f"  # {_one_line('; '.join(shown))}" if shown else ""

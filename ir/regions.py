@@ -18,18 +18,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ir.contents import is_number
 from ir.core import Eqn, Function, Value
 from ir.cost import eqn_cost
+from ir.fusion import REDUCES
 from ir.source import UNKNOWN, Source
 
 # What fuses, besides elementwise operations.
 _MOVES = frozenset({
     "constant", "iota", "broadcast_in_dim", "reshape", "transpose", "rev", "concatenate", "pad", "slice",
     "bitcast_convert", "optimization_barrier", "assume",
-})  # fmt: skip
-_REDUCES = frozenset({
-    "reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_xor", "reduce",
-    "argmax", "argmin",
 })  # fmt: skip
 # What does not tell one region from another.
 _QUIET = _MOVES | {"convert", "stop_gradient", "select", "neg"}
@@ -120,26 +118,18 @@ def regions(function: Function) -> tuple[Region, ...]:
                 if v not in numbers and home.get(v) != root:
                     operands[root][v] = None
                     leaving[v] = None
-    return tuple([
-        Region(
-            _name(members[root]),
-            tuple(members[root]),
-            tuple(operands[root]),
-            tuple([v for eqn in members[root] for v in eqn.results if v in leaving]),
-            _main_source(members[root]),
-        )
-        for root in sorted(members, key=last.__getitem__)
-    ])  # fmt: skip
-
-
-def is_number(eqn: Eqn) -> bool:
-    """Whether it is a constant that is one number, repeated or not."""
-    return eqn.op.name == "constant" and eqn.attrs["value"].shape == ()
+    out = []
+    for root in sorted(members, key=last.__getitem__):
+        eqns = members[root]
+        source = _main_source(eqns)
+        results = tuple([v for eqn in eqns for v in eqn.results if v in leaving])
+        out.append(Region(_name(eqns, source), tuple(eqns), tuple(operands[root]), results, source))
+    return tuple(out)
 
 
 def fuses(eqn: Eqn) -> bool:
     """Whether XLA may compute it in the kernel of what reads it or of what it reads."""
-    return eqn.op.elementwise or eqn.op.name in _MOVES or eqn.op.name in _REDUCES
+    return eqn.op.elementwise or eqn.op.name in _MOVES or eqn.op.name in REDUCES
 
 
 # Grouping ------------------------------------------------------------------------------------------------
@@ -202,13 +192,13 @@ def _main_source(eqns: Sequence[Eqn]) -> Source:
     return max(known, key=lambda s: (functions[s.file, s.function], lines[s.file, s.line]))
 
 
-def _name(eqns: Sequence[Eqn]) -> str:
+def _name(eqns: Sequence[Eqn], source: Source) -> str:
     """The user's function, and at most three ops: the dearest ones, in the program's order."""
     ops = dict.fromkeys([eqn.op.name for eqn in eqns if eqn.op.name not in _QUIET])
     if not ops:
         ops = dict.fromkeys([eqn.op.name for eqn in eqns])
     shown = sorted(ops, key=lambda op: op in _PLAIN)[:_NAMED]
-    words = [_function_name(_main_source(eqns)), *[op for op in ops if op in shown]]
+    words = [_function_name(source), *[op for op in ops if op in shown]]
     return "_".join([word for word in words if word])
 
 
@@ -222,8 +212,10 @@ def _function_name(source: Source) -> str:
 
 def labels(function: Function) -> Mapping[Eqn, str]:
     """The label of the region of every equation that has one; found once for each function."""
-    found: Mapping[Eqn, str] | None = function._cache.get("labels")
+    found: dict[Eqn, str] | None = function._cache.get("labels")
     if found is None:
-        found = {eqn: region.label for region in regions(function) for eqn in region.eqns}
+        found = {}
+        for region in regions(function):
+            found.update(dict.fromkeys(region.eqns, region.label))
         function._cache["labels"] = found
     return found

@@ -16,6 +16,7 @@ import jax
 
 import lowering.device  # noqa: F401 (tells the optimiser)
 from ir.collector import without_collection
+from ir.contents import is_number
 from ir.core import Dense, Eqn, Function, Value, inner_first
 from ir.ops.shape import broadcast_in_dim, constant
 from ir.ops.structural import unequalled
@@ -177,7 +178,7 @@ def _once(
 
 
 def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
-    numbers = tuple([eqn.attrs["value"] for eqn in program.eqns if _is_number(eqn)])
+    numbers = tuple([eqn.attrs["value"] for eqn in program.eqns if is_number(eqn)])
     if numbers:
         every = _with_operands(program, frozenset(range(len(numbers))))
         varying = _FAMILIES.get((weak, every), lambda: _Family(numbers)).meet(numbers)
@@ -198,17 +199,13 @@ def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Ca
     return jax.jit(run)
 
 
-def _is_number(eqn: Eqn) -> bool:
-    return eqn.op is constant and eqn.attrs["value"].shape == ()
-
-
 def _with_operands(program: Function, chosen: frozenset[int]) -> Function:
     """`program` with the chosen ones of its numbers as further params."""
     params = list(program.params)
     eqns = []
     at = -1
     for eqn in program.eqns:
-        if _is_number(eqn):
+        if is_number(eqn):
             at += 1
             if at in chosen:
                 shape = eqn.attrs["shape"]

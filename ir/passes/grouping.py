@@ -15,10 +15,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
+from ir.contents import is_number
 from ir.core import Eqn, Function, Value
 from ir.ops.calls import fused
 from ir.passes.nested import deep
-from ir.regions import Region, is_number, regions
+from ir.regions import Region, regions
 from ir.source import merge
 
 

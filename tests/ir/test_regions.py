@@ -7,8 +7,9 @@ from hypothesis import given
 import ir
 import tracer as tr
 import tracer.numpy as tnp
+from ir.contents import is_number
 from ir.passes.grouping import group_regions
-from ir.regions import is_number, regions
+from ir.regions import regions
 from tests.ir.generate import functions
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -110,10 +109,10 @@ class Profile:
     def _by_line(self, limit: int) -> RenderableType:
         table = _table("by line", ("code", "line"), ("time", "share"))
         for each in self.lines[:limit]:
-            file, line = each.source.file, each.source.line
-            code = linecache.getline(file, line).strip()
-            place = f"{os.path.basename(file)}:{line}"
-            table.add_row(_short(code), _short(place), _time(each.seconds), self._share(each.seconds))
+            place = f"{os.path.basename(each.source.file)}:{each.source.line}"
+            table.add_row(
+                _short(each.source.text()), _short(place), _time(each.seconds), self._share(each.seconds)
+            )
         return table
 
 

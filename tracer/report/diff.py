@@ -7,9 +7,10 @@ each value has one name are nearly all different, so that little else is left.
 
 from __future__ import annotations
 
-import bisect
 from collections import Counter
 from collections.abc import Sequence
+
+from ir.matching import increasing
 
 # (line of the old text, how many lines are removed from there on, lines that are put there)
 Hunk = tuple[int, int, list[int]]
@@ -47,23 +48,7 @@ def _anchors(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int]]:
     in_old, in_new = Counter(old), Counter(new)
     position = {line: i for i, line in enumerate(new) if in_new[line] == 1 and in_old[line] == 1}
     pairs = [(i, position[line]) for i, line in enumerate(old) if line in position]
-    ends: list[int] = []  # the least end of an increasing sequence of each length
-    at: list[int] = []  # and the pair it is
-    before: list[int] = []
-    for k, (_, j) in enumerate(pairs):
-        length = bisect.bisect_left(ends, j)
-        before.append(at[length - 1] if length else -1)
-        if length == len(ends):
-            ends.append(j)
-            at.append(k)
-        else:
-            ends[length], at[length] = j, k
-    out = []
-    k = at[-1] if at else -1
-    while k >= 0:
-        out.append(pairs[k])
-        k = before[k]
-    return out[::-1]
+    return increasing(pairs)
 
 
 __all__ = ["Hunk", "applied", "hunks"]
