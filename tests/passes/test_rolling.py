@@ -335,6 +335,19 @@ def logarithms(xp: Any, x: Any) -> Any:
     return xp.sum(x)
 
 
+def tridiagonal(xp: Any, x: Any) -> Any:
+    """Elimination (Thomas 1949): the way back has two equations an iteration, and a list of unknowns."""
+    slopes, values = [1.0 / x[0]], [x[0]]
+    for i in range(1, x.shape[0]):
+        pivot = 2.0 + x[i] - x[i] * slopes[i - 1]
+        slopes.append(x[i] / pivot)
+        values.append((x[i] - x[i - 1] * values[i - 1]) / pivot)
+    unknowns = [values[-1]]
+    for i in range(x.shape[0] - 2, -1, -1):
+        unknowns.append(values[i] - slopes[i] * unknowns[-1])
+    return xp.sum(xp.stack(unknowns) ** 2)
+
+
 SHRINKING: list[Program] = [differences, divided_differences, poles, dropped, integers, option, logarithms]
 
 VECTORS: list[Program] = [
@@ -349,6 +362,7 @@ CASES = [
     *[(f, vector, (60, 120)) for f in SHRINKING],
     *[(f, lambda n: matrix(n, 2), (40, 80)) for f in (casteljau, directions)],
     *[(f, vector, (70, 120)) for f in (polynomial, discounted)],  # exponents of seven digits
+    (tridiagonal, vector, (40, 80)),
     *[(f, lambda n: matrix(n, 9), (30, 60)) for f in (rows, grid, forward_filter)],
     *[(f, lambda n: matrix(n, 9), (8, 16)) for f in (pairs, product, others)],
 ]

@@ -113,14 +113,14 @@ class Plan:
 
 def planned(
     loop: Loop, dead: Sequence[Rows | None], last: Mapping[Value, int],
-    collected: Callable[[Value], bool], *, exact: bool,
+    collected: Callable[[Value, int], bool], *, exact: bool,
 ) -> Plan | None:  # fmt: skip
     """The plan of a loop, if it pays.
 
     Args:
       dead: for each node the iterations in which nothing uses it; a scan computes these, nothing else does.
       last: the positions of the last equations that use values.
-      collected: whether a value is used to put it beside others only.
+      collected: whether a value is only put beside others from a position on.
       exact: reductions keep the order of their terms, and powers are rounded as before.
     """
     outside: dict[tuple[int, int], list[int]] = {}
@@ -330,7 +330,7 @@ def _outer_products(plan: Plan, users: Sequence[set[int]], moving: set[int]) -> 
     return found
 
 
-def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
+def _pays(plan: Plan, collected: Callable[[Value, int], bool]) -> bool:
     loop = plan.loop
     moving = [j for j in range(len(loop.nodes)) if j not in plan.fixed]
     if moving and all(loop.nodes[j].eqn.op in _MOVES for j in moving):
@@ -342,7 +342,7 @@ def _pays(plan: Plan, collected: Callable[[Value], bool]) -> bool:
         return False
     # These have to be taken out again.
     plan.apart = sum(
-        not collected(loop.nodes[j].eqns[i].results[k])
+        not collected(loop.nodes[j].eqns[i].results[k], loop.stop)
         for (j, k), rows in plan.outside.items()
         if j not in plan.fixed
         for i in rows

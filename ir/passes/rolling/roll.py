@@ -311,9 +311,11 @@ class _Round:
                         if self._takes(replace(loop, level=True), chosen):
                             self.has_alike = True
 
-    def _collected(self, value: Value) -> bool:
-        """Whether it is only put beside others, reshaped or not."""
+    def _collected(self, value: Value, after: int) -> bool:
+        """Whether, from that position on, it is only put beside others, reshaped or not."""
         for at in self.users.get(value, ()):
+            if at < after:
+                continue
             if at == len(self.eqns):
                 return False
             eqn = self.eqns[at]
