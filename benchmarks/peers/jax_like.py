@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -36,7 +37,7 @@ class JaxLike(Defaults):
         self.sparse = False
 
     def versions(self) -> Mapping[str, str]:
-        return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+        return {"jax": jax.__version__, "jaxlib": version("jaxlib")}
 
     def device(self) -> str:
         return str(jax.devices()[0].device_kind)

@@ -28,7 +28,8 @@ class Tracer(JaxLike):
         return {"tracer": version("tracer-xla"), **super().versions()}
 
     def sparse_jacobian(self, f: Callable[..., Any], argnums: Any) -> Callable[..., Any]:
-        return tr.jit(lambda *a: tr.sparse_jacobian(f, argnums)(*a).data)
+        made: Callable[..., Any] = tr.jit(lambda *a: tr.sparse_jacobian(f, argnums)(*a).data)
+        return made
 
     def note(self, case: Case) -> str:
         return ""

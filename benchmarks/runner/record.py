@@ -168,10 +168,13 @@ class Run:
 
 
 def write(run: Run, path: Path) -> None:
-    """At once or not at all: an interruption leaves what was there."""
+    """At once or not at all: an interruption leaves what was there. Each row is a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(asdict(run), indent=1, allow_nan=False, default=_plain) + "\n")
+    data = asdict(run)
+    rows = [json.dumps(row, allow_nan=False, default=_plain) for row in data.pop("rows")]
+    head = json.dumps(data, indent=1, allow_nan=False).removesuffix("\n}")
+    new.write_text(head + ',\n "rows": [\n  ' + ",\n  ".join(rows) + "\n ]\n}\n")
     os.replace(new, path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def measured(
     entries: Sequence[roster.Entry],
     *,
     environments: Path = roster.ENVIRONMENTS,
-) -> Iterator[tuple[Run, list[Row]]]:
+) -> Generator[tuple[Run, list[Row]], None, None]:
     """The run after each case, with the case's new rows. What has a row is not measured again; peers that were not
     installed are asked again.
     """

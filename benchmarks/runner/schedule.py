@@ -40,9 +40,14 @@ class Measured:
 
     process: PeerProcess
     row: Row
-    calls: int = 1
+    call_s: float = TURN_S
     spent_s: float = 0.0
     times: list[Sequence[float]] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Of a turn."""
+        return int(min(max(TURN_S / max(self.call_s, 1e-9), 1), MOST_CALLS))
 
     def wants(self, seconds: float) -> bool:
         """Another turn."""
@@ -170,24 +175,24 @@ class Schedule:
         seconds, timeout = self.settings.seconds, self.settings.timeout_s
         for each in running:
             with self.fails(each):
-                spent = timings(each.process, 1, timeout)[0]
-                if spent < seconds:
-                    spent = timings(each.process, 1, timeout)[0]
-                    each.calls = int(min(max(TURN_S / spent, 1), MOST_CALLS))
-                    each.spent_s = 0.0
-                else:
-                    each.times.append([spent])
-                    each.spent_s = spent
+                spent = timings(each.process, 1, timeout)
+                if spent[0] >= seconds:
+                    each.times.append(spent)
+                    each.spent_s = spent[0]
+                    continue
+                # The second call is dearer than those after it.
+                spent = timings(each.process, 10 if spent[0] < 0.1 * TURN_S else 1, timeout)
+                each.call_s = statistics.median(spent)
         turn = 0
         while wanting := [m for m in running if m.row.status is Status.OK and m.wants(seconds)]:
             for k in range(len(wanting)):
                 each = wanting[(turn + k) % len(wanting)]
                 time.sleep(PAUSE_S)
                 with self.fails(each):
-                    short = each.calls > 1 and TURN_S / each.calls < SHORT_S
-                    spent_each = timings(each.process, each.calls + short, timeout)
-                    each.times.append(spent_each[short:])
-                    each.spent_s += sum(spent_each)
+                    left_out = int(each.call_s < SHORT_S)
+                    spent = timings(each.process, each.calls + left_out, timeout)
+                    each.times.append(spent[left_out:])
+                    each.spent_s += sum(spent)
             turn += 1
         for each in running:
             if each.row.status is Status.OK:
@@ -235,7 +240,7 @@ class Expected:
         assert case.reference is not None
         try:
             made = case.reference(*case.inputs(**case.sizes[self.schedule.size]))
-        except Exception as error:  # noqa: BLE001 - a reference that fails is a reason, not the end of the run
+        except Exception as error:
             raise PeerError(Status.FAILED, f"{type(error).__name__}: {error}") from error
         return [np.asarray(leaf) for leaf in leaves(made)]
 
@@ -253,13 +258,13 @@ def results(process: PeerProcess, folder: Path, timeout: float) -> tuple[Arrays,
     with np.load(path) as found:
         arrays = [found[name] for name in sorted(found.files)]
     path.unlink()
-    return arrays, reply["timings"][0]["nanoseconds"] * 1e-9
+    return arrays, round(reply["timings"][0]["nanoseconds"] * 1e-9, 9)
 
 
 def timings(process: PeerProcess, calls: int, timeout: float) -> list[float]:
     """Seconds of each call."""
     reply = process.ask("evaluate", timeout + TURN_S, calls=calls)
-    return [each["nanoseconds"] * 1e-9 for each in reply["timings"]]
+    return [round(each["nanoseconds"] * 1e-9, 9) for each in reply["timings"]]
 
 
 def compared(got: Arrays, expected: Arrays, tolerance: float) -> tuple[float | None, str]:
@@ -285,14 +290,14 @@ def _real(array: Any) -> Any:
 def steady(turns: Sequence[Sequence[float]]) -> Steady:
     """Quartiles over all calls, medians by turn."""
     calls = np.concatenate([np.asarray(turn) for turn in turns])
-    lower, middle, upper = (float(q) for q in np.quantile(calls, (0.25, 0.5, 0.75)))
+    lower, middle, upper = (round(float(q), 10) for q in np.quantile(calls, (0.25, 0.5, 0.75)))
     return Steady(
         median_s=middle,
         lower_quartile_s=lower,
         upper_quartile_s=upper,
         least_s=float(calls.min()),
         calls=len(calls),
-        turns_s=tuple(statistics.median(turn) for turn in turns),
+        turns_s=tuple(round(statistics.median(turn), 10) for turn in turns),
     )
 
 
