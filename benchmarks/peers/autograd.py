@@ -19,10 +19,24 @@ from benchmarks.suites.case import Case, Quantity
 from benchmarks.trees import leaves, mapped
 
 
+class Namespace:
+    """autograd's NumPy, and what it cannot differentiate."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(anp, name)
+
+    @staticmethod
+    def flip(x: Any, axis: Any = None) -> Any:
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        turned = {k % x.ndim for k in axes}
+        return x[tuple(slice(None, None, -1 if k in turned else 1) for k in range(x.ndim))]
+
+
 class Library:
     """As `benchmarks.suites.case.Library`."""
 
-    np, nn = anp, Functions(anp)
+    np = Namespace()
+    nn = Functions(np)
     scan, while_loop = partial(eager.scan, anp.stack), staticmethod(eager.while_loop)
     vmap = partial(eager.vmap, anp.stack)
     grad, value_and_grad = staticmethod(autograd.grad), staticmethod(autograd.value_and_grad)

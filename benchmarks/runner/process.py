@@ -51,10 +51,11 @@ class PeerProcess:
         self.entry = entry
         self._number = 0
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         self._process = subprocess.Popen(
             [str(python), "-m", "benchmarks.peers.worker", entry.module],
             cwd=ROOT,
-            env=_environment(device, x64),
+            env=_environment(device, x64, self._folder.name),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -142,6 +143,7 @@ class PeerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._said.close()
+        self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -152,21 +154,26 @@ class PeerProcess:
         self.close()
 
 
-def _environment(device: str, x64: bool) -> dict[str, str]:
-    """Of the process. The repository comes first, whatever else is on the path."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    more = {
+def _environment(device: str, x64: bool, folder: str) -> dict[str, str]:
+    """Of the process. The repository comes first, whatever else is on the path; nothing that was compiled before is
+    found on the disk, so that first calls are first calls.
+    """
+    flags = [f"base_compiledir={folder}", *filter(None, [os.environ.get("PYTENSOR_FLAGS")])]
+    return os.environ | {
         DEVICE: device,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "JAX_PLATFORMS": _PLATFORMS[device],
         "JAX_ENABLE_X64": str(int(x64)),
-        "PYTHONPATH": path,
-        # Arrays as they are asked for, not most of the device's memory at the start.
+        "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        "PYTENSOR_FLAGS": ",".join(flags),
+        # Memory as it is asked for, not most of the device's at the start.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        # Lines about devices that are not there.
+        # Nothing about devices that are not there.
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
     }
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-    return os.environ | more | hidden
 
 
 __all__ = ["PeerError", "PeerProcess"]

@@ -52,7 +52,7 @@ def arrays(lib: Library, a: Any) -> Any:
     g = np.reshape(np.expand_dims(a, 0), (n * n,))[: n * 2]
     h = np.cumsum(g, axis=0) + np.roll(g, 1)
     k = np.tril(a) @ np.diag(np.mean(a, axis=1)) + np.outer(a[0], a[:, 1])
-    m = np.where(np.real(a) > 0.7, a**2, 3.0 * a)
+    m = np.where(np.abs(a) > 0.7, a**2, 3.0 * a)
     total = np.sum(d) + np.sum(np.log(e)) + np.sum(f * f) + np.sum(np.sqrt(h)) + np.sum(k) + np.sum(m)
     return total + np.trace(a) + np.prod(a[0]) + np.dot(a[0], a[1]) + np.sum(np.flip(a, 0) * a)
 
