@@ -43,9 +43,7 @@ def _chosen(args: Any, argnums: Any) -> Any:
 
 
 def _derivatives(value: Any, wrt: Any) -> Any:
-    found = pytensor.grad(
-        value, leaves(wrt), disconnected_inputs="ignore", return_disconnected="zero"
-    )
+    found = pytensor.grad(value, leaves(wrt), disconnected_inputs="ignore", return_disconnected="zero")
     return rebuilt(wrt, found)
 
 
@@ -198,9 +196,7 @@ class PyTensor(Defaults):
             case Quantity.HESSIAN if isinstance(argnums, int):
                 return lambda *a: hessian(f(*a), a[argnums])
             case Quantity.JACOBIAN | Quantity.SPARSE_JACOBIAN:
-                return lambda *a: rebuilt(
-                    _chosen(a, argnums), jacobian(f(*a), leaves(_chosen(a, argnums)))
-                )
+                return lambda *a: rebuilt(_chosen(a, argnums), jacobian(f(*a), leaves(_chosen(a, argnums))))
         raise Unsupported(f"PyTensor has no {quantity.value} by several arguments")
 
 

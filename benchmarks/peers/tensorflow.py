@@ -20,8 +20,16 @@ tnp.experimental_enable_numpy_behavior()
 class _Linalg:
     """`numpy.linalg`."""
 
-    inv, cholesky, det = staticmethod(tf.linalg.inv), staticmethod(tf.linalg.cholesky), staticmethod(tf.linalg.det)
-    slogdet, norm, qr = staticmethod(tf.linalg.slogdet), staticmethod(tf.linalg.norm), staticmethod(tf.linalg.qr)
+    inv, cholesky, det = (
+        staticmethod(tf.linalg.inv),
+        staticmethod(tf.linalg.cholesky),
+        staticmethod(tf.linalg.det),
+    )
+    slogdet, norm, qr = (
+        staticmethod(tf.linalg.slogdet),
+        staticmethod(tf.linalg.norm),
+        staticmethod(tf.linalg.qr),
+    )
     eigh = staticmethod(tf.linalg.eigh)
 
     @staticmethod
@@ -169,7 +177,9 @@ class TensorFlow(Defaults):
         return {"tensorflow": tf.__version__}
 
     def device(self) -> str:
-        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices(self.where[1:4])[0])
+        details = tf.config.experimental.get_device_details(
+            tf.config.list_physical_devices(self.where[1:4])[0]
+        )
         return str(details.get("device_name", self.where[1:4].lower()))
 
     def prepare(self, case: Case, size: str) -> Callable[[], Any]:

@@ -67,7 +67,12 @@ class _Linalg:
     """`numpy.linalg`."""
 
     solve, inv, cholesky, det = torch.linalg.solve, torch.linalg.inv, torch.linalg.cholesky, torch.linalg.det
-    slogdet, eigh, eigvalsh, qr = torch.linalg.slogdet, torch.linalg.eigh, torch.linalg.eigvalsh, torch.linalg.qr
+    slogdet, eigh, eigvalsh, qr = (
+        torch.linalg.slogdet,
+        torch.linalg.eigh,
+        torch.linalg.eigvalsh,
+        torch.linalg.qr,
+    )
     multi_dot, matrix_power = staticmethod(torch.linalg.multi_dot), staticmethod(torch.linalg.matrix_power)
     pinv, lstsq = staticmethod(torch.linalg.pinv), staticmethod(torch.linalg.lstsq)
 

@@ -60,11 +60,18 @@ def arrays(lib: Library, a: Any) -> Any:
 def reductions(lib: Library, a: Any) -> Any:
     """Largest and smallest, variance, clipping, sorting, numbers as operands."""
     np = lib.np
-    total = np.max(a) + np.min(a[0]) + np.sum(np.max(a, axis=1)) + np.sum(np.min(a, axis=0, keepdims=True) * a)
+    total = (
+        np.max(a) + np.min(a[0]) + np.sum(np.max(a, axis=1)) + np.sum(np.min(a, axis=0, keepdims=True) * a)
+    )
     total = total + np.var(a) + np.sum(np.std(a, axis=0)) + np.sum(np.clip(a, 0.4, 0.9))
     total = total + np.sum(np.maximum(a, 0.5)) + np.sum(np.minimum(0.8, a)) + np.exp(np.asarray(0.5))
     total = total + np.sum(np.sort(a[0]) * np.arange(a.shape[1])) + np.sum(np.abs(a - 0.7))
-    return total + np.sum(a[:, np.asarray([0, 2, 0])]) + np.sum(np.linspace(0.0, 1.0, 5)) + np.sum(np.zeros((2, 3)))
+    return (
+        total
+        + np.sum(a[:, np.asarray([0, 2, 0])])
+        + np.sum(np.linspace(0.0, 1.0, 5))
+        + np.sum(np.zeros((2, 3)))
+    )
 
 
 def _largest_only(a: Any) -> Any:
@@ -80,7 +87,11 @@ def solves(lib: Library, a: Any) -> Any:
 
 def functions(lib: Library, a: Any) -> Any:
     nn, np = lib.nn, lib.np
-    total = np.sum(nn.softmax(a, axis=-1) * a) + np.sum(nn.log_softmax(a, axis=0)) + np.sum(nn.logsumexp(a, axis=1))
+    total = (
+        np.sum(nn.softmax(a, axis=-1) * a)
+        + np.sum(nn.log_softmax(a, axis=0))
+        + np.sum(nn.logsumexp(a, axis=1))
+    )
     total = total + nn.logsumexp(a) + np.sum(nn.relu(a - 0.5)) + np.sum(nn.gelu(a)) + np.sum(nn.sigmoid(a))
     return total + np.sum(nn.one_hot(np.asarray([0, 2]), a.shape[1]) @ a)
 
@@ -179,9 +190,10 @@ def _pairs(x: Any) -> Any:
     return np.stack([x[1:] ** 2, 2 * x[1:] * x[:-1]], 1).ravel()
 
 
-def _case(name: str, program: Any, inputs: Any, reference: Any, quantity: Any = Quantity.VALUE_AND_GRADIENT) -> Case:
+def _case(
+    name: str, program: Any, inputs: Any, reference: Any, quantity: Any = Quantity.VALUE_AND_GRADIENT
+) -> Case:
     return Case("adapters", name, program, inputs, SIZES, quantity, reference=reference)
-
 
 
 CASES = (
