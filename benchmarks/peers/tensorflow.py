@@ -110,8 +110,7 @@ def _scan(f: Callable[..., Any], init: Any, xs: Any, length: int | None = None) 
     if leaves(rest)[0].shape[0] == 0:
         return carry, mapped(lambda y: y[None], first)
     start = (carry, 0 if first is None else first)
-    step = lambda state, x: _with_output(f(state[0], x))
-    carries, ys = tf.scan(step, rest, initializer=start)
+    carries, ys = tf.scan(lambda state, x: _with_output(f(state[0], x)), rest, initializer=start)
     last = mapped(lambda c: c[-1], carries)
     if first is None:
         return last, None

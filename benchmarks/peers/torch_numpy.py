@@ -1,6 +1,6 @@
 """PyTorch's functions under NumPy's names and with NumPy's arguments. May import: PyTorch.
 
-Functions whose arguments PyTorch itself accepts as NumPy names them are PyTorch's own, so that nothing is added to their
+Functions whose arguments PyTorch itself accepts as NumPy names them are PyTorch's own, so that nothing adds to their
 cost. Another name is an AttributeError: where the libraries differ, the difference is written down here.
 """
 
@@ -102,8 +102,7 @@ class Namespace:
         for name in _BINARY:
             setattr(self, name, _binary(getattr(torch, name)))
         self.concatenate = self.concat = torch.cat
-        self.rint = self.round  # type: ignore[has-type]
-        self.mod = self.remainder  # type: ignore[has-type]
+        self.rint, self.mod = _unary(torch.round), _binary(torch.remainder)
 
     def asarray(self, x: Any, dtype: Any = None) -> Tensor:
         return torch.as_tensor(x, dtype=dtype)

@@ -27,7 +27,7 @@ from benchmarks.runner.units import ratio_text, seconds_text
 # In a page, these become the page's own colours.
 INK, FAINT, BAND = "#1b1f24", "#b6bdc6", "#eef1f4"
 _WIDTH, _ROW, _LABEL = 9.0, 0.42, 34
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "svg.fonttype": "none",

@@ -1,4 +1,4 @@
-"""`python -m benchmarks report FILE ...`: tables, charts and a page. May import: the records; Matplotlib by `charts`."""
+"""`python -m benchmarks report FILE ...`: tables, charts and a page. May import: the records; `charts` and `page`."""
 
 from __future__ import annotations
 
