@@ -6,6 +6,7 @@ Peers keep their colours and markers in all charts, so that they are told apart 
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Chart:
         with mpl.rc_context(_STYLE | {"svg.hashsalt": self.name}):
             self.figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
         text = out.getvalue()
-        text = text[text.index("<svg") :]
+        # Names of groups are the same in all charts; those of marks and clips are salted.
+        text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
         for colour, variable in ((INK, "currentColor"), (FAINT, "var(--faint)"), (BAND, "var(--band)")):
             text = text.replace(colour, variable)
         # Text without a colour of its own is black.
@@ -149,6 +151,7 @@ def growth(suite: str, parameter: str, groups: Sequence[Group]) -> Chart:
     panels = made.subplots(len(names), 2, squeeze=False)
     peers: set[str] = set()
     for axes_of_case, name in zip(panels, names, strict=True):
+        axes_of_case[0].set_title(textwrap.shorten(name, 100))
         for axes, figure, what in zip(
             axes_of_case, (results.first_s, results.steady_s), ("first call", "call"), strict=True
         ):
@@ -171,7 +174,7 @@ def growth(suite: str, parameter: str, groups: Sequence[Group]) -> Chart:
             axes.set_xticks(values, [f"{v:,}" for v in values])
             axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
-            axes.set_title(f"{textwrap.shorten(name, 44)}: {what}")
+            axes.set_ylabel(what)
             axes.set_xlabel(parameter)
             if axes.lines:
                 _log_axis(axes, "y", seconds_text)
@@ -205,7 +208,10 @@ def _legend(figure: Figure, peers: Sequence[str], value_only: bool) -> None:
                 label="hollow: value only",
             )
         )
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), frameon=False)
+    columns = min(len(handles), 6)
+    # Matplotlib fills columns, people read rows.
+    by_rows = [handle for k in range(columns) for handle in handles[k::columns]]
+    figure.legend(handles=by_rows, loc="outside upper center", ncols=columns, frameon=False)
 
 
 __all__ = ["Chart", "charts", "growth", "relative"]

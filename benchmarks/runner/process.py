@@ -64,7 +64,8 @@ class PeerProcess:
             start_new_session=True,
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             hello = self.ask("start", timeout)
         except BaseException:
@@ -108,8 +109,9 @@ class PeerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
+        with self._process.stdout as replies:
+            for line in replies:
+                self._lines.put(line)
         self._lines.put("")
 
     def _ended(self) -> str:
@@ -142,6 +144,7 @@ class PeerProcess:
         with contextlib.suppress(ProcessLookupError):  # so is its group
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._listener.join(10)
         self._said.close()
         self._folder.cleanup()
 

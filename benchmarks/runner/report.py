@@ -78,12 +78,13 @@ def _summaries(device: Device) -> Iterator[Section]:
 
 def _of_group(group: Group) -> Iterator[Section]:
     name, peers = f"{group.suite}, {group.size}", group.peers
-    heads = ("case", *map(roster.label, peers))
+    heads = ("case", "quantity", *map(roster.label, peers))
 
     def rows(cell: Callable[[Row, float | None], str], figure: results.Figure) -> tuple[tuple[str, ...], ...]:
         return tuple(
             (
                 case,
+                next(iter(by_peer.values())).quantity,
                 *(cell(by_peer[p], results.ratio(by_peer, p, figure)) if p in by_peer else "" for p in peers),
             )
             for case, by_peer in group.cases.items()

@@ -48,9 +48,8 @@ class Device:
 
 
 def title(row: Row) -> str:
-    """Of a case: names of a suite may be those of programs, of which several quantities are measured."""
-    kind = "" if row.quantity.lower() in row.case.lower() else f", {row.quantity}"
-    return row.case + kind + ("" if row.dtype == "float64" else f", {row.dtype}")
+    """Of a case."""
+    return row.case + ("" if row.dtype == "float64" else f", {row.dtype}")
 
 
 def devices(runs: Iterable[Run]) -> list[Device]:
