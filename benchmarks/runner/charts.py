@@ -171,6 +171,7 @@ def growth(suite: str, parameter: str, groups: Sequence[Group]) -> Chart:
             axes.set_xscale("log")
             axes.set_yscale("log")
             values = sorted({row.parameters[parameter] for g in groups for row in g.rows})
+            axes.set_xlim(values[0] / 1.25, values[-1] * 1.25)
             axes.set_xticks(values, [f"{v:,}" for v in values])
             axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
