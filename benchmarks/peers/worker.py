@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -142,8 +143,20 @@ def serve(worker: Worker, requests: IO[str], replies: IO[str]) -> None:
         replies.flush()
 
 
+def end_with_parent() -> None:
+    """A library that is busy does not read that its input has ended: on Linux the kernel ends the process, should the
+    runner be killed.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
 def main() -> None:
     """What the library writes to file descriptor 1, in C too, must not meet the replies; it has no input to read."""
+    end_with_parent()
     requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

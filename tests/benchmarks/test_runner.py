@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,35 @@ def test_what_a_library_prints_does_not_meet_the_protocol() -> None:
 def test_timeout() -> None:
     got = row("hangs", timeout_s=3.0)
     assert (got.status, got.reason) == (Status.TIMEOUT, "no answer to evaluate in 3 s")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the process")
+def test_peer_ends_with_a_runner_that_is_killed(tmp_path: Path) -> None:
+    """Though its library is busy and does not read that there is no more input."""
+    arguments = [
+        "--suite",
+        ODD,
+        "--case",
+        "hangs",
+        "--peer",
+        PLAIN,
+        "--size",
+        "tiny",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    with subprocess.Popen([sys.executable, "-m", "benchmarks", "run", *arguments], cwd=roster.ROOT) as runner:
+        children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children")
+        while not (found := children.read_text().split()):
+            time.sleep(0.1)
+        time.sleep(3.0)  # it is in the call by now, or about to be
+        runner.kill()
+    peer = Path(f"/proc/{found[0]}")
+    for _ in range(100):
+        if not peer.exists() or "\nState:\tZ" in (peer / "status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("the peer lives on")
 
 
 def test_library_that_is_not_installed() -> None:
