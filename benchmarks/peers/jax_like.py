@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers.peer import Defaults, Unsupported, not_zero, program_of, static_of
+from benchmarks.peers.peer import Defaults, Unsupported, not_zero, program_of, static_of, wanted_device
 from benchmarks.suites.case import Case, Quantity
 
 
@@ -40,7 +40,10 @@ class JaxLike(Defaults):
         return {"jax": jax.__version__, "jaxlib": version("jaxlib")}
 
     def device(self) -> str:
-        return str(jax.devices()[0].device_kind)
+        try:
+            return str(jax.devices()[0].device_kind)
+        except (RuntimeError, AssertionError) as error:  # the second without a plugin for the device
+            raise RuntimeError(f"JAX finds no {wanted_device().upper()}. {error}") from error
 
     def prepare(self, case: Case, size: str) -> Callable[[], Any]:
         program, static = program_of(case, *self.spelled), static_of(case, size)
