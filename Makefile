@@ -5,12 +5,14 @@ VENV    ?= .venv
 WORKERS ?= auto
 N       ?= 2000
 SAMPLE  ?= 12
+# Libraries beside tracer in benchmarks, each in an environment of its own; all by default.
+PEERS   ?= $(basename $(notdir $(wildcard benchmarks/peers/requirements/*.txt)))
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions fuzz harnesses conformance bench growth third-party lint format clean distclean
+.PHONY: help demo test test-versions fuzz harnesses conformance bench bench-peers bench-run bench-check bench-report growth third-party lint format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +47,17 @@ third-party: ## programs of Equinox, Flax, Diffrax, NumPyro, MuJoCo and others, 
 bench: $(VENV)/.stamp-bench ## the benchmarks
 	$(BIN)/python -m benchmarks
 
+bench-peers: $(addprefix .venvs/peers/,$(addsuffix /.stamp,$(PEERS))) ## the environments of other libraries (PEERS="torch autograd")
+
+bench-run: $(VENV)/.stamp-bench ## cases by tracer and other libraries (ARGS="--suite overhead --size middle")
+	$(BIN)/python -m benchmarks run $(ARGS)
+
+bench-check: $(VENV)/.stamp-bench ## the same, correctness alone, at the smallest sizes
+	$(BIN)/python -m benchmarks run --check $(ARGS)
+
+bench-report: $(VENV)/.stamp-bench ## tables, charts and a page of the results in benchmarks/results
+	$(BIN)/python -m benchmarks report benchmarks/results/*/*.json $(ARGS)
+
 growth: $(VENV)/.stamp-bench ## how compile time grows with program size
 	$(BIN)/python -m benchmarks growth
 
@@ -72,6 +85,12 @@ $(BIN)/python:
 		{ echo "expected PYTHON to be CPython 3.11, 3.12 or 3.13, got $$python" >&2; exit 1; }; \
 	echo "creating $(VENV) with $$python"; \
 	$$python -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# With pip as it is set up here: PIP_FLAGS may name an index, of builds for CPUs alone, say.
+.venvs/peers/%/.stamp: benchmarks/peers/requirements/%.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear .venvs/peers/$*
+	.venvs/peers/$*/bin/python -m pip --disable-pip-version-check -qq install $(PIP_FLAGS) -r $<
+	@touch $@
 
 # .stamp-<extra>: the environment holds that extra as pyproject.toml now declares it.
 $(VENV)/.stamp-%: pyproject.toml | $(BIN)/python

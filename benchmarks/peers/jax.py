@@ -32,4 +32,4 @@ def peer() -> JaxLike:
     return JaxLike("jax", Library, jax)
 
 
-__all__ = ["peer"]
+__all__ = ["Library", "peer"]

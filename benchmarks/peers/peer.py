@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from benchmarks.suites.case import Case
+import numpy as np
+
+from benchmarks.suites.case import Case, Quantity
+
+# The runner sets it before the process starts: `cpu`, `gpu` or `tpu`.
+DEVICE = "BENCHMARK_DEVICE"
+
+
+class Unsupported(NotImplementedError):
+    """What the library cannot do; the message is the reason in the case's row."""
 
 
 class Peer(Protocol):
-    """One library, in a process and an environment of its own."""
+    """One library, in a process and an environment of its own. A module of a peer has `peer() -> Peer`."""
 
     name: str
 
@@ -27,5 +37,59 @@ class Peer(Protocol):
     def arrays(self, results: Any) -> list[Any]:
         """The leaves of results as NumPy arrays, in the order of `jax.tree_util` (dictionaries sorted by key)."""
 
+    def note(self, case: Case) -> str:
+        """What a reader of the row must know: `VALUE_ONLY`, `DENSE` or nothing."""
 
-__all__ = ["Peer"]
+    def temporaries(self) -> int | None:
+        """Bytes of temporaries of the call last prepared, where the library says so."""
+
+
+# Notes. `VALUE_ONLY`: the first of the results alone, without derivatives. `DENSE`: all elements, zeros too.
+VALUE_ONLY, DENSE = "value only", "dense"
+
+
+class Defaults:
+    """What most peers have in common."""
+
+    name: str
+
+    def note(self, case: Case) -> str:
+        return DENSE if case.quantity is Quantity.SPARSE_JACOBIAN else ""
+
+    def temporaries(self) -> int | None:
+        return None
+
+
+def wanted_device() -> str:
+    """`cpu`, `gpu` or `tpu`, as the runner was told."""
+    return os.environ.get(DEVICE, "cpu")
+
+
+def program_of(case: Case, *names: str) -> Callable[..., Any]:
+    """The program as the users of the first of these peers write it that has a way of its own."""
+    return next((case.spelled[name] for name in names if name in case.spelled), case.program)
+
+
+def static_of(case: Case, size: str) -> Mapping[str, Any]:
+    """Keyword arguments of the program."""
+    return case.static(**case.sizes[size]) if case.static else {}
+
+
+def not_zero(array: Any) -> Any:
+    """Elements of a dense Jacobian that are not zero, in the order of rows, then columns."""
+    flat = np.asarray(array).ravel()
+    return flat[flat != 0]
+
+
+__all__ = [
+    "DENSE",
+    "DEVICE",
+    "Defaults",
+    "Peer",
+    "Unsupported",
+    "VALUE_ONLY",
+    "not_zero",
+    "program_of",
+    "static_of",
+    "wanted_device",
+]

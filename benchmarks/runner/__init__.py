@@ -1,0 +1,1 @@
+"""Runs cases by peers, and writes, reports and compares the results."""

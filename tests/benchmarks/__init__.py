@@ -1,0 +1,1 @@
+"""The runner of benchmarks, its peers and its reports."""
