@@ -23,7 +23,9 @@ def published(eval_name: str, what: str) -> np.ndarray:
 
 
 def _lines(path: str) -> list[list[float]]:
-    return [[float(v) for v in line.split()] for line in (DATA / path).read_text().splitlines() if line.strip()]
+    return [
+        [float(v) for v in line.split()] for line in (DATA / path).read_text().splitlines() if line.strip()
+    ]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def observations(file: str) -> tuple[np.ndarray, ...]:
     """Cameras [n, 11], points [m, 3], weights [p], features [p, 2], and which camera and point p observations are of."""
     (n, m, p), camera, point, weight, feature = _lines(f"ba/{file}.txt")
     n, m, p = int(n), int(m), int(p)
-    repeated = [np.tile(row, (times, 1)) for row, times in ((camera, n), (point, m), (weight, p), (feature, p))]
+    repeated = [
+        np.tile(row, (times, 1)) for row, times in ((camera, n), (point, m), (weight, p), (feature, p))
+    ]
     order = np.arange(p, dtype=np.int32)
     return repeated[0], repeated[1], repeated[2][:, 0], repeated[3], order % n, order % m
 

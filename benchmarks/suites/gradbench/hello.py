@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.suites.case import Case, Quantity, Library
+from benchmarks.suites.case import Case, Library, Quantity
 
 SOURCE = "GradBench, evals/hello"
 SIZES: dict[str, dict[str, Any]] = {"tiny": {"x": 3.0}, "middle": {"x": 1234.5}}

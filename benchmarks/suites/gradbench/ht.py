@@ -19,9 +19,7 @@ FINGERS, BENDS = 5, 4
 
 def euler(xp: Any, angles: Any) -> Any:
     """Rotations [b, 3, 3] by angles [b, 3] about x, z and y: Rz Ry Rx."""
-    (cx, cz, cy), (sx, sz, sy) = (
-        [f(angles)[:, i] for i in range(3)] for f in (xp.cos, xp.sin)
-    )
+    (cx, cz, cy), (sx, sz, sy) = ([f(angles)[:, i] for i in range(3)] for f in (xp.cos, xp.sin))
     entries = [
         cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx,
         sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx,
@@ -82,7 +80,9 @@ def forward(lib: Library, f: Any, theta: Any) -> Any:
 
 def simple(lib: Library, theta: Any, correspondences: Any, points: Any, model: Any, *, parents: Any) -> Any:
     """f64[n, 3, 26]."""
-    return forward(lib, lambda theta: points - vertices(lib.np, theta, model, parents)[correspondences], theta)
+    return forward(
+        lib, lambda theta: points - vertices(lib.np, theta, model, parents)[correspondences], theta
+    )
 
 
 def complicated(
@@ -117,7 +117,12 @@ def simple_inputs(file: str | None = None, n: int = 0) -> tuple[Any, ...]:
         return of.theta, of.correspondences, of.points, arrays()
     theta = tracked("simple/hand5_t26_c800", complicated=False).theta
     rng = np.random.default_rng(31337)
-    return theta, rng.integers(0, hand_model().positions.shape[0], n).astype(np.int32), rng.normal(size=(n, 3)), arrays()
+    return (
+        theta,
+        rng.integers(0, hand_model().positions.shape[0], n).astype(np.int32),
+        rng.normal(size=(n, 3)),
+        arrays(),
+    )
 
 
 def complicated_inputs(file: str | None = None, n: int = 0) -> tuple[Any, ...]:

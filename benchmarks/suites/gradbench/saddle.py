@@ -43,7 +43,6 @@ CASES = tuple(
     Case(
         "gradbench", f"saddle, {mode}", saddle, inputs, SIZES, Quantity.CALL,
         reference=reference, static=partial(lambda mode, **_: {"mode": mode}, mode),
-        declined={"jax": "no reverse mode through while_loop"} if mode[0] == "r" else {},
         source="GradBench, evals/saddle",
     )
     for mode in MODES
