@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,13 @@ def mixture(file: str) -> Mixture:
     lines = _lines(f"gmm/{file}.txt")
     _, k, n = (int(v) for v in lines[0])
     ends = np.cumsum([1, k, k, k, n])
-    alphas, means, icf, x = (np.array(lines[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+    alphas, means, icf, x = (np.array(lines[a:b]) for a, b in pairwise(ends))
     gamma, m = lines[ends[-1]]
     return Mixture(alphas[:, 0], means, icf, x, gamma, int(m))
 
 
 def observations(file: str) -> tuple[np.ndarray, ...]:
-    """Cameras [n, 11], points [m, 3], weights [p], features [p, 2], and which camera and point p observations are of."""
+    """Cameras [n, 11], points [m, 3], weights [p], features [p, 2]; camera and point of each observation [p]."""
     (n, m, p), camera, point, weight, feature = _lines(f"ba/{file}.txt")
     n, m, p = int(n), int(m), int(p)
     repeated = [
@@ -143,7 +144,7 @@ def sentence(file: str) -> tuple[np.ndarray, ...]:
     lines = _lines(f"lstm/{file}.txt")
     layers, count, _ = (int(v) for v in lines[0])
     ends = np.cumsum([1, 2 * layers, 3, 2 * layers, count])
-    return tuple(np.array(lines[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(np.array(lines[a:b]) for a, b in pairwise(ends))
 
 
 def complex_step(f: Callable[[np.ndarray], Any], x: np.ndarray) -> Any:

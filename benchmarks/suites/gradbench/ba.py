@@ -2,13 +2,14 @@
 
 An observation has two residuals, which depend on the 11 numbers of a camera, the 3 of a point and on its weight, and a
 third, the constraint of its weight. In reverse mode two products with a vector an observation give all of it, where
-columns told apart by colours take fifteen. Results are the values of the Jacobian that are not zero by its structure: of the
+columns told apart by colours take fifteen. Results are what is not zero by the structure of the Jacobian: of the
 residuals [p, 2, 15], then of the constraints [p].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -57,7 +58,9 @@ def jacobian(
 
     def rows(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
         def row(i: int) -> Any:
-            by = lib.grad(lambda *given: residuals(xp, *given, feature)[i], (0, 1, 2))(camera, point, weight)
+            by = lib.grad(lambda c, p, w: residuals(xp, c, p, w, feature)[i], (0, 1, 2))(
+                camera, point, weight
+            )
             return xp.concatenate([by[0], by[1], xp.reshape(by[2], (1,))])
 
         return xp.stack([row(0), row(1)])
@@ -75,7 +78,7 @@ def by_jacrev(module: str) -> Callable[..., tuple[Any, Any]]:
         jacrev = import_module(module).jacrev
 
         def rows(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
-            by = jacrev(lambda *given: residuals(lib.np, *given, feature), (0, 1, 2))(camera, point, weight)
+            by = jacrev(lambda c, p, w: residuals(lib.np, c, p, w, feature), (0, 1, 2))(camera, point, weight)
             return lib.np.concatenate([by[0], by[1], by[2][:, None]], axis=1)
 
         values = lib.vmap(rows)(cameras[camera], points[point], weights, features)
@@ -92,7 +95,7 @@ def reference(
     given = np.concatenate([cameras[camera], points[point], weights[:, None], features], axis=1)
     different, like = np.unique(given, axis=0, return_inverse=True)
 
-    def errors(v: np.ndarray, feature: np.ndarray) -> np.ndarray:
+    def errors(v: np.ndarray, feature: np.ndarray) -> Any:
         r, zero = v[:, :3], np.zeros_like(v[:, 0])
         angle = np.sqrt((r**2).sum(axis=1))[:, None, None]
         rows = [[zero, -r[:, 2], r[:, 1]], [r[:, 2], zero, -r[:, 0]], [-r[:, 1], r[:, 0], zero]]
@@ -104,7 +107,7 @@ def reference(
         distorted = flat * (1 + v[:, 9:10] * square + v[:, 10:11] * square**2)
         return v[:, 14:15] * (distorted * v[:, 6:7] + v[:, 7:9] - feature)
 
-    values = np.array([complex_step(lambda v, f=row[15:]: errors(v, f), row[:15]) for row in different])
+    values = np.array([complex_step(partial(errors, feature=row[15:]), row[:15]) for row in different])
     return values[like.reshape(-1)], -2 * weights
 
 
@@ -115,7 +118,8 @@ CASES = (
             "tiny": {"file": "test"}, "small": {"file": "ba1_n49_m7776_p31843"},
             "middle": {"file": "ba5_n257_m65132_p225911"}, "large": {"file": "ba10_n1197_m126327_p563734"},
         },
-        Quantity.CALL, reference=reference, spelled={"tracer": by_jacrev("tracer"), "jax": by_jacrev("jax")}, source="ADBench; GradBench, evals/ba",
+        Quantity.CALL, reference=reference,
+        spelled={"tracer": by_jacrev("tracer"), "jax": by_jacrev("jax")}, source="ADBench; GradBench, evals/ba",
     ),
 )  # fmt: skip
 

@@ -10,24 +10,10 @@ from benchmarks.suites.case import Case, Library, Quantity
 
 
 def determinant(lib: Library, a: Any) -> Any:
-    """Expansion along the first row, over scalars and recursive, as it is defined."""
-    n = a.shape[0]
+    """All minors of a row at once, in a batch that has an axis more at each row.
 
-    def minor(row: int, columns: tuple[int, ...]) -> Any:
-        """Determinant of the rows from `row` on and of `columns`."""
-        if row == n - 1:
-            return a[row, columns[0]]
-        total = 0.0
-        for j, column in enumerate(columns):
-            term = a[row, column] * minor(row + 1, columns[:j] + columns[j + 1 :])
-            total = total - term if j % 2 else total + term
-        return total
-
-    return minor(0, tuple(range(n)))
-
-
-def by_levels(lib: Library, a: Any) -> Any:
-    """All minors of a row at once, in a batch that has an axis more at each row: arrays, and no recursion to unroll."""
+    The recursion over scalars, as it is defined, is one equation a product: 48,000 for a matrix of 7 x 7.
+    """
     xp = lib.np
 
     def expanded(a: Any) -> Any:
@@ -48,7 +34,7 @@ def inputs(n: int) -> tuple[Any, ...]:
     return (np.random.default_rng(31337).random((n, n)),)
 
 
-def reference(a: np.ndarray) -> np.ndarray:
+def reference(a: np.ndarray) -> Any:
     """Jacobi's formula."""
     return np.linalg.det(a) * np.linalg.inv(a).T
 
@@ -56,9 +42,9 @@ def reference(a: np.ndarray) -> np.ndarray:
 CASES = (
     Case(
         "gradbench", "det", determinant, inputs,
-        {"tiny": {"n": 4}, "small": {"n": 5}, "middle": {"n": 7}, "large": {"n": 8}},
-        Quantity.GRADIENT, reference=reference, spelled={"jax": by_levels}, source="GradBench, evals/det",
+        {"tiny": {"n": 4}, "small": {"n": 5}, "middle": {"n": 8}, "large": {"n": 9}},
+        Quantity.GRADIENT, reference=reference, source="GradBench, evals/det",
     ),
 )  # fmt: skip
 
-__all__ = ["CASES", "by_levels", "determinant"]
+__all__ = ["CASES", "determinant"]

@@ -139,7 +139,7 @@ def static(**_: Any) -> dict[str, Any]:
     return {"parents": hand_model().parents}
 
 
-def posed(theta: np.ndarray, model: dict[str, np.ndarray]) -> np.ndarray:
+def posed(theta: np.ndarray, model: dict[str, np.ndarray]) -> Any:
     """Vertices [rows, v, 3] for poses [rows, 26], bone by bone with matrices of one axis each."""
     rows = theta.shape[0]
     angles = np.zeros((rows, len(hand_model().parents), 3), theta.dtype)
@@ -176,9 +176,7 @@ def posed(theta: np.ndarray, model: dict[str, np.ndarray]) -> np.ndarray:
     return skinned @ np.swapaxes(rotation, 1, 2) + theta[:, None, 3:6]
 
 
-def simple_reference(
-    theta: np.ndarray, correspondences: np.ndarray, points: np.ndarray, model: Any
-) -> np.ndarray:
+def simple_reference(theta: np.ndarray, correspondences: np.ndarray, points: np.ndarray, model: Any) -> Any:
     """The complex step."""
     return complex_step(lambda t: points - posed(t, model)[:, correspondences], theta)
 
@@ -188,7 +186,7 @@ def complicated_reference(
 ) -> np.ndarray:
     corners = model["triangles"][correspondences]
 
-    def errors(theta: np.ndarray) -> np.ndarray:
+    def errors(theta: np.ndarray) -> Any:
         at = posed(theta, model)[:, corners]
         inside = np.stack([us[:, 0], us[:, 1], 1 - us[:, 0] - us[:, 1]])
         return points - sum(inside[i][:, None] * at[:, :, i] for i in range(3))

@@ -33,7 +33,7 @@ def inputs(n: int, k: int, d: int) -> tuple[Any, ...]:
     return points, points[-k:]
 
 
-def reference(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def reference(points: np.ndarray, centroids: np.ndarray) -> Any:
     """From a centroid to the mean of its points."""
     closest = np.concatenate(
         [

@@ -18,7 +18,7 @@ def inputs(n: int) -> tuple[Any, ...]:
     return (np.random.default_rng(31337).uniform(-100, 100, n),)
 
 
-def reference(x: np.ndarray) -> np.ndarray:
+def reference(x: np.ndarray) -> Any:
     weights = np.exp(x - x.max())
     return weights / weights.sum()
 

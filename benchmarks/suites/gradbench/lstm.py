@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,16 @@ def reference(
     """The complex step, for all parameters side by side."""
     bits, layers = sequence.shape[1], main.shape[0] // 2
 
-    def logistic(x: np.ndarray) -> np.ndarray:
+    def logistic(x: np.ndarray) -> Any:
         return 1 / (1 + np.exp(-x))
 
-    def losses(parameters: np.ndarray) -> np.ndarray:
+    def losses(parameters: np.ndarray) -> Any:
         rows = parameters.reshape(parameters.shape[0], -1, bits)
         weights, (w_in, w_out, b_out) = rows[:, :-3], np.moveaxis(rows[:, -3:], 1, 0)
         hidden = [np.broadcast_to(state[2 * i], w_in.shape) for i in range(layers)]
         cell = [np.broadcast_to(state[2 * i + 1], w_in.shape) for i in range(layers)]
         total = np.zeros(parameters.shape[0], complex)
-        for now, wanted in zip(sequence, sequence[1:], strict=False):
+        for now, wanted in pairwise(sequence):
             x = now * w_in
             for i in range(layers):
                 w, b = weights[:, 8 * i : 8 * i + 4], weights[:, 8 * i + 4 : 8 * i + 8]

@@ -89,8 +89,8 @@ def reference(x: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return gradient
 
 
-# In s steps the last of n elements feels x only where n is at most 4 s: of GradBench's sizes, where n is 1,000 to 100,000
-# and s up to 100, all gradients are zero. The smaller two sizes here have one that is not.
+# In s steps the last of n elements feels x only where n is at most 4 s. GradBench's sizes, n from 1,000 to 100,000
+# and s up to 100, have gradients that are all zero; the smaller two sizes here do not.
 CASES = (
     Case(
         "gradbench", "ode", solution, inputs,
