@@ -495,6 +495,23 @@ def test_what_follows_arrays_that_shrink_has_no_derivative(f: Program) -> None:
         check_derivatives(rolled, function, x, rng(3).uniform(-1, 1, x.shape), 1e-8)
 
 
+def test_arrays_of_the_caller_are_not_copied_for_a_little() -> None:
+    """Each would have a slice of the gradient, and a kernel for it, beside the kernel that all share."""
+
+    def little(xs: Any) -> Any:
+        return sum(tnp.sum(x**2) for x in xs)
+
+    def more(xs: Any) -> Any:
+        return sum(tnp.sum(tnp.tanh(3 * x) * tnp.exp(-x) / (1 + x * x)) for x in xs)
+
+    xs = [np.full(7, 0.1 * i, np.float32) for i in range(30)]
+    for f, is_rolled in ((little, False), (more, True)):
+        function = tr.trace(f)(xs)
+        rolled = roll(function)
+        assert (rolled is function) is not is_rolled
+        assert_close(ir.evaluate(rolled, *xs)[0], ir.evaluate(function, *xs)[0], 1e-6)
+
+
 @pytest.mark.parametrize("size", [5, 100])
 def test_arrays_of_the_caller_are_copied_where_one_product_takes_them_all(size: int) -> None:
     """The inputs of a recurrent network become one matrix product; weights of layers stay where they are."""

@@ -37,6 +37,11 @@ from ir.types import TensorType, i32
 Operand = tuple[Value, bool]  # and whether it has the iterations as its leading axis
 
 
+# So many equations of an iteration, computed together, are worth a list of the caller's arrays put side by side: each
+# of these has a slice of the gradient, for which XLA compiles a kernel of its own.
+_WORTH_A_LIST = 6
+
+
 class Unprofitable(Exception):
     """Something would have to be copied that is better left where it is."""
 
@@ -46,6 +51,7 @@ class Writer:
 
     Attributes:
       known: results of nodes outside the scan, with whether they have the iterations as leading axis.
+      lists: how many lists of the caller's arrays were put side by side.
     """
 
     def __init__(self, plan: Plan, env: dict[Value, Value], stacker: Stacker, builder: Builder) -> None:
@@ -57,6 +63,7 @@ class Writer:
         self.finals: dict[tuple[int, int], Value] = {}
         self.made: dict[object, tuple[tuple[Value, ...], tuple[bool, ...]]] = {}
         self.live: dict[bytes, Value] = {}
+        self.lists = 0
 
     def write(self) -> None:
         """Write it, and give `env` what is used of it afterwards.
@@ -85,6 +92,10 @@ class Writer:
             and 2 * plan.apart >= plan.loop.trips
         ):
             raise Unprofitable("what it takes would have to be copied, and what it gives taken apart again")
+        if not plan.scanned and len(self.loop.nodes) < _WORTH_A_LIST * self.lists:
+            raise Unprofitable(
+                "arrays of the caller would have to be copied, and their derivatives taken apart"
+            )
         for (j, k), rows in plan.outside.items():
             for row in rows:
                 self.env[self.loop.nodes[j].eqns[row].results[k]] = self._element(j, k, row)
@@ -106,9 +117,12 @@ class Writer:
     def _table(self, values: tuple[Value, ...], *, contracted: bool = False) -> Value:
         found = self.tables.get(values)
         if found is None:
-            made = self.stacker.stacked([self._outer(v) for v in values], contracted=contracted)
+            outer = [self._outer(v) for v in values]
+            made = self.stacker.stacked(outer, contracted=contracted)
             if made is None:
                 raise Unprofitable(f"each has its own {values[0].type}, and all would have to be copied")
+            if not contracted and any(v not in self.stacker.made_by for v in outer):
+                self.lists += 1
             found = self.tables[values] = made
         return found
 
