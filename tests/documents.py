@@ -88,7 +88,7 @@ def _fenced(lines: list[str]) -> Iterator[tuple[str, str, int, str]]:
             position += 1
         if position == len(lines):
             raise ValueError(f"line {start}: expected a closing fence, got the end of the file")
-        text = textwrap.dedent("\n".join(lines[start:position])) + "\n"
+        text = textwrap.dedent("".join([line + "\n" for line in lines[start:position]]))
         position += 1
         yield opening["language"].lower(), text, start + 1, lines[start - 2] if start > 1 else ""
 

@@ -23,13 +23,21 @@ DOCUMENTS = [
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[types.ModuleType]:
-    """A module to run a document in, in an empty directory; JAX's configuration is put back after it."""
+    """A module to run a document in, in an empty directory.
+
+    JAX's configuration is put back after it, and ops that it declared are forgotten.
+    """
     import jax
+
+    import ir.op
+    from lowering.emit import rules
 
     document = types.ModuleType("document")
     monkeypatch.setitem(sys.modules, "document", document)
     monkeypatch.chdir(tmp_path)
     before = dict(jax.config.values)
+    monkeypatch.setattr(ir.op, "_TABLE", ir.all_ops())
+    monkeypatch.setattr("lowering.emit._RULES", dict(rules()))
     yield document
     for name, value in before.items():
         if jax.config.values[name] != value:
