@@ -1,8 +1,8 @@
 """MkDocs calls these while it builds the site.
 
-They add the pages that are not files of docs/: the reference (`reference.py`), CONTRIBUTING and CHANGELOG, and a page
-for every other file of the repository that a page links to, so that no link leaves the site for a file. When the site is
-built they check that its pages load nothing from the network.
+They add the pages that are not files of docs/: the reference (`reference.py`), CONTRIBUTING and CHANGELOG, and a page for
+every other file of the repository that a page links to, so that links work without the repository. When the site is built
+they check that its pages load nothing from the network.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ def in_repository(uri: str, link: str) -> str | None:
     """The file of the repository that a link on a page means, as a path from its root; None where there is none."""
     if link.startswith("/"):
         return None
-    home = "" if uri in FROM_ROOT else _source(uri)
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(home), link))
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(file_of(uri)), link))
     return path if not path.startswith("..") and (ROOT / path).is_file() else None
 
 
@@ -86,15 +85,14 @@ def outside(uri: str, link: str) -> str | None:
     return None if path is None or path.startswith("docs/") or path in FROM_ROOT else path
 
 
-def _source(uri: str) -> str:
-    """Where the file of a page is in the repository."""
-    if uri.startswith("source/"):
-        return uri.removeprefix("source/").removesuffix("" if uri.endswith(".md") and _is_text(uri) else ".md")
-    return f"docs/{uri}"
-
-
-def _is_text(uri: str) -> bool:
-    return (ROOT / uri.removeprefix("source/")).is_file()
+def file_of(uri: str) -> str:
+    """The file of the repository that a page shows."""
+    if uri in FROM_ROOT:
+        return uri
+    if not uri.startswith("source/"):
+        return f"docs/{uri}"
+    path = uri.removeprefix("source/")
+    return path if (ROOT / path).is_file() else path.removesuffix(".md")
 
 
 def page_of(path: str) -> str:

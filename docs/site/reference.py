@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import importlib.util
 import inspect
 import re
 from dataclasses import dataclass, field
@@ -90,7 +91,9 @@ MODULES = (
     ),
     Module("tracer.fft", AS_JAX.format(of="jax.numpy.fft") + " `tracer.numpy.fft` is the same.", table=True),
     Module("tracer.special", AS_JAX.format(of="jax.scipy.special"), table=True),
-    Module("tracer.random", "The same keys give the same bits. " + AS_JAX.format(of="jax.random"), table=True),
+    Module(
+        "tracer.random", "The same keys give the same bits. " + AS_JAX.format(of="jax.random"), table=True
+    ),
     Module(
         "tracer.nn",
         "Functions on arrays, without state: parameters are arguments. Names and formulas are those of `jax.nn`, and "
@@ -120,7 +123,10 @@ MODULES = (
         "All are subclasses of `TracerError`, and of the built-in exception that Python would raise. Messages say what "
         "was expected and what came, and name your line.",
     ),
-    Module("ir", "The compiler core, which needs NumPy alone. [Architecture](../architecture.md) shows how it is used."),
+    Module(
+        "ir",
+        "The compiler core, which needs NumPy alone. [Architecture](../architecture.md) shows how it is used.",
+    ),
     Module("ir.transforms", "Programs to programs. `tracer.grad` and the others are made of these."),
 )
 
@@ -149,8 +155,13 @@ def _page(module: Module) -> str:
         parts += [f"## {title}", *_entries(module, live, listed.split())]
     rest = sorted([name for name in names if name not in grouped], key=str.lower)
     if module.table:
-        functions = [name for name in rest if callable(value := getattr(live, name)) and not inspect.isclass(value)]
-        for title, chosen in (("Functions", functions), ("Types and constants", sorted({*rest} - {*functions}))):
+        functions = [
+            name for name in rest if callable(value := getattr(live, name)) and not inspect.isclass(value)
+        ]
+        for title, chosen in (
+            ("Functions", functions),
+            ("Types and constants", sorted({*rest} - {*functions})),
+        ):
             if chosen:
                 parts += [f"## {title}", _table(module, live, chosen)]
     elif rest:
@@ -162,13 +173,13 @@ def _page(module: Module) -> str:
 
 def _entries(module: Module, live: Any, names: list[str]) -> list[str]:
     """Directives for what is written here, and a table of the rest."""
-    written = [name for name in names if _written(getattr(live, name))]
-    parts = [f"::: {_written_as(module, getattr(live, name), name)}" for name in written]
-    others = [name for name in names if name not in written]
+    own = [name for name in names if written(getattr(live, name))]
+    parts = [_directive(module, getattr(live, name), name) for name in own]
+    others = [name for name in names if name not in own]
     return [*parts, *([_table(module, live, others)] if others else [])]
 
 
-def _written(value: Any) -> bool:
+def written(value: Any) -> bool:
     """Whether a function or class is a definition of these packages, not made by a call."""
     home = getattr(value, "__module__", "") or ""
     return (
@@ -179,9 +190,14 @@ def _written(value: Any) -> bool:
     )
 
 
-def _written_as(module: Module, value: Any, name: str) -> str:
-    """The name under which it is documented: exceptions of the core stand under their own module's in `tracer`."""
-    return f"{module.name}.{name}"
+def _directive(module: Module, value: Any, name: str) -> str:
+    """What mkdocstrings reads; a function that hides a file of its name is documented by where it is defined."""
+    full = f"{module.name}.{name}"
+    package = hasattr(importlib.import_module(module.name), "__path__")
+    if not package or importlib.util.find_spec(full) is None:
+        return f"::: {full}"
+    home = f"{value.__module__}.{value.__name__}"
+    return f'<a id="{full}"></a>\n\n::: {home}\n    options:\n      heading: {full}\n      toc_label: {name}'
 
 
 def _table(module: Module, live: Any, names: list[str]) -> str:
@@ -268,7 +284,7 @@ def _home(value: Any) -> str:
 
 def _summary(value: Any) -> str:
     """The first sentence of a docstring, its markup turned into Markdown."""
-    text = (inspect.getdoc(value) or "").strip()
+    text = (inspect.getdoc(value) or f"`{value.__name__}` of JAX.").strip()
     first = " ".join(text.split("\n\n")[0].split())
     sentence = re.match(r"(.+?[.:;])(?:\s+[A-Z`]|$)", first)
     first = sentence[1] if sentence else first
@@ -277,7 +293,7 @@ def _summary(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("*args", "\\*args").replace("**kwargs", "\\*\\*kwargs")
+    return text.replace("|", "\\|")
 
 
-__all__ = ["CONSTANTS", "MODULES", "Module", "described", "module_page", "pages"]
+__all__ = ["CONSTANTS", "MODULES", "Module", "described", "module_page", "pages", "written"]
