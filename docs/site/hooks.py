@@ -1,8 +1,8 @@
 """MkDocs calls these while it builds the site.
 
-They add the pages that are not files of docs/: the reference (`reference.py`), CONTRIBUTING and CHANGELOG, and a page for
-every other file of the repository that a page links to, so that links work without the repository. When the site is built
-they check that its pages load nothing from the network.
+They add the pages that are not files of docs/: the reference (`reference.py`), CONTRIBUTING and CHANGELOG, and a page
+for every other file of the repository that a page links to, so that links work without the repository. When the site is
+built they check that its pages load nothing from the network.
 """
 
 from __future__ import annotations
