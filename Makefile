@@ -22,7 +22,7 @@ demo: $(VENV)/.stamp-examples ## train a small network on handwritten digits
 	@$(BIN)/python examples/digits.py
 
 docs: $(VENV)/.stamp-site ## the documentation as a site, in site/; a broken link or a missing page is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict # (with --quiet, warnings would not count)
 	@echo "open site/index.html"
 
 test: lint ## lint, types, import contracts and the whole test suite

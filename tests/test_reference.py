@@ -80,6 +80,12 @@ def test_an_unknown_name_in_a_group_is_an_error() -> None:
 
 def test_site_is_built_by_continuous_integration() -> None:
     assert "\nmake docs\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (build,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert build.partition("#")[0].split() == [
+        "mkdocs",
+        "build",
+        "--strict",
+    ]  # --quiet would hide what --strict counts
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
     ]
