@@ -12,16 +12,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions fuzz harnesses conformance bench bench-peers bench-run bench-check bench-report growth third-party lint format clean distclean
+.PHONY: help demo docs test test-versions fuzz harnesses conformance bench bench-peers bench-run bench-check bench-report growth third-party lint format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Checks run on the CPU unless told otherwise; the demo and the benchmarks use what the machine has.
-test test-versions fuzz harnesses conformance third-party: export JAX_PLATFORMS ?= cpu
+docs test test-versions fuzz harnesses conformance third-party: export JAX_PLATFORMS ?= cpu
 
 demo: $(VENV)/.stamp-examples ## train a small network on handwritten digits
 	@$(BIN)/python examples/digits.py
+
+docs: $(VENV)/.stamp-site ## the documentation as a site, in site/; a broken link or a missing page is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict # (with --quiet, warnings would not count)
+	@echo "open site/index.html"
 
 test: lint ## lint, types, import contracts and the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -72,7 +76,7 @@ format: $(VENV)/.stamp-dev ## reformat and apply safe fixes
 	$(BIN)/ruff format .
 
 clean: ## remove caches, builds and the test-versions environments
-	rm -rf .venvs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venvs .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the virtual environment

@@ -1,23 +1,16 @@
-"""The documentation is a program: every ```python block of it is executed.
+"""The documentation is a program: every ```python block of it is executed, and prints what it says it prints.
 
-The blocks of a file run in order in one namespace, so that a later block may use what an earlier one
-defined. A block is left out only by a comment on the line before it that gives the reason:
-
-    <!-- not run: needs two accelerators -->
-
-Line numbers in tracebacks are those of the Markdown file.
+`tests/documents.py` says how.
 """
 
-import linecache
-import re
 import sys
-import textwrap
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.documents import Block, Output, execute, python_blocks, same_text
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -27,75 +20,24 @@ DOCUMENTS = [
     if path.exists()
 ]
 
-FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w+-]*)")
-NOT_RUN = re.compile(r"<!--\s*not run\b\s*:?\s*(?P<reason>.*?)\s*-->\s*$")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced Python block: its code, the 1-based line of its first line, and why it is not run."""
-
-    code: str
-    line: int
-    not_run: str | None
-
-
-def python_blocks(text: str) -> Iterator[Block]:
-    lines = text.splitlines()
-    position = 0
-    while position < len(lines):
-        opening = FENCE.match(lines[position])
-        position += 1
-        if not opening:
-            continue
-        start = position
-        closing = re.compile(rf"^\s*{re.escape(opening['fence'][0])}{{{len(opening['fence'])},}}\s*$")
-        while position < len(lines) and not closing.match(lines[position]):
-            position += 1
-        if position == len(lines):
-            raise ValueError(f"line {start}: expected a closing fence, got the end of the file")
-        position += 1
-        if opening["language"].lower() in {"python", "py", "python3"}:
-            code = textwrap.dedent("\n".join(lines[start : position - 1])) + "\n"
-            marker = NOT_RUN.search(lines[start - 2]) if start > 1 else None
-            if marker and not marker["reason"]:
-                raise ValueError(f"line {start - 1}: expected a reason, `<!-- not run: reason -->`")
-            yield Block(code, start + 1, marker["reason"] if marker else None)
-
-
-def execute(path: Path, namespace: dict[str, object]) -> None:
-    """Runs the blocks of the file in order in `namespace`.
-
-    The code keeps its place: each block is compiled at its own lines, and the text that tracebacks and
-    `inspect` find under the file's name is the file with all but its code blanked.
-    """
-    text = path.read_text(encoding="utf-8")
-    blocks = [block for block in python_blocks(text) if block.not_run is None]
-    source = [""] * len(text.splitlines())
-    for block in blocks:
-        code = block.code.splitlines()
-        source[block.line - 1 : block.line - 1 + len(code)] = code
-    # Without a modification time, linecache keeps the entry.
-    linecache.cache[str(path)] = (len(text), None, [line + "\n" for line in source], str(path))
-    try:
-        for block in blocks:
-            exec(
-                compile("\n" * (block.line - 1) + block.code, str(path), "exec", dont_inherit=True),
-                namespace,
-            )
-    finally:
-        del linecache.cache[str(path)]
-
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[types.ModuleType]:
-    """A module to run a document in, in an empty directory; JAX's configuration is put back after it."""
+    """A module to run a document in, in an empty directory.
+
+    JAX's configuration is put back after it, and ops that it declared are forgotten.
+    """
     import jax
+
+    import ir.op
+    from lowering.emit import rules
 
     document = types.ModuleType("document")
     monkeypatch.setitem(sys.modules, "document", document)
     monkeypatch.chdir(tmp_path)
     before = dict(jax.config.values)
+    monkeypatch.setattr(ir.op, "_TABLE", ir.all_ops())
+    monkeypatch.setattr("lowering.emit._RULES", dict(rules()))
     yield document
     for name, value in before.items():
         if jax.config.values[name] != value:
@@ -176,3 +118,62 @@ def test_traceback_names_the_line(tmp_path: Path, module: types.ModuleType) -> N
 def test_malformed_document_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(python_blocks(text))
+
+
+PRINTS = """\
+```python
+print(1 / 3)
+print("x")
+```
+
+Which prints
+
+```output
+0.3333
+x
+```
+
+```python
+pass
+```
+"""
+
+
+def test_what_a_block_prints_is_compared(tmp_path: Path, module: types.ModuleType) -> None:
+    first, second = python_blocks(PRINTS)
+    assert first.output == Output("0.3333\nx\n", 9, 11) and second.output is None
+    path = tmp_path / "sample.md"
+    path.write_text(PRINTS, encoding="utf-8")
+    execute(path, vars(module))
+    path.write_text(PRINTS.replace("0.3333", "0.34"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="line 9: expected the block before to print"):
+        execute(path, vars(module))
+
+
+@pytest.mark.parametrize(
+    "before", ["", "<!-- not run: for show -->\n```python\n1\n```\n", "```sh\nls\n```\n"]
+)
+def test_output_without_a_block_is_an_error(before: str) -> None:
+    with pytest.raises(ValueError, match="expected a Python block that runs"):
+        list(python_blocks(f"{before}```output\n1\n```\n"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "same"),
+    [
+        ("a  1\n\n", "a 1", True),
+        ("0.1234", "0.12339", True),
+        ("0.1234", "0.1244", False),
+        ("f32[3] = 3", "f32[3] = 4", False),
+        ("x1 2.0", "x2 2.0", False),
+        ("[1. 2.]", "[1.0001 2]", True),
+        ("a\n...\nd", "a\nb\nc\nd", True),
+        ("a\n...\nc\n...\nd", "a\nb\nc\nd", True),
+        ("a\n...\nc\n...\nb\n...", "a\nb\nc\nd", False),
+        ("a\n...", "a", True),
+        ("a\n...\na", "a", False),
+        ("a", "a\nb", False),
+    ],
+)
+def test_texts_are_compared(expected: str, got: str, same: bool) -> None:
+    assert same_text(expected, got) is same

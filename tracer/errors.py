@@ -4,8 +4,32 @@ from typing import Any
 
 from jax.errors import JaxRuntimeError
 
-from ir.errors import *  # noqa: F403
-from ir.errors import TracerError
+from ir.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    BatchingError,
+    CheckError,
+    ConcretizationError,
+    ControlFlowError,
+    ConversionError,
+    CustomRuleError,
+    DifferentiationError,
+    EscapedValueError,
+    EvaluationError,
+    IRTypeError,
+    JaxprError,
+    LoweringError,
+    MissingDependencyError,
+    NonFiniteError,
+    ParseError,
+    ProfileError,
+    ShapeError,
+    SparsityError,
+    StaticIndexError,
+    TracerError,
+    UndefinedVariableError,
+    VerificationError,
+)
 
 
 class OutOfMemoryError(TracerError, JaxRuntimeError):  # type: ignore[misc]
@@ -20,4 +44,30 @@ class OutOfMemoryError(TracerError, JaxRuntimeError):  # type: ignore[misc]
         self.peak = peak
 
 
-__all__ = ["OutOfMemoryError", "TracerError"]
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "BatchingError",
+    "CheckError",
+    "ConcretizationError",
+    "ControlFlowError",
+    "ConversionError",
+    "CustomRuleError",
+    "DifferentiationError",
+    "EscapedValueError",
+    "EvaluationError",
+    "IRTypeError",
+    "JaxprError",
+    "LoweringError",
+    "MissingDependencyError",
+    "NonFiniteError",
+    "OutOfMemoryError",
+    "ParseError",
+    "ProfileError",
+    "ShapeError",
+    "SparsityError",
+    "StaticIndexError",
+    "TracerError",
+    "UndefinedVariableError",
+    "VerificationError",
+]

@@ -22,6 +22,13 @@ def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Rep
 
     Raises:
       TracerError: `f` cannot be compiled for these arguments.
+
+    Examples:
+      >>> report = tr.explain(tr.grad(lambda x: tnp.sum(tnp.sin(x) ** 2)), compile=False)(
+      ...     np.ones(3, np.float32)
+      ... )
+      >>> print(report.stages[0].name, len(report.function.eqns) > 0)
+      trace True
     """
 
     @functools.wraps(f)

@@ -33,6 +33,12 @@ def from_jax(f: F) -> F:
 
     Raises:
       JaxprError: by the function, where an equation has no counterpart and cannot be kept whole.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> f = tr.from_jax(lambda x: jnp.cumsum(x) * 2)
+      >>> print(tr.jit(f)(np.float32([1, 2, 3])))
+      [ 2.  6. 12.]
     """
     from tracer.bridge import through_jax
 
@@ -57,6 +63,12 @@ def to_jax(function: ir.Function) -> Callable[..., tuple[Any, ...]]:
 
     Raises:
       ArgumentTypeError: by the callable, where arguments differ from the params in number, shape or dtype.
+
+    Examples:
+      >>> import jax
+      >>> f = tr.to_jax(tr.trace(lambda x: x * x)(np.float32(3)))
+      >>> print(jax.jit(f)(np.float32(3))[0])
+      9.0
     """
 
     def call(*operands: Any) -> tuple[Any, ...]:

@@ -68,6 +68,11 @@ def checkpoint(
 
     Raises:
       ArgumentTypeError: `static_argnums` do not fit the arguments.
+
+    Examples:
+      >>> f = tr.checkpoint(lambda x: tnp.sin(tnp.sin(x)))
+      >>> print(tr.grad(f)(0.0))
+      1.0
     """
 
     @functools.wraps(f)

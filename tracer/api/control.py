@@ -40,6 +40,11 @@ def cond(
 
     Raises:
       ArgumentTypeError: what is no scalar, or branches whose results differ; names the leaf and both types.
+
+    Examples:
+      >>> relu = lambda x: tr.cond(x > 0, lambda x: x, lambda x: 0.0 * x, x)
+      >>> print(tr.jit(relu)(2.0), tr.grad(relu)(-2.0))
+      2.0 0.0
     """
     if operand is not _NONE:
         if operands:

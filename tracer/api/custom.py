@@ -39,6 +39,16 @@ class custom_jvp(Custom):
 
     `@f.defjvp` takes `rule(primals, tangents) -> (result, tangent)`; `f.defjvps(*rules)` one rule
     an argument, `rule_i(tangent, result, *primals)` or None.
+
+    Examples:
+      >>> @tr.custom_jvp
+      ... def clipped(x):
+      ...     return tnp.clip(x, -1.0, 1.0)
+      >>> @clipped.defjvp
+      ... def clipped_jvp(primals, tangents):
+      ...     return clipped(*primals), tangents[0]  # as if it were not clipped
+      >>> print(clipped(3.0), tr.grad(clipped)(3.0))
+      1.0 1.0
     """
 
     kinds = ("jvp",)
@@ -147,6 +157,14 @@ class custom_vjp(Custom):
 
     `fwd(*args) -> (result, residuals)`; `bwd(residuals, cotangent) -> tuple` with one cotangent an
     argument, None for zero.
+
+    Examples:
+      >>> @tr.custom_vjp
+      ... def scaled(x, factor):
+      ...     return x
+      >>> scaled.defvjp(lambda x, factor: (x, factor), lambda factor, ct: (ct * factor, None))
+      >>> print(tr.grad(scaled)(3.0, 10.0))
+      10.0
     """
 
     kinds = ("fwd", "bwd")

@@ -104,6 +104,11 @@ def value_and_grad(
 
     Raises:
       ArgumentTypeError: an argument has no tangents, or the result is not a float scalar.
+
+    Examples:
+      >>> value, slope = tr.value_and_grad(lambda x: tnp.sum(x**2))(np.float32([1, 2]))
+      >>> print(value, slope)
+      5.0 [2. 4.]
     """
     f = requested(f, autograph)
 
@@ -151,6 +156,13 @@ def grad(
     """A function that returns the gradient of `f`; arguments as for `value_and_grad`.
 
     With `has_aux` it returns `(gradient, aux)`.
+
+    Examples:
+      >>> g = tr.grad(lambda x: x**3)
+      >>> print(g(2.0), tr.grad(g)(2.0))
+      12.0 12.0
+      >>> print(tr.grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 3.0})["a"])
+      3.0
     """
     both = value_and_grad(f, argnums, has_aux, allow_int, autograph=autograph)
 
@@ -271,6 +283,11 @@ def jvp(
 
     Raises:
       ArgumentTypeError: tangents differ from primals in structure, shape or dtype.
+
+    Examples:
+      >>> value, tangent = tr.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
+      >>> print(value, tangent)
+      6.0 3.0
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise ArgumentTypeError(
@@ -343,6 +360,11 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autograph: 
     Raises:
       ArgumentTypeError: by `pull`, where the cotangent differs from the result in structure, shape or
         dtype.
+
+    Examples:
+      >>> value, pull = tr.vjp(lambda x, y: x * y, 2.0, 3.0)
+      >>> print(value, *pull(1.0))
+      6.0 3.0 2.0
     """
     f = requested(f, autograph)
     flat = flatten(primals, {}, f)
@@ -386,6 +408,11 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False, autog
 
     Raises:
       ArgumentTypeError: by `push`, where tangents differ from primals in structure, shape or dtype.
+
+    Examples:
+      >>> value, push = tr.linearize(lambda x: x**2, 3.0)
+      >>> print(value, push(1.0), push(0.5))
+      9.0 6.0 3.0
     """
     f = requested(f, autograph)
     flat = flatten(primals, {}, f)

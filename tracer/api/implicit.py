@@ -156,6 +156,11 @@ def fixed_point(f: Function, x0: Any, *, tol: float | None = None, max_steps: in
     Raises:
       ArgumentTypeError: operands that are not floating point, or `f` returns other types; names the leaf.
       ArgumentError: `max_steps` is no positive int.
+
+    Examples:
+      >>> settle = lambda w: tr.fixed_point(lambda z: tnp.tanh(w * z + 1.0), 0.0)
+      >>> print(f"{settle(0.5):.4f} {tr.grad(settle)(0.5):.4f}")
+      0.8952 0.1974
     """
     if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
         raise ArgumentError(f"fixed_point: expected max_steps to be a positive int, got {max_steps!r}")

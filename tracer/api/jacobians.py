@@ -169,7 +169,13 @@ def jacobian(
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
-    """The Jacobian; by reverse mode, as `jax.jacobian`."""
+    """The Jacobian; by reverse mode, as `jax.jacobian`.
+
+    Examples:
+      >>> print(tr.jacobian(lambda x: x**2)(np.float32([1, 2])))
+      [[2. 0.]
+       [0. 4.]]
+    """
     return jacrev(f, argnums, has_aux, autograph=autograph)
 
 
@@ -180,7 +186,13 @@ def hessian(
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
-    """The Hessian, forward over reverse: shape `(*m, *n, *n)`."""
+    """The Hessian, forward over reverse: shape `(*m, *n, *n)`.
+
+    Examples:
+      >>> print(tr.hessian(lambda x: x[0] ** 2 * x[1])(np.float32([1, 2])))
+      [[4. 2.]
+       [2. 0.]]
+    """
     return jacfwd(jacrev(f, argnums, has_aux, autograph=autograph), argnums, has_aux)
 
 
@@ -191,6 +203,10 @@ def hvp(
 
     Returns:
       One array or pytree for one primal, a tuple for several.
+
+    Examples:
+      >>> print(tr.hvp(lambda x: tnp.sum(x**3), (np.float32([1, 2]),), (np.float32([1, 0]),)))
+      [6. 0.]
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(vectors, (tuple, list)):
         raise ArgumentTypeError("hvp: expected primals and vectors to be tuples or lists")

@@ -75,6 +75,18 @@ def jit(
       ArgumentError: static arguments that do not fit the signature.
       ArgumentTypeError: by the compiled function: arguments that are no arrays or do not fit the
         signature, static ones that are not hashable.
+
+    Examples:
+      >>> step = tr.jit(lambda w, x: tnp.sum(tnp.tanh(x @ w)))
+      >>> w, x = np.zeros(3, np.float32), np.ones((2, 3), np.float32)
+      >>> print(step(w, x))
+      0.0
+      >>> print(step.ir(w, x))
+      def fn(w: f32[3], x: f32[2,3]) -> (f32[]):
+        a: f32[2] = dot_general(x, w) {lhs_contract=(1,), rhs_contract=(0,)}
+        b: f32[2] = tanh(a)
+        c: f32[] = reduce_sum(b) {axes=(0,)}
+        return c
     """
     f = requested(f, autograph)
     chosen = tuple(passes) if passes is not None else pipeline(opt, exact=exact, fast_math=fast_math)
@@ -265,6 +277,14 @@ def trace(f: Callable[..., Any], *, autograph: bool = False) -> Callable[..., ir
     """`trace(f)(*args)` is the IR of `f` for arguments of those types, before any pass.
 
     With `autograph`, plain Python control flow in `f` is converted; see `tracer.autograph`.
+
+    Examples:
+      >>> print(tr.trace(lambda x: tnp.sin(x) * 2)(np.float32(1)))
+      def fn(x: f32[]) -> (f32[]):
+        a: f32[] = sin(x)
+        b: f32[] = 2.0
+        c: f32[] = mul(a, b)
+        return c
     """
     f = requested(f, autograph)
 

@@ -46,6 +46,11 @@ def while_loop(
     Raises:
       ArgumentTypeError: the carry changes type, or the condition is no bool scalar; names the leaf and
         both types.
+
+    Examples:
+      >>> root = lambda a: tr.while_loop(lambda x: abs(x * x - a) > 1e-5, lambda x: 0.5 * (x + a / x), a)
+      >>> print(tr.jit(root)(4.0), f"{tr.grad(root)(4.0):.3f}")
+      2.0 0.250
     """
     for what, f in (("cond_fun", cond_fun), ("body_fun", body_fun)):
         if not callable(f):

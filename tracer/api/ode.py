@@ -66,6 +66,12 @@ def odeint(
       ArgumentTypeError: `t` is no floating point array of one axis; `y0` is not floating point; `func` returns
         another structure or other types, with the name of the leaf.
       ArgumentError: no times; options outside their range.
+
+    Examples:
+      >>> decay = lambda y, t, k: -k * y
+      >>> last = lambda k: tr.odeint(decay, 1.0, np.float32([0, 1]), k, rtol=1e-6, atol=1e-6)[-1]
+      >>> print(f"{last(0.5):.4f} {tr.grad(last)(0.5):.4f}")  # exp(-k), -exp(-k)
+      0.6065 -0.6065
     """
     options = _options(rtol, atol, mxstep, hmax)
     if adjoint not in _ADJOINTS:

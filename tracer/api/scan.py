@@ -42,6 +42,11 @@ def scan(
     Raises:
       ArgumentTypeError: the carry changes type; names the leaf and both types.
       ArgumentError: lengths differ or are missing.
+
+    Examples:
+      >>> total, sums = tr.scan(lambda total, x: (total + x, total + x), 0.0, np.float32([1, 2, 3]))
+      >>> print(total, sums)
+      6.0 [1. 3. 6.]
     """
     return record_scan(f, init, xs, length, reverse, unroll)
 

@@ -37,6 +37,12 @@ def vmap(
     Raises:
       BatchingError: no mapped argument, mapped sizes that differ, an axis out of range, or a mapped
         result with out_axes None.
+
+    Examples:
+      >>> dot = lambda a, b: a @ b
+      >>> a, b = np.float32([[1, 2], [3, 4]]), np.float32([1, 1])
+      >>> print(tr.vmap(dot, in_axes=(0, None))(a, b))
+      [3. 7.]
     """
     f = requested(f, autograph)
 

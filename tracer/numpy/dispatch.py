@@ -7,6 +7,7 @@ JAX function of the same name runs at once, inside a trace the decorated one rec
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -204,7 +205,7 @@ def unary_function(
         return trace.emit1(the_op, (t.value,), EMPTY_ATTRS, t.weak)
 
     fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = doc or f"Elementwise `{name}`; see `jax.numpy.{name}`."
+    fn.__doc__ = doc or f"{_said(eager)}\n\nElementwise; as `jax.numpy.{name}`."
     fn.eager = eager  # type: ignore[attr-defined]
     return fn
 
@@ -265,9 +266,16 @@ def binary_function(
         return trace.emit1(the_op, (a.value, b.value), EMPTY_ATTRS, weak and not compares)
 
     fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = doc or f"Elementwise `{name}`, operands promoted and broadcast; see `jax.numpy.{name}`."
+    fn.__doc__ = (
+        doc or f"{_said(eager)}\n\nElementwise, operands promoted and broadcast; as `jax.numpy.{name}`."
+    )
     fn.eager = eager  # type: ignore[attr-defined]
     return fn
+
+
+def _said(eager: Any) -> str:
+    """What JAX's function says that it does, in a sentence."""
+    return " ".join((inspect.getdoc(eager) or f"`{eager.__name__}`.").partition("\n\n")[0].split())
 
 
 def _lexicographic(the_op: Op, a: Tensor, b: Tensor) -> Tensor:

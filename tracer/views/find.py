@@ -130,6 +130,12 @@ def find(
     Raises:
       ArgumentError: an op that does not exist, or a source of no sense.
       ArgumentTypeError: not a function of the IR.
+
+    Examples:
+      >>> function = tr.trace(lambda x: tnp.sum(tnp.sin(x)))(np.ones(3, np.float32))
+      >>> (place,) = tr.find(function, op="reduce_*")
+      >>> print(place.eqn.op.name, place.position)
+      reduce_sum 1
     """
     if not isinstance(function, Function):
         raise ArgumentTypeError(

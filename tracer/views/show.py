@@ -213,6 +213,16 @@ def show(
     Raises:
       ArgumentError: an unknown column or stage, a limit or width that is too small.
       ArgumentTypeError: neither a function of the IR nor a callable.
+
+    Examples:
+      >>> print(tr.show(lambda x: tnp.sin(x) + 1, columns=("flops",))(np.ones(3, np.float32)))
+      result  type    flops  equation
+      def fn(x: f32[3]) -> (f32[3]):
+        a     f32[3]     30  sin(x)
+        b     f32[3]      0  1.0
+        c     f32[3]      3  add(a, b)
+        return c
+      3 equations, 33 flops, 72 B accessed, at most 48 B live at add, equation 2
     """
     made = functools.partial(
         Listing, columns=columns, limit=limit, max_elements=max_elements, width=width, wrap=wrap
