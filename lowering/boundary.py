@@ -8,6 +8,7 @@ JAX, which emits our own derivative of the function as it was before the passes.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +37,20 @@ class _Importing(threading.local):
 
 
 importing = _Importing()
+
+# Programs of ours by the jaxprs that they were emitted as. What JAX makes of such a jaxpr (a batch, a derivative) is
+# another object, so that what is found here means what it meant.
+_EMITTED: weakref.WeakKeyDictionary[Any, ir.Function] = weakref.WeakKeyDictionary()
+
+
+def emitted_as(jaxpr: Any, program: ir.Function) -> None:
+    """Remember which program a closed jaxpr is, for its import: it tells the user's lines, which a jaxpr does not."""
+    _EMITTED[jaxpr] = program
+
+
+def program_of(jaxpr: Any) -> ir.Function | None:
+    """The program that was emitted as this very closed jaxpr."""
+    return _EMITTED.get(jaxpr)
 
 
 def _custom_rules(function: ir.Function) -> set[str]:

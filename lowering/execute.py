@@ -22,7 +22,7 @@ from ir.ops.shape import broadcast_in_dim, constant
 from ir.ops.structural import unequalled
 from ir.passes.inlining import inline_calls
 from ir.types import TensorType
-from lowering.boundary import emit_differentiable
+from lowering.boundary import emit_differentiable, emitted_as, importing
 from lowering.emit import with_weak_types
 
 # Programs kept; each holds one XLA executable for each set of argument placements.
@@ -196,7 +196,14 @@ def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Ca
         outs = emit_differentiable(program, optimize, with_weak_types(operands, ()))
         return with_weak_types(outs, weak)
 
-    return jax.jit(run)
+    compiled = jax.jit(run)
+
+    def call(*operands: Any) -> tuple[Any, ...]:
+        if importing.active:
+            emitted_as(compiled.trace(*operands).jaxpr, program)
+        return compiled(*operands)  # type: ignore[no-any-return]
+
+    return call
 
 
 def _with_operands(program: Function, chosen: frozenset[int]) -> Function:

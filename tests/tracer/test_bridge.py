@@ -503,3 +503,76 @@ def test_errors_in_nested_functions_are_theirs() -> None:
         for g in (f, tr.jit(f), tr.grad(f)):
             with pytest.raises(ValueError, match="at least one array"):
                 g(x)
+
+
+# Programs of ours under JAX's tracing ---------------------------------------------------------------------
+
+
+def test_a_step_that_calls_jax_keeps_the_lines_of_its_loss() -> None:
+    """The gradient of a loss in tracer is charged to the loss's lines, not to that of `value_and_grad`."""
+    optimiser = optax.adam(1e-2)
+
+    def loss(p: Any, x: Any) -> Any:
+        hidden = tnp.tanh(x @ p)
+        return tnp.mean(hidden**2)
+
+    def step(p: Any, s: Any, x: Any) -> Any:
+        value, g = tr.value_and_grad(loss)(p, x)
+        updates, s = optimiser.update(g, s, p)
+        return optax.apply_updates(p, updates), s, value
+
+    p, x = jnp.linspace(-1, 1, 12).reshape(4, 3), jnp.ones((5, 4))
+    state = optimiser.init(p)
+    function = tr.jit(step).ir(p, state, x)
+    lines = {eqn.source.line for eqn in function.eqns if eqn.source.function == loss.__qualname__}
+    first = loss.__code__.co_firstlineno
+    assert lines == {first + 1, first + 2}
+    value, g = jax.value_and_grad(lambda p: jnp.mean(jnp.tanh(x @ p) ** 2))(p)
+    updates, _ = optimiser.update(g, state, p)
+    for _ in range(2):  # as it was traced, and as it is kept
+        got, _, got_value = tr.jit(step)(p, state, x)
+        close(got, optax.apply_updates(p, updates))
+        close(got_value, value)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda f, x: jax.vmap(f)(jnp.stack([x, 2 * x])).sum(0),
+        lambda f, x: jax.vmap(f, axis_size=3)(jnp.stack([x, 2 * x, -x])).sum(0),  # of the sizes of no batch
+        lambda f, x: jax.grad(lambda y: jnp.sum(f(y) * y))(x),
+        lambda f, x: jax.jvp(f, (x,), (jnp.cos(x),))[1],
+        lambda f, x: jax.vjp(f, x)[1](jnp.sin(x))[0],
+        lambda f, x: jax.jit(f)(x) + jax.jit(f)(2 * x),
+        lambda f, x: lax.scan(lambda c, _: (0.5 * f(c), None), x, None, length=3)[0],
+        lambda f, x: jax.checkpoint(f)(x),
+    ],
+)
+def test_what_jax_makes_of_our_programs_is_not_taken_for_them(around: Any) -> None:
+    """Derivatives, batches and bodies of loops mean what JAX made of them, though their types be the same."""
+
+    def ours(y: Any) -> Any:
+        return tr.grad(lambda z: tnp.sum(tnp.sin(z) ** 3))(y)
+
+    def theirs(y: Any) -> Any:
+        return jax.grad(lambda z: jnp.sum(jnp.sin(z) ** 3))(y)
+
+    close(tr.jit(lambda x: jnp.tanh(around(ours, x)))(X), jnp.tanh(around(theirs, X)))
+    close(
+        tr.jit(tr.grad(lambda x: jnp.sum(jnp.tanh(around(ours, x)))))(X),
+        jax.grad(lambda x: jnp.sum(jnp.tanh(around(theirs, x))))(X),
+    )
+
+
+def test_a_linear_program_and_its_transpose_are_told_apart() -> None:
+    """Their types are the same."""
+    m = np.arange(9, dtype=np.float32).reshape(3, 3)
+
+    def ours(y: Any) -> Any:
+        return tr.jvp(lambda z: tnp.asarray(m) @ z, (tnp.zeros(3),), (y,))[1]
+
+    def step(x: Any) -> Any:
+        (back,) = jax.linear_transpose(ours, x)(x)
+        return jnp.asarray(ours(x) + 10 * back)
+
+    close(tr.jit(step)(X), m @ X + 10 * m.T @ X)

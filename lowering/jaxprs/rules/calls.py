@@ -19,6 +19,7 @@ from ir.ops.checkpoint import checkpoint, checkpoint_name
 from ir.ops.linear_call import linear_call, with_params
 from ir.ops.structural import StructuralRule
 from ir.types import TensorType
+from lowering.boundary import program_of
 from lowering.execute import Cache
 from lowering.jaxprs.foreign import bound, merged, structs_of, traced, zero_cotangents
 from lowering.jaxprs.importer import Importer, Unmapped, import_closed, imports
@@ -52,8 +53,11 @@ def _constrained(values: Sequence[Value], shardings: Sequence[Any]) -> list[Valu
 @imports("jit", "pjit")
 def _jit(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     p = eqn.params
-    function, captures = importer.nested(p["jaxpr"], p["name"])
     ins = _constrained(operands, p["in_shardings"])
+    own = program_of(p["jaxpr"])
+    if own is not None and own.in_types == tuple([v.type for v in operands]):
+        return _called(importer, calls.call, own, (), ins)
+    function, captures = importer.nested(p["jaxpr"], p["name"])
     outs = _called(importer, calls.call, function, captures, ins)
     return _constrained(outs, p["out_shardings"])
 
