@@ -1,0 +1,293 @@
+"""The body of a loop for some of the columns of a mask, with what makes sure that the others do not matter.
+
+    s = select(allowed, scores, -1e9);  m = reduce_max(s);  p = exp(s - m);  o = dot_general(p, v)
+
+Outside the columns that are computed, s is -1e9, so that p is exp(-1e9 - m) there: one number for each row, which is
+computed too. Where it is 0, as it is unless all scores of a row are about as low, the other columns add nothing to the
+product. Nothing here knows of attention: each equation says what is outside its result from what is outside its
+operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ir.core import Eqn, Function, Value
+from ir.op import current_builder
+from ir.ops import elementwise as ew
+from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
+from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_sum
+from ir.ops.shape import broadcast_in_dim, full, full_like, reshape, transpose
+from ir.passes.blocking.axes import Axis
+from ir.passes.blocking.joins import sliced, updated
+from ir.passes.blocking.loops import computed
+from ir.passes.masking.bounds import Bounds
+from ir.passes.masking.labels import Labels
+from ir.passes.masking.outside import RISING, UNKNOWN, Outside, filled, guess
+
+_MOVES = (broadcast_in_dim, convert, reshape, transpose)
+_EXTREMA = (reduce_max, reduce_min, reduce_and, reduce_or)
+# Masks are made of numbers below, and only with these a bound is worth computing.
+_LOW = -1e3
+
+
+class Unfit(Exception):  # noqa: N818 (no error: there is nothing to narrow)
+    """The columns outside matter."""
+
+
+class Narrow:
+    """Writes the equations of a body for some columns, to the current builder.
+
+    Attributes:
+      sure: booleans that all hold where the columns outside do not matter.
+    """
+
+    def __init__(
+        self,
+        body: Function,
+        labels: Labels,
+        columns: dict[Value, int],
+        fixed: Callable[[Value], float | None],
+        width: int,
+        start: Value,
+    ) -> None:
+        """Prepare to write.
+
+        Args:
+          columns: which dimension of values the columns are.
+          fixed: the number that a value is outside the columns; None where it is not known to be one.
+          width: so many columns are computed.
+          start: where they begin.
+        """
+        self.body, self.labels, self.columns, self.fixed = body, labels, columns, fixed
+        self.width, self.start = width, start
+        self.sure: list[Value] = []
+        self._whole: dict[Value, Value] = {}
+        self._part: dict[Value, Value] = {}
+        self._outside: dict[Value, Outside] = {}
+        self._axis: dict[Eqn, Axis] = {}
+        definitions = {v: eqn for eqn in body.eqns for v in eqn.results}
+        self._bounds = Bounds(columns, definitions, self.outside, self._whole.get, self._one_of)
+
+    def write(self, params: Sequence[Value]) -> list[Value]:
+        """The results of the body.
+
+        Raises:
+          Unfit: the columns outside matter.
+        """
+        self._whole.update(zip(self.body.params, params, strict=True))
+        builder = current_builder()
+        usual = builder.source
+        for eqn in self.body.eqns:
+            builder.source = eqn.source
+            axis = self.labels.axis(eqn, self.columns)
+            if axis is None:
+                made = builder.copy(eqn, tuple([self.whole(v) for v in eqn.operands]))
+                self._whole.update(zip(eqn.results, made, strict=True))
+            elif axis.combine is None:
+                self._axis[eqn] = axis
+                operands = [self._taken(v) for v in eqn.operands]
+                made = computed(eqn, axis, operands, self.start, self.width)
+                self._part.update(zip(eqn.results, made, strict=True))
+                for k, v in enumerate(eqn.results):
+                    self._outside[v] = self._derived(eqn, axis, k)
+            else:
+                self._whole[eqn.results[0]] = self._joined(eqn, axis)
+        builder.source = usual
+        return [self.whole(v) for v in self.body.results]
+
+    def whole(self, value: Value) -> Value:
+        """A value with all its columns; Unfit where those outside are not known."""
+        if value not in self._whole:
+            known, dim = self.outside(value), self.columns[value]
+            if known.like is not None:
+                around = known.like
+            elif known.known:
+                rank = value.type.rank
+                around = broadcast_in_dim(known.column, shape=value.type.shape, dims=tuple(range(rank)))
+            else:
+                raise Unfit
+            self._whole[value] = updated(around, dim, self.start, self._part[value])
+        return self._whole[value]
+
+    def outside(self, value: Value) -> Outside:
+        """What is known of a value outside the columns."""
+        found = self._outside.get(value)
+        if found is None or (not found.known and value in self._part):
+            number = self.fixed(value)
+            if number is not None:
+                found = filled(value.type, self.columns[value], number)
+            elif found is None:
+                found = Outside(like=self._whole.get(value))
+            self._outside[value] = found
+        return found
+
+    def _taken(self, value: Value) -> Value:
+        """The columns of a value that are computed; all of it where it has none."""
+        if value not in self.columns:
+            return self._whole[value]
+        if value not in self._part:
+            self._part[value] = sliced(self._whole[value], self.columns[value], self.start, self.width)
+        return self._part[value]
+
+    def _one_of(self, eqn: Eqn, operands: list[Value]) -> Value | None:
+        """The first result of an equation with one column."""
+        axis = self._axis.get(eqn)
+        return None if axis is None else computed(eqn, axis, operands, self.start, 1)[0]
+
+    # What is outside a result --------------------------------------------------------------------------------
+
+    def _derived(self, eqn: Eqn, axis: Axis, k: int) -> Outside:
+        """What is outside the result `k`."""
+        result = eqn.results[k]
+        number = self.fixed(result)
+        if number is not None:
+            return filled(result.type, self.columns[result], number)
+        if axis.counts:
+            return UNKNOWN
+        given = [self.outside(v) if v in self.columns else None for v in eqn.operands]
+        if eqn.op is ew.select and given[0] is not None:
+            holds = self.fixed(eqn.operands[0])
+            if holds is not None:
+                return self.outside(eqn.operands[1 if holds else 2])
+        if all(g is None or g.known for g in given):
+            return self._alike(eqn, axis, k, given)
+        rule = _RULES.get(eqn.op)
+        if rule is not None:
+            return rule(self, eqn, *[g for g in given if g is not None])
+        if eqn.op in _MOVES or eqn.op.name == "stop_gradient":
+            return self._risen(eqn, given[0], positive=given[0] is not None and given[0].positive)
+        if eqn.op in RISING:
+            found = self._risen(eqn, given[0], positive=RISING[eqn.op])
+            return self._zero(result, found) or found
+        return UNKNOWN
+
+    def _alike(self, eqn: Eqn, axis: Axis, k: int, given: Sequence[Outside | None]) -> Outside:
+        """Of operands whose columns are all alike."""
+        result = eqn.results[k]
+        ones = [
+            self._whole[v] if g is None else g.column for v, g in zip(eqn.operands, given, strict=True)
+        ]
+        column = computed(eqn, axis, [x for x in ones if x is not None], self.start, 1)[k]
+        number = guess(eqn, [1.0 if g is None else g.guess for g in given])
+        moved = eqn.op in _MOVES or eqn.op in (ew.neg, reduce_sum)
+        if moved and given and all(g is not None and g.zero for g in given):
+            return filled(result.type, self.columns[result], 0)
+        return Outside(column, number)
+
+    def _risen(self, eqn: Eqn, given: Outside | None, *, positive: bool) -> Outside:
+        """Of an equation that does not fall."""
+        if given is None or given.column is None:
+            return UNKNOWN
+        column = self._one_of(eqn, [given.column])
+        assert column is not None
+        return given.below(column, guess(eqn, [given.guess]), positive=positive)
+
+    def _sum(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
+        if x.zero or y.zero:
+            return y if x.zero else x
+        if x.bounded and y.bounded:
+            return UNKNOWN
+        # One of the two is a mask, and the other has a bound.
+        for k, (mask, other) in enumerate(((x, y), (y, x))):
+            if mask.known and mask.guess < _LOW or (mask.known and other.bounded):
+                bound = other.column if other.bounded else self._bounds.of(eqn.operands[1 - k])
+                if bound is not None:
+                    number = mask.guess + (other.guess if other.bounded else 0)
+                    return UNKNOWN.below(ew.add(bound, mask.column), number)
+        return UNKNOWN
+
+    def _difference(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
+        if y.zero:
+            return x
+        if not y.known:
+            return UNKNOWN
+        bound, number = x.column, x.guess
+        if not x.bounded:
+            bound, number = (self._bounds.of(eqn.operands[0]) if y.guess > -_LOW else None), 0.0
+        return UNKNOWN if bound is None else UNKNOWN.below(ew.sub(bound, y.column), number - y.guess)
+
+    def _product(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
+        for v, other, known in ((0, x, y), (1, y, x)):
+            if self.prove(eqn.operands[v]):
+                return self.outside(eqn.operands[v])
+            factor = self.fixed(eqn.operands[1 - v])
+            if other.bounded and factor is not None and factor > 0:
+                return other.below(ew.mul(other.column, known.column), other.guess * factor)
+        return UNKNOWN
+
+    def _quotient(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
+        factor = self.fixed(eqn.operands[1])
+        if x.bounded and factor is not None and factor > 0:
+            return x.below(ew.div(x.column, y.column), x.guess / factor)
+        return UNKNOWN
+
+    def _dot(self, eqn: Eqn, *given: Outside) -> Outside:
+        (result,) = eqn.results
+        if any(self.prove(v) for v in eqn.operands if v in self.columns):
+            return filled(result.type, self.columns[result], 0)
+        return UNKNOWN
+
+    # What makes sure -----------------------------------------------------------------------------------------
+
+    def prove(self, value: Value) -> bool:
+        """Whether a value is 0 outside, where `sure` holds."""
+        known = self.outside(value)
+        found = known if known.zero else self._zero(value, known)
+        if found is None:
+            return False
+        self._outside[value] = found
+        return True
+
+    def _zero(self, value: Value, known: Outside) -> Outside | None:
+        if not known.likely_zero:
+            return None
+        assert known.column is not None
+        self._require(ew.eq(known.column, full_like(known.column, 0)))
+        return filled(value.type, self.columns[value], 0)
+
+    def _require(self, holds: Value) -> None:
+        self.sure.append(reduce_and(holds, axes=tuple(range(holds.type.rank))))
+
+    # Reductions along the columns ----------------------------------------------------------------------------
+
+    def _joined(self, eqn: Eqn, axis: Axis) -> Value:
+        """The result of an equation that joins all columns."""
+        builder, attrs = current_builder(), eqn.attrs
+
+        def emitted(*operands: Value | None) -> Value:
+            return builder.emit(eqn.op, tuple([x for x in operands if x is not None]), attrs)[0]
+
+        if eqn.op is dot_general:
+            if not self.prove(eqn.operands[0]) and not self.prove(eqn.operands[1]):
+                raise Unfit
+            return emitted(*[self._taken(v) for v in eqn.operands])
+        (operand,) = eqn.operands
+        part = emitted(self._taken(operand))
+        part.name = eqn.results[0].name
+        if eqn.op is reduce_sum and self.prove(operand):
+            return part
+        known = self.outside(operand)
+        if eqn.op in _EXTREMA and known.known:
+            assert axis.combine is not None
+            return axis.combine(part, emitted(known.column))  # type: ignore[no-any-return]
+        if eqn.op is reduce_max and known.bounded:
+            self._require(ew.ge(part, emitted(known.column)))
+            return part
+        if eqn.op is reduce_sum and known.known:
+            rest = operand.type.shape[self.columns[operand]] - self.width
+            others = emitted(known.column)
+            return ew.add(part, ew.mul(others, full(others.type.shape, rest, others.type.dtype)))  # type: ignore[no-any-return]
+        raise Unfit
+
+
+_RULES: dict[object, Callable[..., Outside]] = {
+    ew.add: Narrow._sum,
+    ew.sub: Narrow._difference,
+    ew.mul: Narrow._product,
+    ew.div: Narrow._quotient,
+    dot_general: Narrow._dot,
+}
+
+__all__ = ["Narrow", "Unfit"]
