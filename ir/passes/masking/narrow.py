@@ -10,6 +10,7 @@ operands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from ir.core import Eqn, Function, Value
@@ -151,6 +152,8 @@ class Narrow:
             holds = self.fixed(eqn.operands[0])
             if holds is not None:
                 return self.outside(eqn.operands[1 if holds else 2])
+        if eqn.op is dot_general and any(g is not None and g.likely_zero for g in given):
+            return self._dot(eqn)
         if all(g is None or g.known for g in given):
             return self._alike(eqn, axis, k, given)
         rule = _RULES.get(eqn.op)
@@ -171,8 +174,12 @@ class Narrow:
         ]
         column = computed(eqn, axis, [x for x in ones if x is not None], self.start, 1)[k]
         number = guess(eqn, [1.0 if g is None else g.guess for g in given])
-        moved = eqn.op in _MOVES or eqn.op in (ew.neg, reduce_sum)
-        if moved and given and all(g is not None and g.zero for g in given):
+        zeros = [g is not None and g.zero for g in given]
+        stays = eqn.op in _MOVES or eqn.op in (ew.neg, reduce_sum)
+        if eqn.op is ew.mul and any(zeros):
+            factor = self.fixed(eqn.operands[zeros.index(True) - 1])
+            stays = factor is not None and math.isfinite(factor)
+        if stays and any(zeros):
             return filled(result.type, self.columns[result], 0)
         return Outside(column, number)
 
@@ -185,8 +192,9 @@ class Narrow:
         return given.below(column, guess(eqn, [given.guess]), positive=positive)
 
     def _sum(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
-        if x.zero or y.zero:
-            return y if x.zero else x
+        for k, other in enumerate((y, x)):
+            if self.prove(eqn.operands[k]):
+                return other
         if x.bounded and y.bounded:
             return UNKNOWN
         # One of the two is a mask, and the other has a bound.
@@ -199,7 +207,7 @@ class Narrow:
         return UNKNOWN
 
     def _difference(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
-        if y.zero:
+        if self.prove(eqn.operands[1]):
             return x
         if not y.known:
             return UNKNOWN
@@ -223,7 +231,7 @@ class Narrow:
             return x.below(ew.div(x.column, y.column), x.guess / factor)
         return UNKNOWN
 
-    def _dot(self, eqn: Eqn, *given: Outside) -> Outside:
+    def _dot(self, eqn: Eqn, *_: Outside) -> Outside:
         (result,) = eqn.results
         if any(self.prove(v) for v in eqn.operands if v in self.columns):
             return filled(result.type, self.columns[result], 0)

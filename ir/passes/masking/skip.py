@@ -21,14 +21,13 @@ from ir.contents import has_effects
 from ir.core import Array, Dense, Eqn, Function, Value
 from ir.cost import flops
 from ir.machine import Machine, current
-from ir.op import Builder, building
+from ir.op import Builder, build, building, current_builder
 from ir.ops import elementwise as ew
 from ir.ops.calls import optimization_barrier
-from ir.ops.cond import cond
-from ir.ops.convert import convert
 from ir.ops.loops import scan
 from ir.ops.reduce import reduce_and
 from ir.ops.shape import concatenate, constant, full, iota, slice_axis
+from ir.ops.while_loop import while_loop
 from ir.passes.masking.known import known_arrays
 from ir.passes.masking.labels import Labels
 from ir.passes.masking.narrow import Narrow, Unfit
@@ -266,23 +265,25 @@ def _finite(loop: _Loop) -> Value:
 
 
 def _checked(loop: _Loop, mask: _Mask, sure: Value, results: tuple[Value, ...]) -> tuple[Value, ...]:
-    """The results where they are sure, and otherwise those of the loop as it was."""
-    operands = loop.eqn.operands
+    """The results where they are sure, and otherwise those of the loop as it was.
 
-    def branch(*, again: bool) -> Function:
-        params = [Value(v.type, v.name) for v in (*operands, *results)]
-        builder = Builder(loop.eqn.source)
-        given, made = tuple(params[: len(operands)]), tuple(params[len(operands) :])
-        with building(builder):
-            if again:
-                attrs = {**loop.eqn.attrs, "function": _hidden(loop.body, mask.value)}
-                made = builder.copy(loop.eqn, given, attrs)
-        return Function(tuple(params), tuple(builder.eqns), made, "all_columns" if again else "some_columns")
+    A loop of no trip or one, and not a branch: it leaves the results where they are.
+    """
+    operands, source = loop.eqn.operands, loop.eqn.source
+    types = [v.type for v in (*results, sure)]
 
-    out = cond(
-        convert(sure, dtype=i32), *operands, *results, branches=(branch(again=True), branch(again=False))
-    )
-    return out if isinstance(out, tuple) else (out,)
+    def again(*given: Value) -> tuple[Value, ...]:
+        attrs = {**loop.eqn.attrs, "function": _hidden(loop.body, mask.value)}
+        made = current_builder().copy(loop.eqn, given[: len(operands)], attrs)
+        return (*made, full((), 1, bool_))
+
+    out = while_loop(
+        *operands, *results, sure,
+        cond=build(types, lambda *given: ew.not_(given[-1]), "unsure", source=source),
+        body=build([*[v.type for v in operands], *types], again, "all_columns", source=source),
+        num_cond_consts=0, num_body_consts=len(operands),
+    )  # fmt: skip
+    return out[:-1]  # type: ignore[no-any-return]
 
 
 def _hidden(body: Function, mask: Value) -> Function:
