@@ -1,20 +1,21 @@
-"""Which dimension of each value of a function is one and the same axis."""
+"""Which dimension of each value is one and the same axis."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
-from ir.core import Eqn, Function, Value
+from ir.core import Eqn, Value
 from ir.passes.blocking.axes import Axis, axes
 
 
 class Labels:
-    """The axes that run through the equations of a function."""
+    """The axes that run through equations."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, eqns: Iterable[Eqn]) -> None:
         self._axes: dict[Eqn, tuple[Axis, ...]] = {}
         self._groups: dict[tuple[Value, int], list[tuple[Value, int]]] = {}
-        for eqn in function.eqns:
+        for eqn in eqns:
             found = self._axes[eqn] = axes(eqn)
             values = (*eqn.operands, *eqn.results)
             for axis in found:

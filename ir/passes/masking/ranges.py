@@ -9,11 +9,11 @@ as decide about blocks and not as many as elements. A value without bounds is le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ir.core import Array, Eqn, Function, Value
+from ir.core import Array, Eqn, Value
 from ir.op import Op
 from ir.ops import elementwise as ew
 from ir.ops.convert import convert
@@ -30,7 +30,7 @@ _COPIES = ("stop_gradient",)
 
 
 class Ranges:
-    """The bounds of the values of a body.
+    """The bounds of the values of equations.
 
     Attributes:
       columns: which dimension of values is cut into granules.
@@ -38,20 +38,19 @@ class Ranges:
     """
 
     def __init__(
-        self, body: Function, known: Mapping[Value, Array], columns: Mapping[Value, int], granule: int
+        self, eqns: Iterable[Eqn], known: Mapping[Value, Array], columns: Mapping[Value, int], granule: int
     ) -> None:
-        """Bounds of a body.
+        """Find the bounds.
 
         Args:
-          known: for params, what they are in each iteration, along the first axis; of size 1 where they stay.
+          known: what other values are in each iteration, along the first axis; of size 1 where they stay.
         """
         self.columns, self.granule = columns, granule
         self._found: dict[Value, Range] = {}
-        for param in body.params:
-            if param in known:
-                self._keep(param, self._cut(known[param].astype(np.float64), columns.get(param)))
+        for value, array in known.items():
+            self._keep(value, self._cut(array.astype(np.float64), columns.get(value)))
         with np.errstate(all="ignore"):
-            for eqn in body.eqns:
+            for eqn in eqns:
                 if len(eqn.results) == 1:
                     self._keep(eqn.results[0], self._of(eqn))
 

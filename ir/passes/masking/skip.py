@@ -12,7 +12,7 @@ runs: where a row is so low that what is masked counts, or an operand is not fin
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from ir.ops.loops import scan
 from ir.ops.reduce import reduce_and
 from ir.ops.shape import concatenate, constant, full, iota, slice_axis
 from ir.ops.while_loop import while_loop
-from ir.passes.masking.known import known_arrays
+from ir.passes.masking.known import Known
 from ir.passes.masking.labels import Labels
 from ir.passes.masking.narrow import Narrow, Unfit
 from ir.passes.masking.ranges import Ranges
@@ -39,7 +39,7 @@ from ir.remarks import remark
 from ir.types import TensorType, bool_, i32
 
 # So many loops at most for one, and the share of the work that each further one has to save.
-_GROUPS, _SHARE = 8, 0.008
+_GROUPS, _SHARE = 7, 0.01
 # Loops are narrowed where at most this share of the work is left, and so many seconds are saved.
 _LEFT, _SECONDS = 0.85, 1e-3
 # Granules along the columns, and bounds of a value, at most.
@@ -53,13 +53,10 @@ def skip_masked(function: Function) -> Function:
 
 def skipping(function: Function, machine: Machine, seconds: float = _SECONDS) -> Function:
     """As `skip_masked`, on a kind of device, where so many seconds are saved."""
-    known = known_arrays(function)
-    return deep(functools.partial(_skipped, known=known, machine=machine, seconds=seconds))(function)
+    return deep(functools.partial(_skipped, known=Known(function), machine=machine, seconds=seconds))(function)
 
 
-def _skipped(
-    function: Function, *, known: Mapping[Value, Array], machine: Machine, seconds: float
-) -> Function:
+def _skipped(function: Function, *, known: Known, machine: Machine, seconds: float) -> Function:
     def write(eqn: Eqn) -> tuple[Value, ...] | None:
         if eqn.op is not scan or eqn.attrs["reverse"] or has_effects(eqn):
             return None
@@ -133,19 +130,25 @@ class _Loop:
 
     Attributes:
       split: the number of constants and carries.
+      known: params that are known, in each iteration along the first axis.
     """
 
-    def __init__(self, eqn: Eqn, known: Mapping[Value, Array]) -> None:
+    def __init__(self, eqn: Eqn, known: Known) -> None:
         self.eqn = eqn
         self.body: Function = eqn.attrs["function"]
         self.consts, self.carries = eqn.attrs["num_consts"], eqn.attrs["num_carry"]
         self.split = self.consts + self.carries
         self.length: int = eqn.attrs["length"]
-        self.labels = Labels(self.body)
         self.known: dict[Value, Array] = {}
+        made: list[Eqn] = []
         for k, (param, v) in enumerate(zip(self.body.params, eqn.operands, strict=True)):
-            if v in known and not self.consts <= k < self.split:
-                self.known[param] = known[v] if k >= self.split else known[v][None]
+            if k < self.consts and v not in known.arrays:
+                made += known.equations(param)
+            elif v in known.arrays and not self.consts <= k < self.split:
+                self.known[param] = known.arrays[v] if k >= self.split else known.arrays[v][None]
+        # What makes masks is read with the body, wherever it is.
+        self.eqns = tuple(dict.fromkeys([*made, *self.body.eqns]))
+        self.labels = Labels(self.eqns)
 
     def masks(self) -> Iterator[_Mask]:
         """Masks that exclude some of the columns, in each set of columns those first that exclude most."""
@@ -153,13 +156,13 @@ class _Loop:
             rows = max([v.type.size // size for v in columns], default=1)
             granules = max(min(_GRANULES, _BOUNDS // (rows * self.length), size), 1)
             granule = -(-size // granules)
-            ranges = Ranges(self.body, self.known, columns, granule)
+            ranges = Ranges(self.eqns, self.known, columns, granule)
             found = [mask for v in self._edge(ranges, columns) for mask in self._of(v, columns, size, ranges)]
             yield from sorted(found, key=lambda mask: mask.left)
 
     def _columns(self) -> Iterator[tuple[int, dict[Value, int]]]:
         """Axes along which positions are counted, or a constant lies."""
-        places = [(eqn.results[0], eqn.attrs["axis"]) for eqn in self.body.eqns if eqn.op is iota]
+        places = [(eqn.results[0], eqn.attrs["axis"]) for eqn in self.eqns if eqn.op is iota]
         places += [(p, d) for p in self.known for d in range(p.type.rank)]
         seen: set[tuple[Value, int]] = set()
         for value, dim in places:
@@ -281,7 +284,7 @@ def _checked(loop: _Loop, mask: _Mask, sure: Value, results: tuple[Value, ...]) 
         *operands, *results, sure,
         cond=build(types, lambda *given: ew.not_(given[-1]), "unsure", source=source),
         body=build([*[v.type for v in operands], *types], again, "all_columns", source=source),
-        num_cond_consts=0, num_body_consts=len(operands),
+        num_cond_consts=0, num_body_consts=len(operands), rare=True,
     )  # fmt: skip
     return out[:-1]  # type: ignore[no-any-return]
 
