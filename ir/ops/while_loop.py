@@ -9,8 +9,8 @@ which counts its trips and keeps every `stride`-th carry in a fixed number of sl
 when they are full (online checkpointing: Wang, Moin and Iaccarino 2009; Stumm and Walther 2010), and the
 linear part a `replay` (ir/ops/replay.py), which recomputes the carries in between.
 
-A loop that is `rare` hardly ever makes a trip, such as one that computes again what came out wrong; costs leave its body
-out.
+A loop that is `rare` hardly ever makes a trip, such as one that computes again what came out wrong; costs leave
+its body out.
 
 With `lanes`, the sizes of a batch, every carry has these leading axes and `cond` gives one answer for
 each lane: the loop runs while any lane is live, and lanes that are done rest (ir/ops/lanes.py).

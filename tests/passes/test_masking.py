@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -178,7 +179,11 @@ def test_lengths_of_any_size(name: str, t: int, u: int, heads: int) -> None:
 
 def test_products_without_softmax() -> None:
     """Linear attention: what the mask excludes is multiplied by 0."""
-    f = lambda q, k, v: (q @ k.swapaxes(-1, -2) * tril(q @ k.swapaxes(-1, -2))) @ v
+
+    def f(q: Any, k: Any, v: Any) -> Any:
+        s = tnp.tanh(q @ k.swapaxes(-1, -2))
+        return (s * tril(s)) @ v
+
     args = operands()
     with jax.enable_x64(True):
         for each in (f, gradient(f)):
@@ -213,7 +218,8 @@ def test_rows_with_nothing_allowed(low: float) -> None:
             after = skipped(before)
             assert narrowed(after)
             assert_same(before, after, args, 1e-11)
-            assert np.isnan(ir.evaluate(after, *args)[0]).any() == (low == -np.inf)
+            if each is f:
+                assert np.isnan(ir.evaluate(after, *args)[0]).any() == (low == -np.inf)
 
 
 @pytest.mark.parametrize("name", ["rows >= columns", "columns > rows", "added", "added infinity"])
@@ -373,14 +379,16 @@ def test_spans_of_rows_with_nothing() -> None:
     assert found.stops.tolist() == [12, 12, 5, 8]
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=90), st.integers(1, 6))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)), min_size=1, max_size=90), st.integers(1, 6)
+)
 def test_groups_hold_what_is_needed(drawn: list[tuple[int, int]], most: int) -> None:
     starts = np.array([a for a, _ in drawn])
     stops = starts + np.array([n for _, n in drawn])
     size = int(stops.max())
     made = groups(Spans(starts, stops, size), most, 0.001)
     assert len(made) <= most and made[0].first == 0 and made[-1].last == len(drawn)
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in itertools.pairwise(made):
         assert before.last == after.first
     for g in made:
         for k, start in enumerate(g.starts):

@@ -14,7 +14,6 @@ from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
 from ir.ops.reduce import reduce_max, reduce_sum
 from ir.ops.shape import broadcast_in_dim, full, reshape, reshape_to, transpose
-from ir.passes.blocking.axes import Axis
 from ir.passes.masking.outside import Outside, one_column
 from ir.types import f32, f64
 
@@ -51,8 +50,7 @@ class Bounds:
             return None
         known = self.outside(value)
         if known.known:
-            assert known.column is not None
-            return ew.abs(known.column)  # type: ignore[no-any-return]
+            return ew.abs(known.one)  # type: ignore[no-any-return]
         whole = self.whole(value)
         if whole is not None:
             return self._largest(ew.abs(whole), self.columns[value])
@@ -63,19 +61,21 @@ class Bounds:
             return self._product(eqn)
         if eqn.op is ew.tanh:
             return full(one_column(value.type, self.columns[value]), 1, value.type.dtype)
-        if eqn.op in (ew.neg, convert, broadcast_in_dim, reshape, transpose) or eqn.op.name == "stop_gradient":
+        if (
+            eqn.op in (ew.neg, convert, broadcast_in_dim, reshape, transpose)
+            or eqn.op.name == "stop_gradient"
+        ):
             inner = self.of(eqn.operands[0], depth - 1)
-            kept = ew.abs if eqn.op is ew.neg else lambda x: self.one(eqn, [x])
-            return None if inner is None else kept(inner)
+            return inner if inner is None or eqn.op is ew.neg else self.one(eqn, [inner])
         if eqn.op in (ew.add, ew.sub, ew.mul):
-            parts = [self.of(v, depth - 1) for v in eqn.operands]
-            if None in parts:
+            parts = [p for v in eqn.operands if (p := self.of(v, depth - 1)) is not None]
+            if len(parts) < 2:
                 return None
             return (ew.mul if eqn.op is ew.mul else ew.add)(*parts)  # type: ignore[no-any-return]
         if eqn.op is ew.div:
             by, top = self.outside(eqn.operands[1]), self.of(eqn.operands[0], depth - 1)
             if by.known and top is not None:
-                return ew.div(top, ew.abs(by.column))  # type: ignore[no-any-return]
+                return ew.div(top, ew.abs(by.one))  # type: ignore[no-any-return]
         return None
 
     def _largest(self, x: Value, dim: int) -> Value:
@@ -102,7 +102,7 @@ class Bounds:
             *norms, lhs_contract=(), rhs_contract=(), lhs_batch=batches[0], rhs_batch=batches[1]
         )
         product = ew.mul(product, full(product.type.shape, _ROOM, wide))
-        return convert(product, dtype=out.dtype) if out.dtype is not wide else product
+        return convert(product, dtype=out.dtype) if out.dtype is not wide else product  # type: ignore[no-any-return]
 
 
 __all__ = ["Bounds"]

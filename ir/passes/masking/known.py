@@ -12,8 +12,8 @@ from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, slice, trans
 
 # Of so many elements at most, results are computed.
 _LARGEST = 1 << 16
-# So many equations at most are followed to what they are made of.
-_MOST = 64
+# A value is followed to so many equations at most that make it.
+_MOST = 256
 _MOVES = (broadcast_in_dim, reshape, slice, transpose)
 
 
@@ -57,43 +57,37 @@ class Known:
                 self.arrays[result] = np.asarray(eqn.op.eval(**eqn.attrs))  # type: ignore[misc]
         elif eqn.op is not iota and not of_numbers and eqn.op not in _MOVES:
             return
-        elif kind in ("bool", "int", "uint") and result.type.size <= _LARGEST and eqn.op not in _MOVES:
-            if all(v in self.arrays for v in eqn.operands):
-                with np.errstate(all="ignore"):
-                    found = eqn.op.eval(*[self.arrays[v] for v in eqn.operands], **eqn.attrs)  # type: ignore[misc]
-                self.arrays[result] = np.asarray(found, result.type.dtype.np)
+        elif (
+            kind in ("bool", "int", "uint")
+            and result.type.size <= _LARGEST
+            and eqn.op not in _MOVES
+            and all(v in self.arrays for v in eqn.operands)
+        ):
+            with np.errstate(all="ignore"):
+                found = eqn.op.eval(*[self.arrays[v] for v in eqn.operands], **eqn.attrs)  # type: ignore[misc]
+            self.arrays[result] = np.asarray(found, result.type.dtype.np)
         self._made[result] = eqn
 
     def equations(self, param: Value) -> list[Eqn]:
-        """Equations that make a param of positions, of which it is the last result; none where it is made of others."""
-        value = param
-        while value in self._given:
-            value = self._given[value]
-        found: dict[Eqn, None] = {}
-        pending: list[tuple[Value, bool]] = [(value, False)]
-        while pending:
-            value, ready = pending.pop()
+        """Equations that make a param of positions, of which it is the last result; none where it is made of others.
+
+        What is used twice is made twice: rows and columns may be counted by one equation, and are not one axis.
+        """
+        found: list[Eqn] = []
+
+        def make(value: Value, result: Value) -> bool:
             while value in self._given:
                 value = self._given[value]
             eqn = self._made.get(value)
-            if eqn is None or len(found) > _MOST:
-                return []
-            if ready:
-                found[eqn] = None
-            elif eqn not in found:
-                pending.append((value, True))
-                pending += [(v, False) for v in eqn.operands]
-        *before, last = [self._plain(eqn) for eqn in found]
-        return [*before, Eqn(last.op, last.operands, last.attrs, (param,), last.source)]
+            if eqn is None or len(found) >= _MOST:
+                return False
+            operands = tuple([Value(v.type) for v in eqn.operands])
+            if not all(make(v, new) for v, new in zip(eqn.operands, operands, strict=True)):
+                return False
+            found.append(Eqn(eqn.op, operands, eqn.attrs, (result,), eqn.source))
+            return True
 
-    def _plain(self, eqn: Eqn) -> Eqn:
-        """The equation over values that are made, and not given."""
-        operands = list(eqn.operands)
-        for k, v in enumerate(operands):
-            while v in self._given:
-                v = self._given[v]
-            operands[k] = v
-        return Eqn(eqn.op, tuple(operands), eqn.attrs, eqn.results, eqn.source)
+        return found if make(param, param) else []
 
 
 __all__ = ["Known"]

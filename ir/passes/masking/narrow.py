@@ -11,37 +11,41 @@ operands.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ir.core import Eqn, Function, Value
 from ir.op import current_builder
 from ir.ops import elementwise as ew
 from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
-from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_sum
+from ir.ops.reduce import reduce, reduce_and, reduce_max, reduce_min, reduce_or, reduce_sum
 from ir.ops.shape import broadcast_in_dim, full, full_like, reshape, transpose
 from ir.passes.blocking.axes import Axis
 from ir.passes.blocking.joins import sliced, updated
 from ir.passes.blocking.loops import computed
 from ir.passes.masking.bounds import Bounds
 from ir.passes.masking.labels import Labels
-from ir.passes.masking.outside import RISING, UNKNOWN, Outside, filled, guess
+from ir.passes.masking.outside import PLACES, RISING, UNKNOWN, Outside, filled, guess
+from ir.types import i32
 
 _MOVES = (broadcast_in_dim, convert, reshape, transpose)
+# Of zeros these make zeros.
+_KEEP_ZERO = (*_MOVES, ew.neg, ew.abs, ew.or_, ew.and_, ew.add, ew.sub, reduce_sum)
 _EXTREMA = (reduce_max, reduce_min, reduce_and, reduce_or)
 # Masks are made of numbers below, and only with these a bound is worth computing.
 _LOW = -1e3
 
 
-class Unfit(Exception):  # noqa: N818 (no error: there is nothing to narrow)
-    """The columns outside matter."""
+class Unfit(Exception):
+    """The columns outside matter, so that there is nothing to narrow."""
 
 
 class Narrow:
     """Writes the equations of a body for some columns, to the current builder.
 
     Attributes:
-      sure: booleans that all hold where the columns outside do not matter.
+      sure: booleans that all hold where the columns outside do not matter, if `factors` are finite.
+      factors: params that zeros are multiplied by.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Narrow:
         fixed: Callable[[Value], float | None],
         width: int,
         start: Value,
+        given: Iterable[Value],
     ) -> None:
         """Prepare to write.
 
@@ -60,16 +65,19 @@ class Narrow:
           fixed: the number that a value is outside the columns; None where it is not known to be one.
           width: so many columns are computed.
           start: where they begin.
+          given: params that are no carries.
         """
         self.body, self.labels, self.columns, self.fixed = body, labels, columns, fixed
         self.width, self.start = width, start
         self.sure: list[Value] = []
+        self.factors: list[Value] = []
         self._whole: dict[Value, Value] = {}
         self._part: dict[Value, Value] = {}
         self._outside: dict[Value, Outside] = {}
         self._axis: dict[Eqn, Axis] = {}
-        definitions = {v: eqn for eqn in body.eqns for v in eqn.results}
-        self._bounds = Bounds(columns, definitions, self.outside, self._whole.get, self._one_of)
+        self._given, self._checked = set(given), set[Value]()
+        self._definitions = {v: eqn for eqn in body.eqns for v in eqn.results}
+        self._bounds = Bounds(columns, self._definitions, self.outside, self._whole.get, self._one_of)
 
     def write(self, params: Sequence[Value]) -> list[Value]:
         """The results of the body.
@@ -83,7 +91,9 @@ class Narrow:
         for eqn in self.body.eqns:
             builder.source = eqn.source
             axis = self.labels.axis(eqn, self.columns)
-            if axis is None:
+            if eqn.op is reduce and eqn.operands[0] in self.columns:
+                self._whole.update(zip(eqn.results, self._first_extremum(eqn), strict=True))
+            elif axis is None:
                 made = builder.copy(eqn, tuple([self.whole(v) for v in eqn.operands]))
                 self._whole.update(zip(eqn.results, made, strict=True))
             elif axis.combine is None:
@@ -106,7 +116,7 @@ class Narrow:
                 around = known.like
             elif known.known:
                 rank = value.type.rank
-                around = broadcast_in_dim(known.column, shape=value.type.shape, dims=tuple(range(rank)))
+                around = broadcast_in_dim(known.one, shape=value.type.shape, dims=tuple(range(rank)))
             else:
                 raise Unfit
             self._whole[value] = updated(around, dim, self.start, self._part[value])
@@ -146,7 +156,7 @@ class Narrow:
         if number is not None:
             return filled(result.type, self.columns[result], number)
         if axis.counts:
-            return UNKNOWN
+            return PLACES
         given = [self.outside(v) if v in self.columns else None for v in eqn.operands]
         if eqn.op is ew.select and given[0] is not None:
             holds = self.fixed(eqn.operands[0])
@@ -159,6 +169,8 @@ class Narrow:
         rule = _RULES.get(eqn.op)
         if rule is not None:
             return rule(self, eqn, *[g for g in given if g is not None])
+        if eqn.op in _MOVES and given[0] is not None and given[0].places and result.type.dtype.is_integer:
+            return PLACES
         if eqn.op in _MOVES or eqn.op.name == "stop_gradient":
             return self._risen(eqn, given[0], positive=given[0] is not None and given[0].positive)
         if eqn.op in RISING:
@@ -169,13 +181,11 @@ class Narrow:
     def _alike(self, eqn: Eqn, axis: Axis, k: int, given: Sequence[Outside | None]) -> Outside:
         """Of operands whose columns are all alike."""
         result = eqn.results[k]
-        ones = [
-            self._whole[v] if g is None else g.column for v, g in zip(eqn.operands, given, strict=True)
-        ]
+        ones = [self._whole[v] if g is None else g.column for v, g in zip(eqn.operands, given, strict=True)]
         column = computed(eqn, axis, [x for x in ones if x is not None], self.start, 1)[k]
         number = guess(eqn, [1.0 if g is None else g.guess for g in given])
         zeros = [g is not None and g.zero for g in given]
-        stays = eqn.op in _MOVES or eqn.op in (ew.neg, reduce_sum)
+        stays = eqn.op in _KEEP_ZERO and all(zeros)
         if eqn.op is ew.mul and any(zeros):
             factor = self.fixed(eqn.operands[zeros.index(True) - 1])
             stays = factor is not None and math.isfinite(factor)
@@ -199,11 +209,11 @@ class Narrow:
             return UNKNOWN
         # One of the two is a mask, and the other has a bound.
         for k, (mask, other) in enumerate(((x, y), (y, x))):
-            if mask.known and mask.guess < _LOW or (mask.known and other.bounded):
-                bound = other.column if other.bounded else self._bounds.of(eqn.operands[1 - k])
+            if mask.known and (mask.guess < _LOW or other.bounded):
+                bound = other.one if other.bounded else self._bounds.of(eqn.operands[1 - k])
                 if bound is not None:
                     number = mask.guess + (other.guess if other.bounded else 0)
-                    return UNKNOWN.below(ew.add(bound, mask.column), number)
+                    return UNKNOWN.below(ew.add(bound, mask.one), number)
         return UNKNOWN
 
     def _difference(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
@@ -214,26 +224,45 @@ class Narrow:
         bound, number = x.column, x.guess
         if not x.bounded:
             bound, number = (self._bounds.of(eqn.operands[0]) if y.guess > -_LOW else None), 0.0
-        return UNKNOWN if bound is None else UNKNOWN.below(ew.sub(bound, y.column), number - y.guess)
+        return UNKNOWN if bound is None else UNKNOWN.below(ew.sub(bound, y.one), number - y.guess)
 
     def _product(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
-        for v, other, known in ((0, x, y), (1, y, x)):
-            if self.prove(eqn.operands[v]):
-                return self.outside(eqn.operands[v])
-            factor = self.fixed(eqn.operands[1 - v])
+        for k, other, known in ((0, x, y), (1, y, x)):
+            if self.prove(eqn.operands[k]):
+                self._finite(eqn.operands[1 - k])
+                return self.outside(eqn.operands[k])
+            factor = self.fixed(eqn.operands[1 - k])
             if other.bounded and factor is not None and factor > 0:
-                return other.below(ew.mul(other.column, known.column), other.guess * factor)
+                return other.below(ew.mul(other.one, known.one), other.guess * factor)
         return UNKNOWN
 
     def _quotient(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
         factor = self.fixed(eqn.operands[1])
         if x.bounded and factor is not None and factor > 0:
-            return x.below(ew.div(x.column, y.column), x.guess / factor)
+            return x.below(ew.div(x.one, y.one), x.guess / factor)
+        return UNKNOWN
+
+    def _equal(self, eqn: Eqn, x: Outside, y: Outside) -> Outside:
+        (result,) = eqn.results
+        for one, other in ((x, y), (y, x)):
+            if not other.known:
+                continue
+            if one.places and eqn.operands[0].type.dtype is i32:
+                # A place of one of the columns that are computed is none of the others.
+                shape = other.one.type.shape
+                first = broadcast_in_dim(self.start, shape=shape, dims=())
+                last = ew.add(first, full(shape, self.width, i32))
+                inside = ew.and_(ew.ge(other.one, first), ew.lt(other.one, last))
+                self._require(ew.or_(inside, ew.lt(other.one, full(shape, 0, i32))))
+                return filled(result.type, self.columns[result], 0)
+            if one.bounded and one.guess < other.guess:
+                self._require(ew.lt(one.one, other.one))
+                return filled(result.type, self.columns[result], 0)
         return UNKNOWN
 
     def _dot(self, eqn: Eqn, *_: Outside) -> Outside:
         (result,) = eqn.results
-        if any(self.prove(v) for v in eqn.operands if v in self.columns):
+        if self._annulled(eqn):
             return filled(result.type, self.columns[result], 0)
         return UNKNOWN
 
@@ -251,9 +280,37 @@ class Narrow:
     def _zero(self, value: Value, known: Outside) -> Outside | None:
         if not known.likely_zero:
             return None
-        assert known.column is not None
-        self._require(ew.eq(known.column, full_like(known.column, 0)))
+        self._require(ew.eq(known.one, full_like(known.one, 0)))
         return filled(value.type, self.columns[value], 0)
+
+    def _annulled(self, eqn: Eqn) -> bool:
+        """Whether a product is of zeros outside, where `sure` holds."""
+        for v, other in (eqn.operands, eqn.operands[::-1]):
+            if v in self.columns and self.prove(v):
+                self._finite(other)
+                return True
+        return False
+
+    def _finite(self, value: Value) -> None:
+        """See to it that zero times a value is zero: that what it is computed of outside is finite."""
+        pending = [value]
+        while pending:
+            v = pending.pop()
+            if v in self._checked or not v.type.dtype.is_inexact:
+                continue
+            self._checked.add(v)
+            if v.type.dtype.is_complex:
+                raise Unfit
+            if v in self._given:
+                self.factors.append(v)
+            elif v in self.columns and self.fixed(v) is not None:
+                pass
+            elif v not in self.columns or v not in self._part:
+                self._require(ew.is_finite(self._whole[v]))
+            elif self.outside(v).known:
+                self._require(ew.is_finite(self.outside(v).one))
+            else:
+                pending += self._definitions[v].operands
 
     def _require(self, holds: Value) -> None:
         self.sure.append(reduce_and(holds, axes=tuple(range(holds.type.rank))))
@@ -268,7 +325,7 @@ class Narrow:
             return builder.emit(eqn.op, tuple([x for x in operands if x is not None]), attrs)[0]
 
         if eqn.op is dot_general:
-            if not self.prove(eqn.operands[0]) and not self.prove(eqn.operands[1]):
+            if not self._annulled(eqn):
                 raise Unfit
             return emitted(*[self._taken(v) for v in eqn.operands])
         (operand,) = eqn.operands
@@ -289,12 +346,48 @@ class Narrow:
             return ew.add(part, ew.mul(others, full(others.type.shape, rest, others.type.dtype)))  # type: ignore[no-any-return]
         raise Unfit
 
+    def _first_extremum(self, eqn: Eqn) -> tuple[Value, ...]:
+        """The largest element along the columns, and where it is."""
+        builder = current_builder()
+        operand, *others = eqn.operands
+        dims = {self.columns.get(v) for v in eqn.operands[:2]}
+        known = self.outside(operand)
+        if (
+            len(others) != 3
+            or len(dims) != 1
+            or known.column is None
+            or not _first_of_largest(eqn.attrs["function"])
+        ):
+            raise Unfit
+        if eqn.attrs["axes"] != tuple(dims):
+            raise Unfit
+        made = builder.copy(eqn, (*[self._taken(v) for v in eqn.operands[:2]], *map(self.whole, others[1:])))
+        outside = reduce_max(known.column, axes=eqn.attrs["axes"])
+        self._require(ew.gt(made[0], outside))
+        return made
+
+
+def _first_of_largest(function: Function) -> bool:
+    """Whether of two pairs, of a number and something else, a function gives that of the larger number."""
+    if len(function.params) != 4 or len(function.eqns) != 3:
+        return False
+    test, *selects = function.eqns
+    a, b, c, d = function.params
+    cases = [((test.results[0], a, c)), (test.results[0], b, d)]
+    return (
+        test.op in (ew.ge, ew.gt)
+        and test.operands == (a, c)
+        and all(e.op is ew.select and e.operands in cases for e in selects)
+        and function.results == tuple([e.results[0] for x in cases for e in selects if e.operands == x])
+    )
+
 
 _RULES: dict[object, Callable[..., Outside]] = {
     ew.add: Narrow._sum,
     ew.sub: Narrow._difference,
     ew.mul: Narrow._product,
     ew.div: Narrow._quotient,
+    ew.eq: Narrow._equal,
     dot_general: Narrow._dot,
 }
 

@@ -28,6 +28,7 @@ class Outside:
       positive: whether they are known to be 0 or more.
       zero: whether they are known to be 0.
       like: an array with all columns that has the same ones outside.
+      places: whether each is its own place among all columns.
     """
 
     column: Value | None = None
@@ -36,6 +37,13 @@ class Outside:
     positive: bool = False
     zero: bool = False
     like: Value | None = None
+    places: bool = False
+
+    @property
+    def one(self) -> Value:
+        """`column`, where there is one."""
+        assert self.column is not None
+        return self.column
 
     @property
     def known(self) -> bool:
@@ -58,6 +66,7 @@ class Outside:
 
 
 UNKNOWN = Outside()
+PLACES = Outside(places=True)
 
 
 def one_column(type: TensorType, dim: int) -> tuple[int, ...]:
@@ -84,4 +93,4 @@ def guess(eqn: Eqn, operands: list[float]) -> float:
 # What these make of a bound is a bound of what they make; whether it is never negative.
 RISING: dict[Op, bool] = {ew.exp: True, ew.exp2: True, ew.logistic: True, ew.tanh: False}
 
-__all__ = ["RISING", "UNKNOWN", "Outside", "filled", "guess", "one_column"]
+__all__ = ["PLACES", "RISING", "UNKNOWN", "Outside", "filled", "guess", "one_column"]

@@ -12,7 +12,7 @@ runs: where a row is so low that what is masked counts, or an operand is not fin
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,9 @@ def skip_masked(function: Function) -> Function:
 
 def skipping(function: Function, machine: Machine, seconds: float = _SECONDS) -> Function:
     """As `skip_masked`, on a kind of device, where so many seconds are saved."""
-    return deep(functools.partial(_skipped, known=Known(function), machine=machine, seconds=seconds))(function)
+    return deep(functools.partial(_skipped, known=Known(function), machine=machine, seconds=seconds))(
+        function
+    )
 
 
 def _skipped(function: Function, *, known: Known, machine: Machine, seconds: float) -> Function:
@@ -70,7 +72,7 @@ def _skipped(function: Function, *, known: Known, machine: Machine, seconds: flo
                 return None
             made = _written(loop, mask)
             if made is not None:
-                text = f"of {mask.size} columns that a mask is over, {left:.0%} are computed, in {len(mask.groups)} loops"
+                text = f"{left:.0%} of the columns of a mask are computed, in {len(mask.groups)} loops"
                 remark("skip_masked", eqn.source, text)
                 return made
         return None
@@ -202,12 +204,14 @@ class _Loop:
 
 def _written(loop: _Loop, mask: _Mask) -> tuple[Value, ...] | None:
     """The results of loops over groups of iterations; None where the excluded columns matter."""
+    factors: dict[Value, None] = {}
     try:
-        bodies = [_body(loop, mask, group) for group in mask.groups]
+        bodies = [_body(loop, mask, group, factors) for group in mask.groups]
     except Unfit:
         return None
     eqn, operands = loop.eqn, loop.eqn.operands
-    carries = [*operands[loop.consts : loop.split], _finite(loop)]
+    given = dict(zip(loop.body.params, operands, strict=True))
+    carries = [*operands[loop.consts : loop.split], _finite([given[v] for v in factors])]
     parts: list[list[Value]] = []
     for group, body in zip(mask.groups, bodies, strict=True):
         rows = [slice_axis(x, 0, group.first, group.last) for x in operands[loop.split :]]
@@ -226,8 +230,12 @@ def _written(loop: _Loop, mask: _Mask) -> tuple[Value, ...] | None:
     return _checked(loop, mask, carries[-1], (*carries[:-1], *joined))
 
 
-def _body(loop: _Loop, mask: _Mask, group: Group) -> Function:
-    """The body for the columns of a group; as its last carry, it takes and gives whether the others did not matter."""
+def _body(loop: _Loop, mask: _Mask, group: Group, factors: dict[Value, None]) -> Function:
+    """The body for the columns of a group; as its last carry, it takes and gives whether the others did not matter.
+
+    Args:
+      factors: is given the params that have to be finite.
+    """
     body = loop.body
     params = [Value(p.type, p.name) for p in body.params]
     so_far = sure = Value(TensorType((), bool_))
@@ -243,8 +251,10 @@ def _body(loop: _Loop, mask: _Mask, group: Group) -> Function:
         else:
             moves = len(set(group.starts)) > 1
             first = start if moves else full((), group.starts[0], i32)
-            writer = Narrow(body, loop.labels, mask.columns, mask.fixed(group), group.width, first)
+            given = (*body.params[: loop.consts], *body.params[loop.split :])
+            writer = Narrow(body, loop.labels, mask.columns, mask.fixed(group), group.width, first, given)
             results = writer.write(params)
+            factors.update(dict.fromkeys(writer.factors))
             for each in writer.sure:
                 sure = ew.and_(sure, each)
     extra = [start] if len(set(group.starts)) > 1 else []
@@ -257,13 +267,12 @@ def _body(loop: _Loop, mask: _Mask, group: Group) -> Function:
     )
 
 
-def _finite(loop: _Loop) -> Value:
-    """Whether the operands are finite: zero times others is not zero."""
+def _finite(values: Iterable[Value]) -> Value:
+    """Whether all are finite: zero times others is not zero."""
     found = full((), 1, bool_)
-    for k, v in enumerate(dict.fromkeys(loop.eqn.operands)):
-        if v.type.dtype.is_float and v not in loop.known:
-            finite = ew.is_finite(v)
-            found = ew.and_(found, reduce_and(finite, axes=tuple(range(v.type.rank))) if v.type.rank else finite)
+    for v in values:
+        finite = ew.is_finite(v)
+        found = ew.and_(found, reduce_and(finite, axes=tuple(range(v.type.rank))) if v.type.rank else finite)
     return found
 
 

@@ -1,9 +1,9 @@
 """Which columns each iteration of a loop needs, and iterations that need about as many of them.
 
-    needed   ##......      in two groups, the first of which takes   ####
-             ####....      4 columns and the second 8                ####
-             ######..                                                ########
-             ########                                                ########
+needed   ##......      in two groups, the first of which takes   ####
+         ####....      4 columns and the second 8                ####
+         ######..                                                ########
+         ########                                                ########
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def spans(excluded: Array, column: int, granule: int, size: int) -> Spans:
       excluded: for iterations, axes of the mask, and granules in the place of `column`.
     """
     at = column + 1
-    others = tuple([d for d in range(1, excluded.ndim) if d != at])
-    empty = excluded.all(axis=at).any(axis=tuple(d - (d > at) for d in others))
-    needed = ~excluded.all(axis=others)
+    rows = np.moveaxis(excluded, at, -1).reshape(len(excluded), -1, excluded.shape[at])
+    empty = np.any(np.all(rows, axis=2), axis=1)
+    needed = ~np.all(rows, axis=1)
     granules = needed.shape[1]
     starts = np.argmax(needed, axis=1) * granule
     stops = np.minimum((granules - np.argmax(needed[:, ::-1], axis=1)) * granule, size)
