@@ -119,3 +119,13 @@ def test_nested() -> None:
 def test_a_name_is_a_string() -> None:
     with pytest.raises(ArgumentError, match="got int for the name"):
         tr.debug.watch(3, "x")
+
+
+def test_left_in_another_order() -> None:
+    outer, inner = tr.debug.record(), tr.debug.record()
+    first, second = outer.__enter__(), inner.__enter__()
+    outer.__exit__(None, None, None)
+    tr.jit(lambda x: tr.debug.watch("y", 2 * x))(np.float32(3))
+    inner.__exit__(None, None, None)
+    tr.jit(lambda x: tr.debug.watch("y", 3 * x))(np.float32(3))
+    assert first == {} and [float(y) for y in second["y"]] == [6.0]
