@@ -24,7 +24,8 @@ from tests.ir.generate import functions
 from tests.tracer.chains import chain, nested, work
 from tests.tracer.helpers import array
 from tracer.errors import ArgumentError, ArgumentTypeError
-from tracer.views.sheet import Cell, Column, Sheet, amount, cut, plain, printable, wrapped
+from tracer.units import amount
+from tracer.views.sheet import Cell, Column, Sheet, cut, plain, printable, wrapped
 from tracer.views.show import COLUMNS
 from tracer.views.summary import Note, repeated, tree
 
