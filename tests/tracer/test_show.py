@@ -234,7 +234,7 @@ def test_columns_share_what_is_missing() -> None:
         (1000, "1k"),
         (1234, "1.23k"),
         (45_600_000, "45.6M"),
-        (3e18, "3e+03P"),
+        (3e18, "3E"),
     ],
 )
 def test_amounts(number: float, text: str) -> None:
