@@ -94,8 +94,8 @@ def bytes_accessed(function: Function) -> int:
     """Bytes that the equations read and write, one at a time.
 
     An equation reads its operands and writes its results. One that holds functions accesses what
-    they access too: the greatest among branches, once for each trip where it has a `length`. An
-    op that means no more than its body accesses what the body does.
+    they access too: the greatest among branches, once for each trip where it has a `length`, not at
+    all where it is `rare`. An op that means no more than its body accesses what the body does.
     """
     return _cached(function, "bytes_accessed", _eqn_bytes)
 
@@ -176,6 +176,8 @@ def _eqn_bytes(eqn: Eqn) -> int:
         elif isinstance(value, tuple):
             inner += max([f._cache["bytes_accessed"] for f in value if isinstance(f, Function)], default=0)
     length = eqn.attrs.get("length", 1)
+    if eqn.attrs.get("rare"):
+        inner -= eqn.attrs["body"]._cache["bytes_accessed"]
     if inner and type(length) is int:
         inner *= length
     if eqn.op.inline is not None:

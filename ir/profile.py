@@ -76,6 +76,8 @@ def _trips(eqn: Eqn) -> list[tuple[Function, int]]:
         return [(f, eqn.attrs["length"]) for f in nested]
     if eqn.op.name == "cond":
         return [(max(nested, key=cost.flops), 1)]
+    if eqn.attrs.get("rare"):
+        return [(eqn.attrs["cond"], 1)]
     return [(f, 1) for f in nested]
 
 

@@ -72,10 +72,20 @@ def emit_differentiable(
     """Emit `optimize(function)`, honouring its custom rules under JAX's own transforms."""
     rules = _custom_rules(function)
     if not rules:
-        return emit(optimize(function), operands)
+        optimized = optimize(function)
+        # Passes may write loops that JAX cannot differentiate, for programs that it can.
+        rules = _custom_rules(optimized)
+        if not rules:
+            return emit(optimized, operands)
+        optimize = _remembered(function, optimized, optimize)
     if rules == {"custom_jvp_call"}:
         return _with_jvp(function, optimize)(*operands)  # type: ignore[no-any-return]
     return _with_vjp(function, optimize)(*operands)  # type: ignore[no-any-return]
+
+
+def _remembered(function: ir.Function, optimized: ir.Function, optimize: Optimize) -> Optimize:
+    """As `optimize`, with the result for one function."""
+    return lambda other: optimized if other is function else optimize(other)
 
 
 def _float0(type_: ir.TensorType) -> Any:

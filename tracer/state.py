@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from ir.core import Function
     from tracer.bridge import Bridge
     from tracer.debug.nonfinite import nans
+    from tracer.debug.recording import record
     from tracer.trace import Trace
+
+Context = TypeVar("Context")
 
 
 class State(threading.local):
@@ -22,16 +25,30 @@ class State(threading.local):
       autograph: functions that are handed to tracer have their control flow converted.
       roll: how programs have their loops found again before they are differentiated; `None` for the default.
       bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
-      recording: whether watched values are recorded.
-      watch: looks at the results of every program that runs outside traces, `None` outside `debug.nans`.
+      watches: the contexts of `debug.nans` that this thread is in, the last entered last.
+      records: those of `debug.record`.
+      looking: whether results are looked at within `debug.nans`; not while they are.
     """
 
     trace: Trace | None = None
     autograph: bool = False
     roll: Callable[[Function, int | None], Function] | None = None
     bridge: Bridge | None = None
-    recording: bool = False
-    watch: nans | None = None
+    looking: bool = True
+
+    def __init__(self) -> None:
+        self.watches: list[nans] = []
+        self.records: list[record] = []
+
+    @property
+    def watch(self) -> nans | None:
+        """Looks at the results of every program that runs outside traces, `None` outside `debug.nans`."""
+        return self.watches[-1] if self.watches and self.looking else None
+
+    @property
+    def recording(self) -> bool:
+        """Whether watched values are recorded."""
+        return bool(self.records)
 
 
 state = State()
@@ -40,3 +57,31 @@ state = State()
 # is called. Where there is nothing, it need not look at its thread's state, which would cost more than the rest
 # of its wrapper.
 ACTIVE: set[int] = set()
+
+
+class Entries(Generic[Context]):
+    """Where a context was entered: for each time, the list of contexts of the thread that did.
+
+    Contexts may be left in any order and from any thread, as generators do: each holds for the thread that entered it
+    until it is left.
+    """
+
+    __slots__ = ("_lists",)
+
+    def __init__(self) -> None:
+        self._lists: list[list[Context]] = []
+
+    def enter(self, context: Context, contexts: list[Context]) -> None:
+        """The context is entered by the thread that is in `contexts`."""
+        contexts.append(context)
+        self._lists.append(contexts)
+        ACTIVE.add(id(context))
+
+    def leave(self, context: Context, contexts: list[Context]) -> None:
+        """The context is left by the thread that is in `contexts`; by another, if that one did not enter it."""
+        here = [k for k, entered in enumerate(self._lists) if entered is contexts]
+        entered = self._lists.pop(here[-1] if here else -1)
+        last = max(k for k, each in enumerate(entered) if each is context)
+        del entered[last]
+        if not self._lists:
+            ACTIVE.discard(id(context))

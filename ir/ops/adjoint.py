@@ -148,11 +148,13 @@ class _Adjoint:
             self.consts,
             (*self.x, *self.c),
             (*self.start, *self.vbar),
-        ).simplified()
+        ).simplified(again=False)
         return made.emit(self.trips, self.saved(kept), self.slots, reverse=True)
 
     def in_reverse(self) -> Sequence[Value]:
         """(wbar, pbar, vbar) of a replay in reverse."""
+        from ir.passes.silent import silent
+
         n, m = len(self.consts), len(self.consts) + len(self.x)
         nc, nv = len(self.c), self.num_v
         count = self.num_w + self.num_p
@@ -170,7 +172,7 @@ class _Adjoint:
             def back(*values: Value) -> Sequence[Value]:
                 vbar, c, sums = values[m : m + nv], values[m + nv : m + nv + nc], values[m + nv + nc :]
                 turned, _ = self.turn(values[:n], values[n:m], c, vbar, sums)
-                return *inline(self.step, (*values[:m], *c)), *turned
+                return *inline(silent(self.step), (*values[:m], *c)), *turned
 
             made, kept = Replay(
                 build(states, run, self.forward.name),
@@ -178,10 +180,11 @@ class _Adjoint:
                 self.consts,
                 (*self.x, *self.vbar),
                 (*self.c, *self.start),
-            ).simplified()
+            ).simplified(again=False)
             sums = made.emit(self.trips, self.saved(kept), self.slots, reverse=True)[nc:]
         vbar: Sequence[Value] = self.vbar
         if any(self.wanted[len(self.mask) - nc - nv :]):
-            made, kept = Replay(self.forward, vbar_back, self.consts, self.x, self.vbar).simplified()
+            alone = Replay(self.forward, vbar_back, self.consts, self.x, self.vbar)
+            made, kept = alone.simplified(again=count > 0)
             vbar = made.emit(self.trips, self.saved(kept), self.slots)
         return [*sums, *vbar]

@@ -61,7 +61,7 @@ def _differentiate(operands: Any, tangents: Any, *, function: Function, barrier:
         tuple([t for t in split.tangent_results if t is not None]),
         f"jvp_{function.name}",
     )
-    program = silent(program)
+    program = silent(program, transposes=False)
     values = (*operands, *results[count:], *given)
     if saved:  # instead of what they were computed from
         program = dce(program)

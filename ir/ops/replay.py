@@ -211,7 +211,7 @@ def _differentiate(operands: Any, tangents: Any, **attrs: Any) -> Any:
         (*consts, *some(given[:n])),
         (*state, *some(given[n:m])),
         (*fold, *some(given[m:])),
-    ).simplified()
+    ).simplified(again=apart)
     known = checkpoints if all(k < len(state) for k in kept) else ()
     stacks = (known[0], *[known[1 + k] for k in kept]) if known else ()
     outs = made.emit(trips, stacks, attrs["slots"], reverse=attrs["reverse"])

@@ -42,23 +42,31 @@ class Replay:
     state: tuple[Value, ...]
     fold: tuple[Value, ...]
 
-    def simplified(self) -> tuple[Replay, tuple[int, ...]]:
+    def simplified(self, *, again: bool = True) -> tuple[Replay, tuple[int, ...]]:
         """(the replay with no more state than the fold needs, positions of the states that are left).
 
         States that never change become constants; constants that nothing uses go.
+
+        Args:
+          again: what the step computes was computed before, but for the transposes of linear calls in it.
+
+        Raises:
+          DifferentiationError: a check that would be lost.
         """
         from ir.passes.silent import silent
 
-        # What runs again prints and checks nothing. What runs for the first time would have to.
-        for each in inner_first(self.step):
-            for eqn in each.eqns:
-                if eqn.op.name == "check" and eqn.source.derivative:
-                    raise DifferentiationError(
-                        "a check in a derivative rule is lost in a loop of unknown length that runs backwards: "
-                        "check outside the loop, or use scan",
-                        source=eqn.source,
-                    )
-        made = replace(self, forward=silent(self.forward), step=silent(self.step))
+        # What runs again prints and checks nothing.
+        step = silent(self.step, transposes=False) if again else self.step
+        for function, of_rules in ((self.step, True), (step, False)):
+            for each in inner_first(function):
+                for eqn in each.eqns:
+                    if eqn.op.name == "check" and (eqn.source.derivative or not of_rules):
+                        raise DifferentiationError(
+                            "a check in a derivative rule is lost in a loop of unknown length that runs backwards: "
+                            "check outside the loop, or use scan",
+                            source=eqn.source,
+                        )
+        made = replace(self, forward=silent(self.forward, transposes=False), step=step)
         left = tuple(range(len(self.state)))
         while True:
             made, kept = made._without_dead()

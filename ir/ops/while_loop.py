@@ -9,6 +9,9 @@ which counts its trips and keeps every `stride`-th carry in a fixed number of sl
 when they are full (online checkpointing: Wang, Moin and Iaccarino 2009; Stumm and Walther 2010), and the
 linear part a `replay` (ir/ops/replay.py), which recomputes the carries in between.
 
+A loop that is `rare` hardly ever makes a trip, such as one that computes again what came out wrong; costs leave
+its body out.
+
 With `lanes`, the sizes of a batch, every carry has these leading axes and `cond` gives one answer for
 each lane: the loop runs while any lane is live, and lanes that are done rest (ir/ops/lanes.py).
 """
@@ -119,11 +122,13 @@ def _while_eval(
     return run(arrays, cond, body, num_cond_consts, num_body_consts, lambda trip, carry: None)[0]
 
 
-def while_flops(operands: Any, results: Any, *, cond: Function, body: Function, **_: Any) -> int:
-    """Those of one trip: nobody knows how many there are."""
+def while_flops(
+    operands: Any, results: Any, *, cond: Function, body: Function, rare: bool = False, **_: Any
+) -> int:
+    """Those of one trip: nobody knows how many there are. Of a rare loop, those of its test."""
     from ir.cost import flops
 
-    return flops(cond) + flops(body)
+    return flops(cond) + (0 if rare else flops(body))
 
 
 # Lanes ------------------------------------------------------------------------------------------------
@@ -365,6 +370,7 @@ while_loop = op(
         "checkpoints": None,
         "lanes": (),
         "depths": (),
+        "rare": False,
     },
     type=while_type,
     eval=_while_eval,

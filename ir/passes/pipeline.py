@@ -12,6 +12,7 @@ from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
+from ir.passes.masking import skip_masked
 from ir.passes.products import multiply_blocks, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
@@ -61,7 +62,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         simplify_scans,
-        *(() if exact else (*_PRODUCTS, rules, cse, block, rules, cse)),
+        *(() if exact else (*_PRODUCTS, rules, cse, block, skip_masked, rules, cse)),
         sink_slices,
         dce,
     )

@@ -12,6 +12,7 @@ import pytest
 
 import tracer as tr
 from ir.printer import common_names, lines
+from ir.regions import labels
 from tests.browser import sample
 from tests.browser.conftest import Browser, Opener, emulate
 from tracer.report import Report
@@ -319,6 +320,40 @@ def test_cost_by_line(opened: Browser, report: Report) -> None:
     assert opened.run(order) == "ascending"
     opened.click("#cost-table tbody tr button.link")
     assert opened.run("return view.chosen && view.chosen.pane") == "source"
+
+
+def test_regions(opened: Browser, report: Report) -> None:
+    """Each is listed with its cost; one that is chosen highlights its equations and their lines, and says so."""
+    opened.press("3")
+    rows = opened.texts("#region-table tbody tr")
+    assert [next(r for r in report.regions if row.startswith(r.name)).name for row in rows]
+    assert len(rows) == len(report.regions)
+    final = lines(report.function)
+    label_of = [line.eqn and labels(line.function).get(line.eqn) for line in final]
+    k = max(range(len(report.regions)), key=lambda k: report.regions[k].equations)
+    region = report.regions[k]
+    assert region.equations > 1
+    opened.click(f"#region-table tbody tr:nth-child({k + 1}) button.link")
+    assert opened.run("return [view.chosen.pane, view.chosen.region]") == ["region", k]
+    shown = opened.run("return hits(view.chosen, 'ir').map((index) => view.lineOf[index])")
+    assert shown == [i for i, label in enumerate(label_of) if label == region.label]
+    assert len(shown) == region.equations
+    marked = opened.run("return hits(view.chosen, 'source').map((index) => view.source[index].line)")
+    assert region.source.line in marked
+    for selector in (f"#ir-{shown[0]}", f"#source-{marked[0] - 1}"):
+        assert opened.run("return document.querySelector(arguments[0]).matches('.hit')", selector), selector
+    detail = opened.text("#detail")
+    assert region.name in detail
+    assert f"region of {region.equations} equations" in detail
+    # From one of its equations back to it, and away with the stage.
+    opened.move(f"#ir-{shown[0]}", click=True)
+    assert opened.run("return view.chosen.pane") == "ir"
+    assert f"in region {region.name}" in opened.text("#detail")
+    opened.click("#detail button.code")
+    assert opened.run("return view.chosen.region") == k
+    opened.click("#stage-before")
+    assert opened.run("return view.chosen") is None
+    assert opened.errors() == []
 
 
 def test_passes_and_remarks(opened: Browser, report: Report) -> None:

@@ -16,7 +16,7 @@ import ir
 import tracer as tr
 from tracer.cli import main
 from tracer.cli.arguments import Arguments, concrete, parse_argument, parse_arguments
-from tracer.cli.bench import _compared, seconds
+from tracer.cli.bench import _compared
 from tracer.cli.options import COMMANDS
 from tracer.errors import ParseError
 
@@ -348,13 +348,6 @@ def test_results_are_compared() -> None:
     ]
     assert _compared([x], [x, x]) == ["the results differ: 1 arrays, and 2 of jax.jit"]
     assert "(4,), and (2,)" in _compared([x], [x[:2]])[0]
-
-
-@pytest.mark.parametrize(
-    ("time", "text"), [(2.5, "2.5 s"), (0.0123, "12.3 ms"), (4.56e-6, "4.56 us"), (1e-9, "0.001 us")]
-)
-def test_seconds(time: float, text: str) -> None:
-    assert seconds(time) == text
 
 
 # Shells -------------------------------------------------------------------------------------------

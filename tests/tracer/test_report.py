@@ -26,7 +26,7 @@ from tracer.report import Report
 from tracer.report.diff import applied, hunks
 from tracer.report.embed import embedded
 from tracer.report.page import escaped
-from tracer.report.units import count, duration, size
+from tracer.units import count, duration, size
 
 V = array(4)
 

@@ -24,7 +24,8 @@ from tests.ir.generate import functions
 from tests.tracer.chains import chain, nested, work
 from tests.tracer.helpers import array
 from tracer.errors import ArgumentError, ArgumentTypeError
-from tracer.views.sheet import Cell, Column, Sheet, amount, cut, plain, printable, wrapped
+from tracer.units import amount
+from tracer.views.sheet import Cell, Column, Sheet, cut, plain, printable, wrapped
 from tracer.views.show import COLUMNS
 from tracer.views.summary import Note, repeated, tree
 
@@ -233,7 +234,7 @@ def test_columns_share_what_is_missing() -> None:
         (1000, "1k"),
         (1234, "1.23k"),
         (45_600_000, "45.6M"),
-        (3e18, "3e+03P"),
+        (3e18, "3E"),
     ],
 )
 def test_amounts(number: float, text: str) -> None:

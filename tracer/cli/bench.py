@@ -19,6 +19,7 @@ import numpy as np
 from ir.errors import ArgumentError
 from tracer.api.arguments import function_name
 from tracer.cli.arguments import Arguments, concrete
+from tracer.units import duration
 from tracer.views.cells import NOTE, NUMBER
 from tracer.views.sheet import Cell, Column, Sheet, Span, View, printable
 
@@ -44,7 +45,12 @@ class Timings(View):
         columns += [Column(title, "right") for title in ("first call", "run", "fastest", "runs")]
         rows: list[tuple[Cell, ...] | Span] = []
         for name, first, runs in self.rows:
-            times = (seconds(first), seconds(statistics.median(runs)), seconds(min(runs)), f"{len(runs):,}")
+            times = (
+                duration(first),
+                duration(statistics.median(runs)),
+                duration(min(runs)),
+                f"{len(runs):,}",
+            )
             rows.append((((name, "bold"),), *[((text, NUMBER),) for text in times]))
         rows.extend([Span(((note, NOTE),), 2) for note in self.notes])
         return Sheet(columns, rows, titles=True)
@@ -137,11 +143,3 @@ def _compared(ours: Any, theirs: Any) -> list[str]:
 def _device() -> str:
     device = jax.devices()[0]
     return f"{device.platform} ({device.device_kind})"
-
-
-def seconds(time: float) -> str:
-    """Three digits with a unit: 1.23 ms."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if time * scale >= 1 or unit == "us":
-            return f"{time * scale:.3g} {unit}"
-    raise AssertionError  # the last unit returns

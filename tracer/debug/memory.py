@@ -13,6 +13,7 @@ from ir.cost import live_memory
 from ir.printer import lines
 from ir.source import Source
 from tracer.errors import OutOfMemoryError
+from tracer.units import size
 
 _SHOWN = 8
 
@@ -36,7 +37,7 @@ class LiveValue:
     def __str__(self) -> str:
         inside = f", in {' in '.join(reversed(self.within))}" if self.within else ""
         where = "an argument" if self.source is None else f"at {self.source}"
-        text = f"{amount(self.type.nbytes):>10}  {self.name}: {self.type}  {where}{inside}"
+        text = f"{size(self.type.nbytes):>10}  {self.name}: {self.type}  {where}{inside}"
         code = "" if self.source is None else self.source.text()
         return f"{text}\n{'':12}    {code}" if code else text
 
@@ -60,19 +61,9 @@ class Peak:
         shown = [str(v) for v in self.values[:_SHOWN]]
         if rest > 0:
             held = sum(v.type.nbytes for v in self.values[_SHOWN:])
-            shown.append(f"{amount(held):>10}  {rest} smaller ones")
-        head = f"{self.name}: {amount(self.bytes)} in {len(self.values)} live values at the estimated peak"
+            shown.append(f"{size(held):>10}  {rest} smaller ones")
+        head = f"{self.name}: {size(self.bytes)} in {len(self.values)} live values at the estimated peak"
         return "\n".join([head, *shown])
-
-
-def amount(count: int) -> str:
-    """A number of bytes as people read it."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:,.4g} TiB"
 
 
 def peak_of(function: ir.Function) -> Peak:

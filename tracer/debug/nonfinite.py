@@ -23,7 +23,7 @@ from ir.source import capture
 from lowering.execute import run
 from tracer.debug import report
 from tracer.debug.statistics import Statistics
-from tracer.state import ACTIVE, state
+from tracer.state import Entries, state
 from tracer.types import type_of
 
 Optimize = Callable[[ir.Function], ir.Function]
@@ -49,15 +49,13 @@ class nans(contextlib.ContextDecorator):
     def __init__(self, *, infs: bool = False, everywhere: bool = False) -> None:
         self.kind = Kind.EITHER if infs else Kind.NAN
         self.everywhere = everywhere
-        self._outer: list[nans | None] = []
+        self._entries: Entries[nans] = Entries()
 
     def _recreate_cm(self) -> nans:
         return nans(infs=self.kind is Kind.EITHER, everywhere=self.everywhere)
 
     def __enter__(self) -> nans:
-        self._outer.append(state.watch)
-        state.watch = self
-        ACTIVE.add(id(self))
+        self._entries.enter(self, state.watches)
         return self
 
     def __call__(self, f: Any) -> Any:
@@ -75,9 +73,7 @@ class nans(contextlib.ContextDecorator):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        state.watch = self._outer.pop()
-        if not self._outer:
-            ACTIVE.discard(id(self))
+        self._entries.leave(self, state.watches)
 
     # What runs tells it so --------------------------------------------------------------------------------
 
@@ -103,11 +99,11 @@ class nans(contextlib.ContextDecorator):
             return outs  # JAX traces what is called
         bad = bool(leaves) and bool(_holds(leaves, self.kind is Kind.EITHER))
         if bad or self.everywhere:
-            state.watch = None
+            state.looking = False
             try:
                 self._explain(*again(), optimize, bad)
             finally:
-                state.watch = self
+                state.looking = True
         return outs
 
     def _explain(self, function: ir.Function, operands: Sequence[Any], optimize: Optimize, bad: bool) -> None:

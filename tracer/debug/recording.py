@@ -18,7 +18,7 @@ import numpy as np
 
 from ir.errors import ArgumentError
 from tracer.debug.printing import emit_effect
-from tracer.state import ACTIVE, state
+from tracer.state import Entries, state
 from tracer.value import Tensor
 
 
@@ -75,17 +75,15 @@ class record:
     """
 
     def __init__(self) -> None:
-        self._outer: list[bool] = []
+        self._entries: Entries[record] = Entries()
         self._values: list[Recording] = []
 
     def __enter__(self) -> Recording:
         values = Recording()
         with _lock:
             _recordings.append(values)
-        self._outer.append(state.recording)
         self._values.append(values)
-        state.recording = True
-        ACTIVE.add(id(self))
+        self._entries.enter(self, state.records)
         return values
 
     def __exit__(
@@ -94,12 +92,10 @@ class record:
         try:
             jax.effects_barrier()  # type: ignore[no-untyped-call]
         finally:
-            state.recording = self._outer.pop()
+            self._entries.leave(self, state.records)
             values = self._values.pop()
             with _lock:
                 _recordings[:] = [each for each in _recordings if each is not values]
-            if not self._outer:
-                ACTIVE.discard(id(self))
 
 
 def watch(name: str, value: Any) -> Any:

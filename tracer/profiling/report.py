@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ir.source import Source
 from tracer.rendering import html, plain
+from tracer.units import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -88,14 +89,12 @@ class Profile:
         return f"{seconds / self.busy:6.1%}" if self.busy else ""
 
     def _by_region(self, limit: int) -> RenderableType:
-        title = (
-            f"{self.name}: {_time(self.seconds)} a call, operations {_time(self.busy)}, {self.calls} calls"
-        )
+        title = f"{self.name}: {duration(self.seconds)} a call, operations {duration(self.busy)}, {self.calls} calls"
         table = _table(title, ("region", "line"), ("time", "share", "kernels", "Gflop/s", "GB/s"))
         for each in self.regions[:limit]:
             table.add_row(
                 *[_short(text) for text in each.place],
-                _time(each.seconds),
+                duration(each.seconds),
                 self._share(each.seconds),
                 f"{each.launches:,.0f}",
                 _rate(each.flops, each.seconds),
@@ -103,7 +102,7 @@ class Profile:
             )
         if rest := self.regions[limit:]:
             total = sum(each.seconds for each in rest)
-            table.add_row(f"{len(rest)} more", "", _time(total), self._share(total))
+            table.add_row(f"{len(rest)} more", "", duration(total), self._share(total))
         return table
 
     def _by_line(self, limit: int) -> RenderableType:
@@ -111,7 +110,7 @@ class Profile:
         for each in self.lines[:limit]:
             place = f"{os.path.basename(each.source.file)}:{each.source.line}"
             table.add_row(
-                _short(each.source.text()), _short(place), _time(each.seconds), self._share(each.seconds)
+                _short(each.source.text()), _short(place), duration(each.seconds), self._share(each.seconds)
             )
         return table
 
@@ -133,12 +132,6 @@ def _short(text: str) -> Text:
     from rich.text import Text
 
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def _time(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
 
 
 def _rate(amount: float, seconds: float) -> str:

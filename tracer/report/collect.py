@@ -18,7 +18,7 @@ from ir.fusion import fusion
 from ir.journal import Applied, Step, journal, step
 from ir.machine import current
 from ir.profile import EqnProfile, profile
-from ir.regions import labels
+from ir.regions import Region, regions
 from ir.remarks import remarks
 from ir.source import Source
 from ir.timeline import timeline
@@ -76,19 +76,24 @@ def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], 
 
 
 def _regions(costs: Sequence[EqnProfile]) -> tuple[RegionCost, ...]:
-    held: dict[str, list[EqnProfile]] = {}
-    for each in costs:
-        if (label := labels(each.function).get(each.eqn)) is not None:
-            held.setdefault(label, []).append(each)
+    profiled = {id(each.eqn): each for each in costs}
+    held: dict[str, tuple[Region, list[EqnProfile]]] = {}
+    functions = {id(each.function): each.function for each in costs}
+    for function in functions.values():
+        for region in regions(function):
+            _, members = held.setdefault(region.label, (region, []))
+            members += [profiled[id(eqn)] for eqn in region.eqns]
     found = [
         RegionCost(
             label,
+            region.name,
+            region.source,
             len(members),
             sum([m.flops for m in members]),
             sum([m.bytes for m in members]),
             sum([m.seconds for m in members]),
         )
-        for label, members in held.items()
+        for label, (region, members) in held.items()
     ]
     return tuple(sorted(found, key=lambda each: -each.seconds))
 

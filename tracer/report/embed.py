@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ir.printer import common_names, lines
+from ir.regions import labels
 from ir.source import Source
 from tracer.report.diff import hunks
 from tracer.report.model import Group, Report, Stage, described
@@ -80,6 +81,10 @@ class _Embedding:
             "phases": [[phase.name, phase.seconds, phase.kind] for phase in report.phases],
             "costs": costs,
             "profile": self.profile(final),
+            "regions": [
+                [r.name, self.of(r.source), r.equations, r.flops, r.bytes, r.seconds] for r in report.regions
+            ],
+            "regionOf": self.regions_of(final),
             "memory": memory,
             "xla": None
             if report.compiled is None
@@ -155,6 +160,14 @@ class _Embedding:
                 each and [each.flops, each.bytes, each.seconds, each.times, int(each.fused), each.bound]
             )
         return out
+
+    def regions_of(self, final: Sequence[Any]) -> list[int]:
+        """Of each line of the last stage, the number of its region; -1 where it belongs to none."""
+        numbers = {region.label: k for k, region in enumerate(self.report.regions)}
+        return [
+            -1 if line.eqn is None else numbers.get(labels(line.function).get(line.eqn, ""), -1)
+            for line in final
+        ]
 
     def memory(self, final: Sequence[Any]) -> dict[str, Any]:
         memory, function = self.report.memory, self.report.function

@@ -123,11 +123,15 @@ class RegionCost:
 
     Attributes:
       label: the name with its line, as it stands in XLA's metadata.
+      name: without the line.
+      source: the line that most of them come from.
       equations: how many equations of the optimised program they hold.
       flops, bytes, seconds: as of a line.
     """
 
     label: str
+    name: str
+    source: Source
     equations: int
     flops: int
     bytes: int

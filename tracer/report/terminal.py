@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ir.printer import lines as lines_of
 from ir.printer import to_text
 from tracer.report.model import Report, Stage, described
-from tracer.report.units import count, duration, size
+from tracer.units import count, duration, size
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -329,17 +329,6 @@ def checked_width(width: int | None) -> int | None:
     return width
 
 
-def amount(number: float, unit: str = "") -> str:
-    """Three digits and a prefix: 950, 1.23k, 45.6M; with a unit, 1.23 kB."""
-    space = " " if unit else ""
-    for prefix in ("", "k", "M", "G", "T", "P"):
-        if number < 999.5 or prefix == "P":
-            digits = f"{number:.0f}" if not prefix else f"{number:.3g}"
-            return f"{digits}{space}{prefix}{unit}"
-        number /= 1000
-    raise AssertionError  # the last prefix returns
-
-
 __all__ = [
     "Cell",
     "Column",
@@ -347,7 +336,6 @@ __all__ = [
     "Sheet",
     "Span",
     "View",
-    "amount",
     "checked_width",
     "cut",
     "measure",

@@ -12,6 +12,7 @@ from ir.core import Eqn, Function
 from ir.errors import ArgumentError, ArgumentTypeError
 from ir.printer import lines
 from ir.source import Source
+from tracer.units import amount
 from tracer.views.cells import (
     NOTE,
     NUMBER,
@@ -27,7 +28,7 @@ from tracer.views.cells import (
     results_cells,
 )
 from tracer.views.programs import program_of
-from tracer.views.sheet import Cell, Column, Sheet, Span, View, amount, checked_width
+from tracer.views.sheet import Cell, Column, Sheet, Span, View, checked_width
 from tracer.views.summary import Note, Row, summarized
 
 COLUMNS = ("flops", "bytes", "live", "source", "code")

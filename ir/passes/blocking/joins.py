@@ -144,7 +144,7 @@ def _added_in_chunks(total: Value, operands: Sequence[Value], attrs: Attrs, chun
     def body(lhs: Value, rhs: Value, total: Value, start: Value) -> Value:
         part = dot_general(lhs, sliced(rhs, column, start, chunk), **attrs)
         new = add(sliced(total, last, start, chunk), part)
-        return dynamic_update_slice(total, new, *_at(total, last, start))  # type: ignore[no-any-return]
+        return updated(total, last, start, new)
 
     source = current_builder().source
     function = build([lhs.type, rhs.type, total.type, TensorType((), i32)], body, "columns", source=source)
@@ -170,3 +170,8 @@ def sliced(value: Value, dim: int, start: Value, size: int) -> Value:
     sizes = list(value.type.shape)
     sizes[dim] = size
     return dynamic_slice(value, *_at(value, dim, start), sizes=tuple(sizes))  # type: ignore[no-any-return]
+
+
+def updated(value: Value, dim: int, start: Value, part: Value) -> Value:
+    """The value with other elements along a dimension, from `start` on."""
+    return dynamic_update_slice(value, part, *_at(value, dim, start))  # type: ignore[no-any-return]

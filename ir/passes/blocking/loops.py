@@ -139,7 +139,7 @@ class _Writer:
             axis = region.axis_of[eqn]
             operands = [operand(v, d) for v, d in zip(eqn.operands, axis.operands, strict=True)]
             if axis.combine is None:
-                made.update(zip(eqn.results, _computed(eqn, axis, operands, start, size), strict=True))
+                made.update(zip(eqn.results, computed(eqn, axis, operands, start, size), strict=True))
             else:
                 result = eqn.results[0]
                 made[result] = self.joins[result].added(before[result], operands, eqn.attrs)
@@ -165,11 +165,11 @@ class _Writer:
             return None
         for axis in self.program.axes(eqn):
             if axis.results == (dim,):
-                return _computed(eqn, axis, (), start, size)[0]
+                return computed(eqn, axis, (), start, size)[0]
         return None
 
 
-def _computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int) -> tuple[Value, ...]:
+def computed(eqn: Eqn, axis: Axis, operands: Sequence[Value], start: Value, size: int) -> tuple[Value, ...]:
     """The results of an equation for a block."""
     builder = current_builder()
     attrs = eqn.attrs if axis.resized is None else axis.resized(size)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ir.contents import has_effects
 from ir.core import Eqn, Function, Value
 from ir.ops.contraction import dot_general
-from ir.ops.shape import broadcast_in_dim, constant, iota
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape
 from ir.passes.blocking.axes import Axis, axes
 
 # Arrays at least 1 / _NEAR as large as the largest take part in finding the axis.
@@ -112,7 +112,7 @@ def cheap(eqn: Eqn) -> bool:
     """Whether an equation has one result and costs little beside reading what it takes."""
     if eqn.op is constant:
         return bool(eqn.attrs["value"].shape == ())
-    return len(eqn.results) == 1 and (eqn.op.elementwise or eqn.op in (broadcast_in_dim, iota))
+    return len(eqn.results) == 1 and (eqn.op.elementwise or eqn.op in (broadcast_in_dim, iota, reshape))
 
 
 def regions(program: Program, seed: Value) -> Iterator[Region]:

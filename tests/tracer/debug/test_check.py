@@ -20,6 +20,7 @@ from tracer.errors import (
     ArgumentError,
     CheckError,
     ConcretizationError,
+    DifferentiationError,
     IRTypeError,
     LoweringError,
     TracerError,
@@ -360,3 +361,40 @@ def _checked_sum(x, y):
 
     check(gt(x, y), message="")
     return add(x, y)
+
+
+def _doubled(x: Any) -> Any:
+    def back(_: Any, ct: Any) -> Any:
+        tr.check(tnp.all(ct < 3), "cotangent {}", tnp.max(ct))
+        return 2 * ct
+
+    return tr.linear_call(lambda _, t: 2 * t, back, (), x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        _doubled,
+        tr.checkpoint(_doubled),
+        tr.checkpoint(tr.checkpoint(_doubled)),
+        tr.checkpoint(lambda x: tr.scan(lambda c, _: (_doubled(c), None), x, None, length=1)[0]),
+        lambda x: tr.scan(lambda c, _: (tr.checkpoint(_doubled)(c), None), x, None, length=1)[0],
+        tr.checkpoint(lambda x: tr.cond(x[0] > 0, _doubled, lambda x: x, x)),
+    ],
+)
+def test_in_the_transpose_of_a_linear_call(f: Any) -> None:
+    gradient = tr.jit(tr.checkify(tr.grad(lambda x: tnp.sum(f(x) ** 2))))
+    error, got = gradient(np.full(2, 0.5, np.float32))
+    assert error.get() is None
+    np.testing.assert_allclose(got, [4.0, 4.0])
+    error, _ = gradient(np.ones(2, np.float32))
+    assert "cotangent 4.0" in str(error.get())
+
+
+@pytest.mark.parametrize("wrapped", [_doubled, tr.checkpoint(_doubled)])
+def test_in_the_transpose_of_a_linear_call_in_a_while_loop(wrapped: Any) -> None:
+    def f(x: Any) -> Any:
+        return tnp.sum(tr.while_loop(lambda s: s[0] < 2, lambda s: (s[0] + 1, wrapped(s[1])), (0, x))[1])
+
+    with pytest.raises(DifferentiationError, match="lost in a loop of unknown length"):
+        tr.jit(tr.checkify(tr.grad(f)))(np.ones(2, np.float32))

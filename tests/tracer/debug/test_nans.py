@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -539,8 +540,6 @@ def test_under_transforms_of_jax() -> None:
 
 
 def test_other_threads_are_left_alone() -> None:
-    import threading
-
     found = []
     with tr.debug.nans():
         thread = threading.Thread(target=lambda: found.append(tr.jit(overflow)(ones)))
@@ -579,3 +578,69 @@ def test_the_backward_function_of_vjp() -> None:
             pull(f32(1))
     assert info.value.source.line == line_of(norm_at_zero)
     assert info.value.derivative is True
+
+
+def test_left_in_another_order() -> None:
+    outer, inner = tr.debug.nans(), tr.debug.nans(infs=True)
+    f = tr.jit(lambda x: 1 / x)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    with pytest.raises(NonFiniteError):
+        f(f32(0))  # the inner one still holds
+    inner.__exit__(None, None, None)
+    assert np.isinf(f(f32(0)))
+    assert not np.isfinite(tnp.log(-jnp.ones(())))
+
+
+def test_generators_that_end_in_any_order() -> None:
+    def looking(**options: Any) -> Any:
+        with tr.debug.nans(**options):
+            yield
+
+    f = tr.jit(tnp.log)
+    one, two = looking(), looking(infs=True)
+    next(one)
+    next(two)
+    one.close()
+    with pytest.raises(NonFiniteError):
+        f(f32(0))
+    two.close()
+    assert np.isneginf(f(f32(0))) and np.isnan(f(f32(-1)))
+
+
+def test_left_by_another_thread() -> None:
+    def looking() -> Any:
+        with tr.debug.nans():
+            yield
+
+    f = tr.jit(tnp.log)
+    each = looking()
+    next(each)
+    thread = threading.Thread(target=each.close)
+    thread.start()
+    thread.join()
+    assert np.isnan(f(f32(-1)))  # it is left, for the thread that entered it
+    with tr.debug.nans(), pytest.raises(NonFiniteError):
+        f(f32(-1))
+    assert np.isnan(f(f32(-1)))
+
+
+def test_one_context_in_two_threads() -> None:
+    context, f = tr.debug.nans(), tr.jit(tnp.log)
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with context:
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait()
+    with context, pytest.raises(NonFiniteError):
+        f(f32(-1))
+    assert np.isnan(f(f32(-1)))
+    leave.set()
+    thread.join()
+    assert np.isnan(f(f32(-1)))

@@ -119,3 +119,64 @@ def test_nested() -> None:
 def test_a_name_is_a_string() -> None:
     with pytest.raises(ArgumentError, match="got int for the name"):
         tr.debug.watch(3, "x")
+
+
+def test_left_in_another_order() -> None:
+    outer, inner = tr.debug.record(), tr.debug.record()
+    first, second = outer.__enter__(), inner.__enter__()
+    outer.__exit__(None, None, None)
+    tr.jit(lambda x: tr.debug.watch("y", 2 * x))(np.float32(3))
+    inner.__exit__(None, None, None)
+    tr.jit(lambda x: tr.debug.watch("y", 3 * x))(np.float32(3))
+    assert first == {} and [float(y) for y in second["y"]] == [6.0]
+
+
+def _twice(x):
+    return tr.debug.watch("y", 2 * x)
+
+
+def _scanned(f):
+    return lambda x: tr.scan(lambda c, _: (f(c), None), x, None, length=2)[0]
+
+
+def _looped(f):
+    return lambda x: tr.while_loop(lambda s: s[0] < 2, lambda s: (s[0] + 1, f(s[1])), (0, x))[1]
+
+
+def _once(f):
+    return lambda x: tr.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, f(s[1])), (0, x))[1]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        _looped(_twice),
+        _scanned(tr.checkpoint(_twice)),
+        tr.checkpoint(_scanned(_twice)),
+        tr.checkpoint(_looped(_twice)),
+        _looped(tr.checkpoint(_twice)),
+        _looped(_once(_twice)),
+        tr.checkpoint(lambda x: tr.checkpoint(_twice)(tr.checkpoint(_twice)(x))),
+    ],
+)
+def test_cotangents_where_values_are_computed_again(f) -> None:
+    """Of 2 x and then 4 x: each value and each cotangent once, the cotangents from the end."""
+    x = np.full(3, 1.0, f32)
+    with tr.debug.record() as values:
+        got = tr.jit(tr.grad(lambda x: tnp.sum(f(x) ** 2)))(x)
+    np.testing.assert_allclose(got, 32 * x)
+    np.testing.assert_allclose(values["y"], [2 * x, 4 * x])
+    np.testing.assert_allclose(values.gradients["y"], [8 * x, 16 * x])
+
+
+def test_second_derivatives_through_a_loop() -> None:
+    x = np.full(3, 1.0, f32)
+    f = _looped(lambda c: tr.debug.watch("y", tnp.sin(c)))
+    total = lambda x: tnp.sum(f(x))
+    slope = lambda x: tnp.sum(tr.grad(total)(x))
+    want = tr.grad(slope)(x)
+    with tr.debug.record() as values:
+        got = tr.jit(tr.grad(slope))(x)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    np.testing.assert_allclose(values["y"], [np.sin(x), np.sin(np.sin(x))], rtol=1e-6)
+    np.testing.assert_allclose(values.gradients["y"][:1], [np.ones(3)], rtol=1e-6)

@@ -108,6 +108,23 @@ function drawCosts() {
   ], rows, "Cost by line of your source"));
 }
 
+function drawRegions() {
+  const most = Math.max(1e-30, ...DATA.regions.map((region) => region[5]));
+  const total = DATA.regions.reduce((sum, region) => sum + region[5], 0) || 1;
+  const rows = DATA.regions.map((region, k) => {
+    const [name, place, equations, work, moved, seconds] = region;
+    return { data: region, element: element("tr", {},
+      element("td", {}, element("button", { class: "link code", type: "button", text: name, title: "Show its equations and its lines", on: { click: () => chooseRegion(k) } })),
+      element("td", {}, placeLink(place)), numberCell(duration(seconds)),
+      element("td", { class: "meter" }, element("i", { style: `width:${((100 * seconds) / most).toFixed(2)}%`, title: `${((100 * seconds) / total).toFixed(1)} % of the whole` })),
+      numberCell(flops(work)), numberCell(bytes(moved)), numberCell(whole(equations))) };
+  });
+  byId("region-table").replaceChildren(table([
+    { title: "region", sort: (r) => r[0] }, { title: "line", sort: (r) => DATA.places[r[1]][1] }, { title: "time", number: true, sort: (r) => r[5] }, { title: "share" },
+    { title: "flops", number: true, sort: (r) => r[3] }, { title: "bytes moved", number: true, sort: (r) => r[4] }, { title: "equations", number: true, sort: (r) => r[2] },
+  ], rows, "Cost by region"));
+}
+
 // Memory -------------------------------------------------------------------------------------------
 
 const chart = { at: null };

@@ -2,7 +2,7 @@
 
 const TABS = ["program", "passes", "cost", "memory", "time"];
 const drawn = new Set(["program"]);
-const DRAW = { passes: drawPasses, cost: drawCosts, memory: () => { drawMemory(); drawHeld(); listenToMemory(); }, time: drawTime };
+const DRAW = { passes: drawPasses, cost: () => { drawCosts(); drawRegions(); }, memory: () => { drawMemory(); drawHeld(); listenToMemory(); }, time: drawTime };
 
 function openTab(name) {
   for (const each of TABS) {

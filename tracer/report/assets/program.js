@@ -93,6 +93,7 @@ function style(pane, index, row) {
 }
 
 function belongs(each, pane, index) {
+  if (each.pane === "region" && pane === "ir") return inRegion(each.region, index);
   if (each.pane === pane) return each.index === index;
   const places = pane === "ir" ? DATA.textPlaces[view.rows[index][0]] : view.placesAt[index];
   return places.some((place) => each.places.has(place));
@@ -100,6 +101,7 @@ function belongs(each, pane, index) {
 
 function hits(each, pane) {
   if (!each || each.pane === pane) return [];
+  if (each.pane === "region" && pane === "ir") return [...view.rows.keys()].filter((index) => inRegion(each.region, index));
   const found = new Set();
   for (const place of each.places) for (const index of (pane === "ir" ? view.rowsOf : view.sourceAt).get(place) || []) found.add(index);
   return [...found].sort((a, b) => a - b);
@@ -153,6 +155,29 @@ function choose(pane, index, again) {
   describe(view.chosen);
 }
 
+// Regions are those of the last stage.
+function regionOf(index) {
+  const final = view.track === TRACKS[0] && view.stage === view.track.stages.length - 1;
+  return final && view.rows[index][1] >= 0 ? DATA.regionOf[view.lineOf[index]] : -1;
+}
+
+const inRegion = (region, index) => regionOf(index) === region;
+
+// Keep the equations of a region and the lines that they come from highlighted.
+function chooseRegion(region) {
+  openTab("program");
+  view.chosen = null;
+  showStage(TRACKS[0], TRACKS[0].stages.length - 1);
+  const rows = [...view.rows.keys()].filter((index) => inRegion(region, index));
+  const places = new Set([DATA.regions[region][1], ...rows.flatMap((index) => DATA.textPlaces[view.rows[index][0]])]);
+  view.chosen = { pane: "region", region, index: -1, places };
+  view.related = null;
+  showFileOf(view.chosen);
+  for (const [list, found] of [["ir", rows], ["source", hits(view.chosen, "source")]]) if (found.length) { lists[list].go(found[0]); lists[list].reveal(found[0]); }
+  repaint();
+  describe(view.chosen);
+}
+
 function letGo() {
   view.chosen = null;
   view.related = null;
@@ -198,15 +223,19 @@ function describe(each) {
     host.append(element("p", { class: "numbers", text: "Point at a line to see what belongs to it; click or press Enter to keep it. ? shows all keys." }));
     return;
   }
+  if (each.pane === "region") {
+    const [name, , equations, work, moved, seconds] = DATA.regions[each.region];
+    host.append(element("code", { text: name }), placesOf(each, `region of ${whole(equations)} ${equations === 1 ? "equation" : "equations"}, from `));
+    host.append(element("p", { class: "numbers", text: `${flops(work)}, ${bytes(moved)} moved, ${duration(seconds)} by the roofline model` }));
+    return;
+  }
   if (each.pane === "ir") {
     const text = DATA.texts[view.rows[each.index][0]].trim();
     host.append(element("code", { text }));
-    const places = element("p", { text: "from " });
-    [...each.places].forEach((place, i) => {
-      if (i) places.append(", ");
-      places.append(element("button", { class: "link", type: "button", text: placeText(place), on: { click: () => goToPlace(place) } }));
-    });
-    if (each.places.size) host.append(places);
+    const places = placesOf(each, each.places.size ? "from " : "");
+    const region = regionOf(each.index);
+    if (region >= 0) places.append(each.places.size ? "; in region " : "in region ", element("button", { class: "link code", type: "button", text: DATA.regions[region][0], title: "Show the region", on: { click: () => chooseRegion(region) } }));
+    host.append(places);
     const profile = view.rows[each.index][1] < 0 ? null : profileOf(each.index);
     if (profile) {
       const [work, moved, seconds, times, fused, bound] = profile;
@@ -225,6 +254,16 @@ function describe(each) {
     const sum = (k) => cost.reduce((total, c) => total + c[k], 0);
     host.append(element("p", { class: "numbers", text: `after all passes: ${whole(sum(1))} equations, ${flops(sum(2))}, ${bytes(sum(3))} moved, ${duration(sum(4))} by the roofline model` }));
   }
+}
+
+// The places of a selection, as links.
+function placesOf(each, before) {
+  const made = element("p", { text: before });
+  [...each.places].filter((place) => DATA.places[place][1]).forEach((place, i) => {
+    if (i) made.append(", ");
+    made.append(element("button", { class: "link", type: "button", text: placeText(place), on: { click: () => goToPlace(place) } }));
+  });
+  return made;
 }
 
 function goToPlace(place) {
@@ -302,6 +341,7 @@ function showStage(track, stage) {
     const index = view.rows.findIndex(([text]) => text === held);
     view.chosen = index < 0 ? null : selection("ir", index);
   }
+  if (view.chosen && view.chosen.pane === "region") view.chosen = null;
   view.related = view.chosen && view.chosen.pane === "ir" ? related(view.chosen.index) : null;
   view.pointed = null;
   lists.ir.fill(view.rows.length, widest(view.rows.map(([text]) => DATA.texts[text])));
