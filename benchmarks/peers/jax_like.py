@@ -19,6 +19,12 @@ def converted(inputs: Any, dtype: str) -> Any:
     )
 
 
+def channels_last(rank: int) -> tuple[str, str, str]:
+    """Dimension numbers of images (batch, *spatial, features) and kernels (*spatial, features, out)."""
+    spatial = "DHW"[3 - (rank - 2) :]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
+
+
 class JaxLike:
     """A peer that has `jit`, `grad`, ... as JAX names them.
 
@@ -68,4 +74,4 @@ class JaxLike:
         raise NotImplementedError(f"{self.name}: {case.quantity.value}")
 
 
-__all__ = ["JaxLike", "converted"]
+__all__ = ["JaxLike", "channels_last", "converted"]
