@@ -23,7 +23,7 @@ def inputs(rng: Rng, vocabulary: int, hidden: int, steps: int, batch: int) -> tu
 
 def loss(lib: Library, params: Any, tokens: Any, targets: Any) -> Any:
     x = params["embed"][tokens] @ params["input"] + params["bias"]
-    steps, batch, wide = x.shape
+    _, batch, wide = x.shape
 
     def cell(carry: Any, x: Any) -> Any:
         h, c = carry

@@ -146,7 +146,8 @@ def training_cases(
     def case_inputs(**size: Any) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
         params, *batch = inputs(rng, **size)
-        return tree_map(rounded, (params, state_of(optimizer, params, rng), *batch))
+        drawn: tuple[Any, ...] = (params, state_of(optimizer, params, rng), *batch)
+        return tuple(tree_map(rounded, part) for part in drawn)
 
     def step(lib: Library, params: Any, state: Any, *batch: Any, **options: Any) -> Any:
         value, gradient = lib.value_and_grad(lambda p: loss(lib, p, *batch, **options))(params)
