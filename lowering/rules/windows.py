@@ -140,13 +140,10 @@ def _scatter_apart(source: Any, x: Any, size: Dims, padding: Padding, select: st
 def _number_selected(x: Any, size: Dims, select: str) -> Any:
     """For each window of `x`, which they cover, the number of the element that it selects, in row-major order."""
     keeps = _SELECT[select].bind
-    best = at = None
-    for number, first in enumerate(itertools.product(*map(range, size))):
-        element = lax.slice(x, first, x.shape, size)
-        if best is None:
-            best, at = element, lax.full(element.shape, 0, np.int8)
-        else:
-            kept = keeps(best, element)
-            best = lax.select(kept, best, element)
-            at = lax.select(kept, at, lax.full_like(at, number))
+    first, *others = [lax.slice(x, start, x.shape, size) for start in itertools.product(*map(range, size))]
+    best, at = first, lax.full(first.shape, 0, np.int8)
+    for number, element in enumerate(others, 1):
+        kept = keeps(best, element)
+        best = lax.select(kept, best, element)
+        at = lax.select(kept, at, lax.full_like(at, number))
     return at

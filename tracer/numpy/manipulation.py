@@ -332,9 +332,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
         # A broadcast, whose derivative is a sum over an axis and no scatter.
         before, times, after = t.shape[:axis], int(counts[0]), t.shape[axis + 1 :]
         dims = (*range(axis + 1), *range(axis + 2, t.ndim + 1))
-        spread = record(
-            sh.broadcast_in_dim, t, shape=(*before, size, times, *after), dims=dims, weak=t.weak
-        )
+        spread = record(sh.broadcast_in_dim, t, shape=(*before, size, times, *after), dims=dims, weak=t.weak)
         return reshaped(spread, (*before, size * times, *after))
     which = np.repeat(np.arange(t.shape[axis]), counts)
     if total_repeat_length is not None:
