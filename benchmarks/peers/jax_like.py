@@ -21,6 +21,12 @@ def converted(inputs: Any, dtype: str) -> Any:
     )
 
 
+def channels_last(rank: int) -> tuple[str, str, str]:
+    """Dimension numbers of images (batch, *spatial, features) and kernels (*spatial, features, out)."""
+    spatial = "DHW"[3 - (rank - 2) :]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
+
+
 class JaxLike(Defaults):
     """A peer that has `jit`, `grad`, ... as JAX names them.
 
@@ -88,4 +94,4 @@ class JaxLike(Defaults):
         return self.module.jit(self.module.jacrev(f, argnums))  # type: ignore[no-any-return]
 
 
-__all__ = ["JaxLike", "converted"]
+__all__ = ["JaxLike", "channels_last", "converted"]

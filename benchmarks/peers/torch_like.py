@@ -67,6 +67,7 @@ class Torch(Defaults):
         return torch.cuda.get_device_name() if self.where == "cuda" else "cpu"
 
     def prepare(self, case: Case, size: str) -> Callable[[], Any]:
+        torch.compiler.reset()  # it compiles one function for so many programs only
         dtype = getattr(torch, case.dtype)
         # Of arrays that the program makes, as JAX has it.
         torch.set_default_dtype(torch.float64 if case.dtype == "float64" else torch.float32)

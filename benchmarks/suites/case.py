@@ -8,7 +8,7 @@ May import: NumPy only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -51,6 +51,17 @@ class Library(Protocol):
     def value_and_grad(self, f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]: ...
     def jvp(self, f: Callable[..., Any], primals: Any, tangents: Any) -> Any: ...
     def hvp(self, f: Callable[..., Any], primals: Any, vectors: Any) -> Any: ...
+    def conv(self, x: Any, w: Any, strides: Sequence[int] | None = None, padding: Any = "SAME") -> Any:
+        """Correlation of (batch, *spatial, features) with kernels (*spatial, features, features of the result).
+
+        `padding` is "SAME", "VALID" or a pair (low, high) for each spatial axis; strides are 1 by default.
+        """
+
+    def max_pool(self, x: Any, window: Sequence[int], strides: Sequence[int], padding: Any = "VALID") -> Any:
+        """Maximum over windows of (batch, *spatial, features); arguments as for `conv`."""
+
+    def segment_sum(self, data: Any, ids: Any, count: int) -> Any:
+        """(count, ...): row k is the sum of the rows of `data` whose id is k."""
 
 
 @dataclass(frozen=True)

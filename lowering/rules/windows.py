@@ -1,11 +1,14 @@
 """Lowering of `ir.ops.windows`.
 
 What JAX or XLA cannot do, or cannot differentiate, is rewritten first: negative padding becomes a crop,
-and windows of rank 0, on which XLA's select-and-scatter aborts, become the identity.
+and windows of rank 0, on which XLA's select-and-scatter aborts, become the identity. On CPUs that operation goes
+through its windows one after the other, on one core; where none overlap, comparisons of whole arrays do the same.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +17,7 @@ from jax import lax
 from jax.extend.core.primitives import select_and_gather_add_p, select_and_scatter_add_p
 
 import ir
+from ir.machine import CPU, current
 from ir.ops.windows import identity_of
 from lowering.emit import lowers
 
@@ -86,10 +90,18 @@ def _select_and_gather_add(tangents: Any, x: Any, *, select: str, **window: Any)
     return select_and_gather_add_p.bind(tangents, x, select_prim=_SELECT[select], **window)
 
 
+# Elements of a window that are compared one by one: that many slices of the operand.
+_MOST_COMPARED = 16
+
+
 @lowers("select_and_scatter_add")
 def _select_and_scatter_add(source: Any, x: Any, *, select: str, padding: Padding, **window: Any) -> Any:
     if not x.ndim:
         return source
+    size = window["window_dimensions"]
+    apart = size == window["window_strides"] and math.prod(source.shape) > 0
+    if apart and math.prod(size) <= _MOST_COMPARED and current() is CPU:
+        return _scatter_apart(source, x, size, padding, select)
     zero, ones = np.zeros((), x.dtype), (1,) * x.ndim
     removes = _removes(padding)
     out = select_and_scatter_add_p.bind(
@@ -100,3 +112,38 @@ def _select_and_scatter_add(source: Any, x: Any, *, select: str, padding: Paddin
         **window,
     )
     return lax.pad(out, zero, [(-low, -high, 0) for low, high in _removed(padding)]) if removes else out
+
+
+def _scatter_apart(source: Any, x: Any, size: Dims, padding: Padding, select: str) -> Any:
+    """`select_and_scatter_add` where every element is in one window at most.
+
+    A window knows the number of the element that it selects; every element compares its own with that of its window.
+    """
+    covered = tuple([count * n for count, n in zip(source.shape, size, strict=True)])
+    ends = [
+        (low, end - n - low) for n, (low, _), end in zip(x.shape, padding, covered, strict=True)
+    ]  # what is in no window is cut off
+    x_there = lax.pad(x, _identity(_OF_SELECT[select], x), [(low, high, 0) for low, high in ends])
+    chosen = _number_selected(x_there, size, select)
+    pairs = tuple(itertools.chain(*zip(source.shape, size, strict=True)))
+    windows, inside = tuple(range(0, 2 * x.ndim, 2)), tuple(range(1, 2 * x.ndim, 2))
+    numbers = np.arange(math.prod(size), dtype=chosen.dtype).reshape(size)
+    own = lax.broadcast_in_dim(numbers, pairs, inside)
+    zero = np.zeros((), source.dtype)
+    # (Adding to zeros makes 0 of -0.)
+    share = lax.broadcast_in_dim(lax.add(source, zero), pairs, windows)
+    here = lax.eq(lax.broadcast_in_dim(chosen, pairs, windows), own)
+    out = lax.reshape(lax.select(here, share, lax.full_like(share, 0)), covered)
+    return lax.pad(out, zero, [(-low, -high, 0) for low, high in ends])
+
+
+def _number_selected(x: Any, size: Dims, select: str) -> Any:
+    """For each window of `x`, which they cover, the number of the element that it selects, in row-major order."""
+    keeps = _SELECT[select].bind
+    first, *others = [lax.slice(x, start, x.shape, size) for start in itertools.product(*map(range, size))]
+    best, at = first, lax.full(first.shape, 0, np.int8)
+    for number, element in enumerate(others, 1):
+        kept = keeps(best, element)
+        best = lax.select(kept, best, element)
+        at = lax.select(kept, at, lax.full_like(at, number))
+    return at

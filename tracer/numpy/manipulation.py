@@ -326,7 +326,14 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
     if axis is None:
         t, axis = ravel(t), 0
     axis = normalize_axis(axis, t.ndim, "repeat")
-    counts = np.broadcast_to(np.asarray(repeats), (t.shape[axis],))
+    size = t.shape[axis]
+    counts = np.broadcast_to(np.asarray(repeats), (size,))
+    if size and total_repeat_length is None and counts[0] >= 0 and (counts == counts[0]).all():
+        # A broadcast, whose derivative is a sum over an axis and no scatter.
+        before, times, after = t.shape[:axis], int(counts[0]), t.shape[axis + 1 :]
+        dims = (*range(axis + 1), *range(axis + 2, t.ndim + 1))
+        spread = record(sh.broadcast_in_dim, t, shape=(*before, size, times, *after), dims=dims, weak=t.weak)
+        return reshaped(spread, (*before, size * times, *after))
     which = np.repeat(np.arange(t.shape[axis]), counts)
     if total_repeat_length is not None:
         # Cut off, or filled up with the last element, as in JAX.
