@@ -12,7 +12,7 @@ from ir.passes.cse import cse
 from ir.passes.dce import dce
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
-from ir.passes.products import multiply_blocks, reorder_products
+from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
 from ir.passes.selections import choose_rows, solve_structured
@@ -30,6 +30,7 @@ _PRODUCTS: tuple[Pass, ...] = (
     solve_products,
     reorder_products,
     without_inverses,
+    multiply_panels,
     solve_structured,
 )
 
