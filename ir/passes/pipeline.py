@@ -10,6 +10,7 @@ from ir.errors import ArgumentError
 from ir.passes.blocking import block
 from ir.passes.cse import cse
 from ir.passes.dce import dce
+from ir.passes.factors import share_factors
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
@@ -32,6 +33,7 @@ _PRODUCTS: tuple[Pass, ...] = (
     without_inverses,
     multiply_panels,
     solve_structured,
+    share_factors,
 )
 
 
