@@ -16,7 +16,7 @@ from ir.passes.inlining import inline_calls
 from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
-from ir.passes.selections import choose_rows, solve_structured
+from ir.passes.selections import choose_rows, read_determinants, solve_structured
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
@@ -33,6 +33,7 @@ _PRODUCTS: tuple[Pass, ...] = (
     without_inverses,
     multiply_panels,
     solve_structured,
+    read_determinants,
     share_factors,
 )
 
