@@ -19,6 +19,7 @@ from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import transpose
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, renamed, rewritten
+from ir.passes.selections.determinants import Readers
 from ir.passes.selections.systems import system
 from ir.remarks import remark
 
@@ -57,18 +58,15 @@ class _Shared:
 
     Attributes:
       exchanged: systems that are solved by the factors of the transpose of their matrix.
-      moved: factors of which all are such systems.
+      moved: factors that are left out for those of the transpose.
       shared: matrices, as the value that they come from and whether it is transposed, of several factors.
       written: the factors of those.
     """
 
     def __init__(self, whole: Function) -> None:
         self.whole = whole
-        self.made = {v: e for e in whole.eqns for v in e.results}
-        self.users: dict[Value, list[Eqn]] = {}
-        for eqn in whole.eqns:
-            for v in dict.fromkeys(eqn.operands):
-                self.users.setdefault(v, []).append(eqn)
+        self.readers = Readers(whole)
+        self.made, self.users = self.readers.made, self.readers.users
         self.exchanged: set[Eqn] = set()
         self.moved: set[Eqn] = set()
         factors = [e for e in whole.eqns if e.op is lu]
@@ -107,7 +105,7 @@ class _Shared:
         return of.root, of.turned != (factors in self.moved)
 
     def _exchange(self, sides: dict[bool, list[Eqn]]) -> None:
-        """Of factors of a matrix and of its transpose, leave those that were asked for first, if the others serve systems."""
+        """Of factors of a matrix and of its transpose, those that were asked for first stay, if the others need not."""
         if len(sides) < 2:
             return
         for way in reversed(sides):
@@ -118,9 +116,11 @@ class _Shared:
                 return
 
     def _systems(self, factors: list[Eqn]) -> set[Eqn] | None:
-        """What reads factors; None if that is something else than plain systems."""
+        """Systems that read factors; None if something else does, but for determinants, which a transpose has too."""
         found: set[Eqn] = set()
         for made in factors:
+            if self.readers.determinant(made) is not None:
+                continue
             readers = {eqn for v in made.results for eqn in self.users.get(v, ())}
             if not set(made.results).isdisjoint(self.whole.results):
                 return None
@@ -160,7 +160,7 @@ class _Shared:
         value = self.env.get(matrix.root, matrix.root)
         if matrix.turned:
             value = transpose(value, perm=_last_two(value.type.rank))
-        return stop_gradient(value) if matrix.stopped else value  # type: ignore[no-any-return]
+        return stop_gradient(value) if matrix.stopped else value
 
     def _other_way(self, eqn: Eqn) -> Value:
         """A system by the factors of the transpose."""

@@ -32,7 +32,7 @@ PROGRAMS: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
     "determinant": (lambda la, a: (la.solve(a, B), la.slogdet(a)[1]), 1),
     "all": (lambda la, a: (la.solve(a, B), la.solve(a.T, C), la.det(a)), 1),
     "determinant of the transpose": (lambda la, a: (la.solve(a, B), la.slogdet(a.T)[1], la.solve(a.T, M)), 1),
-    "both determinants": (lambda la, a: (la.slogdet(a)[1], la.slogdet(a.T)[1], la.solve(a.T, C)), 2),
+    "both determinants": (lambda la, a: (la.slogdet(a)[1], la.slogdet(a.T)[1], la.solve(a.T, C)), 1),
     "other matrices": (lambda la, a: (la.solve(a, B), la.solve(a + 1, C)), 2),
 }
 

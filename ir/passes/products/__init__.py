@@ -1,4 +1,4 @@
-"""Products of many factors in the best order, of matrices that are put together, and of those of which half is known."""
+"""Products of many factors in the best order, of matrices put together, and of those of which half is known."""
 
 from ir.passes.products.blocks import multiply_blocks
 from ir.passes.products.panels import multiply_panels

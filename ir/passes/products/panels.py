@@ -131,7 +131,9 @@ class _Triangular(_Halved):
         parts = [(b - a, other, end - start) for a, b in spans for start, end in [self._terms((a, b))]]
         copied = 0
         if len(spans) > 1:
-            copied = self.eqn.results[0].type.size + sum(m * k + (k * n if k < self.size else 0) for m, n, k in parts)
+            copied = self.eqn.results[0].type.size + sum(
+                m * k + (k * n if k < self.size else 0) for m, n, k in parts
+            )
         return self._seconds(parts, copied, machine)
 
     def write(self, spans: list[Span], env: dict[Value, Value]) -> Value:

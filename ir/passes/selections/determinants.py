@@ -10,9 +10,10 @@ sum of the logarithms), and of the exchanges of rows whether they are even or od
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ir.core import Eqn, Function, Value
 from ir.ops.cond import cond
@@ -21,13 +22,14 @@ from ir.ops.elementwise import abs as abs_op
 from ir.ops.elementwise import add, eq, log, lt, mul, ne, rem
 from ir.ops.indexing import gather
 from ir.ops.linalg import lu
-from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
-from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape, reshape_to
 from ir.ops.matrix import diagonal
+from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
+from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
 from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker
+from ir.passes.selections.rows import known
 from ir.passes.selections.triangles import is_lower
 from ir.passes.solves import is_identity
 from ir.remarks import remark
@@ -75,9 +77,12 @@ class Readers:
         if not self.kept.isdisjoint(factors.results) or self.users.get(order):
             return None
         diagonals, exchanges = self.users.get(whole, []), self.users.get(pivots, [])
-        if not all(self._is_diagonal(e, whole) and self._is_product(e.results[0]) for e in diagonals):
+        if not all(self._is_diagonal(e, whole) for e in diagonals):
             return None
-        if not all(self._compares(e, ne, pivots) and self._is_parity(e.results[0]) for e in exchanges):
+        if not all(self._compares(e, ne, pivots) for e in exchanges):
+            return None
+        negative = self._negative([e.results[0] for e in diagonals])
+        if negative is None or not self._is_sign(negative, [e.results[0] for e in exchanges]):
             return None
         return Reading(tuple(diagonals), tuple(exchanges))
 
@@ -110,29 +115,39 @@ class Readers:
         given = operands[branch.params.index(other)] if other in branch.params else None
         return given is not None and is_identity(given, self.made)
 
-    def _is_product(self, diagonal: Value) -> bool:
-        """Whether all that is read of some elements is the same in any order, and for any of the same product."""
-        return diagonal not in self.kept and all(self._is_product_reader(e) for e in self.users.get(diagonal, []))
+    def _negative(self, diagonals: Sequence[Value]) -> list[Value] | None:
+        """Where elements are negative, if nothing else is read of them that depends on their order or signs."""
+        flags: list[Value] = []
+        for elements in diagonals:
+            if elements in self.kept:
+                return None
+            for eqn in self.users.get(elements, []):
+                if eqn.op is lt and constant_number(self.made.get(eqn.operands[1])) == 0:
+                    flags += eqn.results
+                elif not self._is_size(eqn):
+                    return None
+        return flags
 
-    def _is_product_reader(self, eqn: Eqn) -> bool:
+    def _is_size(self, eqn: Eqn) -> bool:
+        """Whether only a product of sizes is read by an equation, or whether it is zero."""
         if eqn.op is reduce_prod:
-            return True
+            return self._ends_in(eqn.results[0], abs_op)
         if eqn.op is eq and self._zero_besides(eqn):
             return self._ends_in(eqn.results[0], reduce_or)
-        if eqn.op is lt and constant_number(self.made.get(eqn.operands[1])) == 0:
-            return self._is_parity(eqn.results[0])
-        if eqn.op is abs_op:
-            logs = self.users.get(eqn.results[0], [])
-            plain = eqn.results[0] not in self.kept and all(e.op is log for e in logs)
-            return plain and all(self._ends_in(e.results[0], reduce_sum) for e in logs)
-        return False
+        if eqn.op is not abs_op or eqn.results[0] in self.kept:
+            return False
+        readers = self.users.get(eqn.results[0], [])
+        return all(e.op is log and self._ends_in(e.results[0], reduce_sum) for e in readers)
 
     def _zero_besides(self, eqn: Eqn) -> bool:
         return any(constant_number(self.made.get(v)) == 0 for v in eqn.operands)
 
     def _ends_in(self, value: Value, op: object) -> bool:
-        """Whether only a reduction of all of a vector is read of it."""
-        return value not in self.kept and all(e.op is op and e.attrs["axes"] == (0,) for e in self.users.get(value, []))
+        """Whether nothing reads a value but one op; which reduces all of it, if it is a vector."""
+        readers = self.users.get(value, [])
+        return value not in self.kept and all(
+            e.op is op and (not value.type.rank or e.attrs["axes"] == (0,)) for e in readers
+        )
 
     # The order of the rows ------------------------------------------------------------------------
 
@@ -142,22 +157,34 @@ class Readers:
             a is value and index_axis(b, self.made.get) == 0 for a, b in (eqn.operands, eqn.operands[::-1])
         )
 
-    def _is_parity(self, flags: Value) -> bool:
-        """Whether of how many flags are set only matters if that is even."""
-        stack = [flags]
-        while stack:
-            value = stack.pop()
-            if value in self.kept:
-                return False
-            for eqn in self.users.get(value, []):
-                if eqn.op is rem:
-                    if eqn.operands[0] is not value or constant_number(self.made.get(eqn.operands[1])) != 2:
-                        return False
-                elif eqn.op in (add, reduce_sum) or (eqn.op is convert and eqn.results[0].type.dtype.is_integer):
-                    stack += eqn.results
-                else:
+    def _is_sign(self, negative: Sequence[Value], exchanged: Sequence[Value]) -> bool:
+        """Whether of two vectors of flags it only matters if as many are set, together, as an even number."""
+        counts = [self._counts(flags) for flags in (negative, exchanged)]
+        if counts[0] is None or counts[1] is None:
+            return False
+        pairs = {frozenset([a, b]) for a in counts[0] for b in counts[1]}
+        for count in (*counts[0], *counts[1]):
+            for eqn in self.users.get(count, []):
+                if eqn.op is not add or frozenset(eqn.operands) not in pairs or eqn.results[0] in self.kept:
+                    return False
+                if not all(self._halves(e, eqn.results[0]) for e in self.users.get(eqn.results[0], [])):
                     return False
         return True
+
+    def _counts(self, flags: Sequence[Value]) -> list[Value] | None:
+        """How many flags are set, if nothing else is read of them."""
+        numbers = [e.results[0] for v in flags for e in self.users.get(v, []) if e.op is convert]
+        if sum(len(self.users.get(v, [])) for v in flags) > len(numbers):
+            return None
+        if not all(v.type.dtype.is_integer and self._ends_in(v, reduce_sum) for v in numbers):
+            return None
+        counts = [e.results[0] for v in numbers for e in self.users.get(v, [])]
+        return None if not self.kept.isdisjoint([*flags, *counts]) else counts
+
+    def _halves(self, eqn: Eqn, value: Value) -> bool:
+        """Whether the rest of a number by two is taken."""
+        two = eqn.op is rem and eqn.operands[0] is value
+        return two and constant_number(self.made.get(eqn.operands[1])) == 2
 
 
 def _takes_diagonal(eqn: Eqn, made: dict[Value, Eqn]) -> bool:
@@ -165,14 +192,14 @@ def _takes_diagonal(eqn: Eqn, made: dict[Value, Eqn]) -> bool:
     a, (x, indices) = eqn.attrs, eqn.operands
     if x.type.rank != 2 or a["offset_dims"] or a["slice_sizes"] != (1, 1):
         return False
-    index = made.get(indices)
     if a["operand_batching_dims"]:  # the index of the other axis, for each place of this one
-        by_place = len(a["start_index_map"]) == 1 and a["start_indices_batching_dims"] == (0,)
-        if index is not None and index.op is reshape:
-            index = made.get(index.operands[0])
-        return by_place and index is not None and index.op is iota and index.attrs["axis"] == 0
-    both = indices.type.shape == (x.type.shape[0], 2) and a["start_index_map"] in ((0, 1), (1, 0))
-    return both and index is not None and index.op is iota and index.attrs["axis"] == 0
+        along = len(a["start_index_map"]) == 1 and a["start_indices_batching_dims"] == (0,)
+    else:
+        along = sorted(a["start_index_map"]) == [0, 1]
+    numbers = known(indices, made.get) if along else None
+    if numbers is None or numbers.ndim != 2 or len(numbers) != x.type.shape[0]:
+        return False
+    return bool((numbers == np.arange(len(numbers))[:, None]).all())
 
 
 class _Determinants:

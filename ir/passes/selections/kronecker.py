@@ -1,6 +1,6 @@
 """Kronecker products: systems with them are systems with their factors.
 
-    (A ⊗ B) vec(X) = vec(Y)     where      A X B' = Y       (vec puts rows one after the other)
+(A ⊗ B) vec(X) = vec(Y)     where      A X B' = Y       (vec puts rows one after the other)
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def solved(factors: list[Value], b: Value, of: System, *, turned: bool) -> Value
     for k, factor in enumerate(factors):
         moved = move_axis(x, k, 0)
         columns = reshape_to(moved, (sizes[k], moved.type.size // sizes[k]))
-        x = move_axis(reshape_to(_solved(factor, columns, turned=turned != of.turned), moved.type.shape), 0, k)
+        x = move_axis(
+            reshape_to(_solved(factor, columns, turned=turned != of.turned), moved.type.shape), 0, k
+        )
     return move_axis(reshape_to(x, rows.type.shape), 0, of.axis)
 
 

@@ -72,7 +72,7 @@ def _multiplied(function: Function) -> System | None:
 
 
 def _unit_axes_moved(eqn: Eqn) -> list[int] | None:
-    """The permutation of axes that a reshape is; None where it is none. (Which axis of size 1 is which does not matter.)"""
+    """The permutation of axes that a reshape is; None where it is none. (Axes of size 1 are alike.)"""
     old, new = eqn.operands[0].type.shape, eqn.results[0].type.shape
     if len(old) != len(new) or [n for n in old if n != 1] != [n for n in new if n != 1]:
         return None
