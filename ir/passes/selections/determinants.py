@@ -28,7 +28,7 @@ from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
 from ir.passes.selections.forms import Reader
-from ir.passes.selections.kronecker import kronecker
+from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
 from ir.passes.selections.triangles import is_lower
 from ir.passes.solves import is_identity
@@ -230,7 +230,7 @@ class _Determinants:
         if pair is None:
             return None
         remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
-        diagonals, exchanged = self._of_product([self.reader.now(f) for f in pair[0]])
+        diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
         self.vectors.update(dict.fromkeys(reading.diagonals, diagonals))
         self.vectors.update(dict.fromkeys(reading.exchanges, exchanged))
         order = iota(shape=given.type.shape[:1], dtype=i32, axis=0)
@@ -240,13 +240,13 @@ class _Determinants:
     def _of_product(self, matrices: Sequence[Value]) -> tuple[Value, Value]:
         """The diagonal of factors of a Kronecker product; and flags, set as evenly as rows were exchanged."""
         size = 1
-        for matrix in matrices:
-            size *= matrix.type.shape[0]
+        for each in matrices:
+            size *= each.type.shape[0]
         whole: Value | None = None
         odd: Value | None = None
-        for matrix in matrices:
-            factors, pivots, _ = lu(matrix)
-            n = matrix.type.shape[0]
+        for each in matrices:
+            factors, pivots, _ = lu(each)
+            n = each.type.shape[0]
             part = diagonal(factors)
             whole = part if whole is None else _outer(whole, part)
             if (size // n) % 2:  # each exchange is one of that many rows
