@@ -24,7 +24,7 @@ from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.kronecker import kronecker, solved
 from ir.passes.selections.rows import known
 from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
-from ir.passes.selections.triangles import is_lower
+from ir.passes.selections.triangles import is_lower, unmasked
 from ir.remarks import remark
 from ir.types import i32
 
@@ -70,6 +70,8 @@ class _Solved:
         if "diagonal" in said:
             return divided(matrix, b, found)
         if lower is not None:
+            # (The other triangle is not read, and need not be written.)
+            matrix = self.reader.now(unmasked(self.reader, given, lower=lower))
             return substituted(matrix, b, found, lower=lower)
         if "orthogonal" in said:
             return turned_back(matrix, b, found)
