@@ -10,13 +10,14 @@ from ir.errors import ArgumentError
 from ir.passes.blocking import block
 from ir.passes.cse import cse
 from ir.passes.dce import dce
+from ir.passes.factors import share_factors
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.masking import skip_masked
-from ir.passes.products import multiply_blocks, reorder_products
+from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
-from ir.passes.selections import choose_rows, solve_structured
+from ir.passes.selections import choose_rows, read_determinants, solve_structured
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
 from ir.passes.sinking import sink_constants
 from ir.passes.slicing import sink_slices
@@ -31,7 +32,10 @@ _PRODUCTS: tuple[Pass, ...] = (
     solve_products,
     reorder_products,
     without_inverses,
+    multiply_panels,
     solve_structured,
+    read_determinants,
+    share_factors,
 )
 
 

@@ -76,7 +76,7 @@ def _solved(function: Function, *, inverses: bool) -> Function:
             uses[v] = None if use is None or found is None else [*found, use]
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
-        is_inverse = _is_identity(eqn.operands[-1], made)
+        is_inverse = is_identity(eqn.operands[-1], made)
         for use in _cheaper(v, uses[v] or [], is_inverse=is_inverse and inverses):
             attrs = _resized(eqn, use.axis, use.count, _FUNCTIONS)
             if attrs is not None:
@@ -113,7 +113,8 @@ def _cheaper(solution: Value, uses: list[_Use], *, is_inverse: bool) -> list[_Us
     return uses if columns < least or (is_inverse and columns <= _OF_INVERSE * least) else []
 
 
-def _is_identity(value: Value, made: dict[Value, Eqn]) -> bool:
+def is_identity(value: Value, made: dict[Value, Eqn]) -> bool:
+    """Whether a value is made as an identity matrix."""
     eqn = made.get(value)
     while eqn is not None and eqn.op in (transpose, convert):
         inner = made.get(eqn.operands[0])

@@ -244,6 +244,28 @@ def test_triangular_systems(name: str) -> None:
             assert_close(p, q, 1e-9)
 
 
+def test_masks_of_triangular_systems_are_not_written() -> None:
+    m = np.random.default_rng(1).normal(size=(N, N)) + 3 * np.eye(N)
+    solve = tnp.linalg.solve
+    cases: list[tuple[Callable[[Any], Any], bool]] = [
+        (lambda m: solve(tnp.tril(m), A), True),
+        (lambda m: solve(tnp.triu(m), A), True),
+        (lambda m: solve(tnp.tril(m).T, A), False),
+        (lambda m: solve(tnp.tril(m, -1) + tnp.eye(N), A), False),
+        (lambda m: solve(tnp.where(tnp.tri(N, k=0, dtype=bool), m, 0.0), A), True),
+        (lambda m: solve(tnp.where(tnp.tri(N, k=-1, dtype=bool), 0.0, m), A), True),
+        (lambda m: solve(tnp.tril(tnp.triu(m, -1)), A), False),
+    ]
+    with x64():
+        for f, is_plain in cases:
+            names = [e.op.name for e in tr.jit(f).ir(m).eqns]
+            assert not is_plain or "select" not in names, names
+            assert_close(tr.jit(f)(m), tr.jit(f, opt=0)(m), 1e-10)
+        # What is not a number beside the triangle is not read.
+        m[0, 3] = np.nan
+        assert np.isfinite(tr.jit(cases[0][0])(m)).all()
+
+
 def test_solvers_of_the_caller_stay() -> None:
     """Whatever they give, it is not what solving exactly would."""
     with x64():

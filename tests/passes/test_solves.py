@@ -158,6 +158,8 @@ def test_it_is_remarked() -> None:
 
 _TRIANGULAR: dict[str, Callable[[Any], Any]] = {
     "upper": tnp.triu,
+    "lower": tnp.tril,
+    "lower by transposes": lambda a: tnp.triu(a).T,
     "upper by transposes": lambda a: tnp.tril(a).T,
     "diagonal": lambda a: tnp.diag(a[0]),
     "diagonal by numbers": lambda a: -3 * tnp.eye(N, dtype=a.dtype) / 2,
@@ -189,7 +191,7 @@ def test_determinants_of_triangular_matrices_take_no_factors(made: Any, singular
 
 
 @pytest.mark.parametrize(
-    "made", [tnp.tril, lambda a: tnp.triu(a, -1), lambda a: a, lambda a: tnp.diag(a[0], 1)]
+    "made", [lambda a: tnp.tril(a, 1), lambda a: tnp.triu(a, -1), lambda a: a, lambda a: tnp.diag(a[0], 1)]
 )
 def test_other_matrices_are_factored(made: Any) -> None:
     with jax.enable_x64(True):

@@ -1,6 +1,7 @@
-"""Products of many factors in the best order, and of matrices that are put together block by block."""
+"""Products of many factors in the best order, of matrices put together, and of those of which half is known."""
 
 from ir.passes.products.blocks import multiply_blocks
+from ir.passes.products.panels import multiply_panels
 from ir.passes.products.reorder import reorder_products
 
-__all__ = ["multiply_blocks", "reorder_products"]
+__all__ = ["multiply_blocks", "multiply_panels", "reorder_products"]

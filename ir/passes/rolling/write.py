@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ir.core import Eqn, Function, Value, attr_key
+from ir.machine import current
 from ir.op import Builder, building
 from ir.ops.calls import optimization_barrier
 from ir.ops.carries import results_of
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import add, sub
 from ir.ops.families import materialize
-from ir.ops.indexing import dynamic_slice
+from ir.ops.indexing import dynamic_slice, gather
 from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import (
@@ -22,6 +24,7 @@ from ir.ops.shape import (
     constant,
     expand_dims,
     full,
+    reshape,
     reshape_to,
     slice_axis,
     zeros,
@@ -46,6 +49,18 @@ class Unprofitable(Exception):
     """Something would have to be copied that is better left where it is."""
 
 
+# Large products of so few iterations stay apart, where copies of their operands take more than so many launches each.
+_FEW, _LAUNCHES = 64, 20
+
+
+def _is_copied(value: Value, makers: Mapping[Value, Eqn]) -> bool:
+    """Whether a value was put together from parts of others."""
+    eqn = makers.get(value)
+    while eqn is not None and eqn.op is reshape:
+        eqn = makers.get(eqn.operands[0])
+    return eqn is not None and eqn.op in (concatenate, gather)
+
+
 class Writer:
     """Writes one loop into `builder`.
 
@@ -63,7 +78,7 @@ class Writer:
         self.finals: dict[tuple[int, int], Value] = {}
         self.made: dict[object, tuple[tuple[Value, ...], tuple[bool, ...]]] = {}
         self.live: dict[bytes, Value] = {}
-        self.lists = 0
+        self.lists, self.begin = 0, len(builder.eqns)
 
     def write(self) -> None:
         """Write it, and give `env` what is used of it afterwards.
@@ -167,6 +182,7 @@ class Writer:
             self.known[j, 0] = self._powers(node.exponents, *operands[0]), True
         else:
             ins, flags = tuple([v for v, _ in operands]), tuple([b for _, b in operands])
+            self._check_copies(node.eqn, operands)
             # What a body computes twice is one operand of a scan.
             key = (node.eqn.op, ins, tuple([attr_key(a) for a in node.eqn.attrs.values()]))
             if key in self.made:
@@ -181,6 +197,21 @@ class Writer:
             for k, (out, flag) in enumerate(zip(outs, out_flags, strict=True)):
                 self.known[j, k] = out, flag
         self.builder.source = None
+
+    def _check_copies(self, eqn: Eqn, operands: Sequence[Operand]) -> None:
+        """Large products side by side start once, which gains nothing if that takes copies of all that they multiply.
+
+        Raises:
+          Unprofitable: the copies take longer.
+        """
+        if eqn.op is not dot_general or self.loop.trips > _FEW or not all(b for _, b in operands):
+            return
+        new = {v: e for e in self.builder.eqns[self.begin :] for v in e.results}
+        makers = ChainMap(new, self.stacker.made_by)
+        nbytes = sum(v.type.nbytes for v, _ in operands if _is_copied(v, makers))
+        machine = current()
+        if machine.seconds(0, 2 * nbytes) > _LAUNCHES * self.loop.trips * machine.launch:
+            raise Unprofitable("products of arrays that are long, and would all have to be copied")
 
     def live_in(self, j: int) -> Value:
         """In which iterations a node is not dead, as a constant."""

@@ -2,6 +2,7 @@
 
     x = linear_solve(diag(d), b)     becomes     x = b / d
     x = linear_solve(tril(a), b)     becomes     x = triangular_solve(tril(a), b) {lower=True}
+    x = linear_solve(kron(a, c), b)  becomes     systems with a and with c
     f, p, q = lu(triu(a))            becomes     f = triu(a), with no rows exchanged, as for its determinant
 
 What is known is read off the program, or said by the caller (`assume`). Systems with solvers of the caller's own stay.
@@ -20,9 +21,10 @@ from ir.ops.shape import broadcast_in_dim, full_like, iota
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
 from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
+from ir.passes.selections.kronecker import kronecker, solved
 from ir.passes.selections.rows import known
 from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
-from ir.passes.selections.triangles import is_lower
+from ir.passes.selections.triangles import is_lower, unmasked
 from ir.remarks import remark
 from ir.types import i32
 
@@ -68,12 +70,18 @@ class _Solved:
         if "diagonal" in said:
             return divided(matrix, b, found)
         if lower is not None:
+            # (The other triangle is not read, and need not be written.)
+            matrix = self.reader.now(unmasked(self.reader, given, lower=lower))
             return substituted(matrix, b, found, lower=lower)
         if "orthogonal" in said:
             return turned_back(matrix, b, found)
         if "positive_definite" in said and not self._is_factored(given):
             return by_cholesky(matrix, b, found)
-        return None
+        product = kronecker(given, self.definitions.get)
+        if product is None:
+            return None
+        factors, turned = product
+        return solved([self.reader.now(f) for f in factors], b, found, turned=turned)
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""

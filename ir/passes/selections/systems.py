@@ -11,7 +11,7 @@ from ir.ops.elementwise import div
 from ir.ops.linalg import cholesky, triangular_solve
 from ir.ops.matrix import conjugated, diagonal
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, move_axis, reshape_to, transpose
+from ir.ops.shape import broadcast_in_dim, move_axis, reshape, reshape_to, transpose
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ def _multiplied(function: Function) -> System | None:
         elif product is not None and eqn.op is transpose and operands[0] is product.results[0]:
             order = tuple([order[p] for p in eqn.attrs["perm"]])
             env[eqn.results[0]] = product.results[0]
+        elif product is not None and eqn.op is reshape and operands[0] is product.results[0]:
+            moved = _unit_axes_moved(eqn)
+            if moved is None:
+                return None
+            order = tuple([order[p] for p in moved])
+            env[eqn.results[0]] = product.results[0]
         elif eqn.op is reduce_sum and not eqn.attrs["axes"]:
             env[eqn.results[0]] = operands[0]
         else:
@@ -63,6 +69,15 @@ def _multiplied(function: Function) -> System | None:
     if product is None or env.get(out, out) is not product.results[0]:
         return None
     return _matrix(function, product, order)
+
+
+def _unit_axes_moved(eqn: Eqn) -> list[int] | None:
+    """The permutation of axes that a reshape is; None where it is none. (Axes of size 1 are alike.)"""
+    old, new = eqn.operands[0].type.shape, eqn.results[0].type.shape
+    if len(old) != len(new) or [n for n in old if n != 1] != [n for n in new if n != 1]:
+        return None
+    units, others = ([d for d, n in enumerate(old) if (n == 1) is unit] for unit in (True, False))
+    return [units.pop(0) if n == 1 else others.pop(0) for n in new]
 
 
 def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> System | None:
@@ -79,7 +94,8 @@ def _matrix(function: Function, product: Eqn, order: tuple[int, ...]) -> System 
     # Where each axis of the product comes from: those of `x`, and the matrix's in place of the one summed over.
     free = [d for d in range(x.type.rank) if d != axis]
     axes = [axis, *free] if side else [*free, axis]
-    if [axes[k] for k in order] != list(range(x.type.rank)):
+    shape = x.type.shape
+    if any(axes[k] != d and not shape[axes[k]] == shape[d] == 1 for d, k in enumerate(order)):
         return None
     (summed,) = attrs[names[1 - side]]
     return System(function.params.index(matrix), axis, summed == 0)

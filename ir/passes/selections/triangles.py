@@ -74,6 +74,20 @@ def is_lower(reader: Reader, matrix: Value) -> bool | None:
     return True if found.offset <= 0 else None
 
 
+def unmasked(reader: Reader, matrix: Value, *, lower: bool) -> Value:
+    """What has the same triangle, diagonal included, and may have anything beside it: a matrix without its mask."""
+    eqn = reader.definition(matrix)
+    if eqn is None or eqn.op is not select or eqn.operands[0].type.shape != matrix.type.shape:
+        return matrix
+    mask, *cases = eqn.operands
+    try:
+        found = _side(reader, mask, 1)
+    except Unread:
+        return matrix
+    wanted = Triangle(0, above=not lower)
+    return cases[0] if found == wanted else cases[1] if found.rest == wanted else matrix
+
+
 def _side(reader: Reader, mask: Value, axis: int) -> Triangle:
     """On which side of which diagonal a mask holds, k counting along `axis`."""
     eqn = reader.definition(mask)
