@@ -71,6 +71,7 @@ def test_what_happens_before_and_during_differentiation(report: Report) -> None:
         "guard",
         "roll",
         "stabilize",
+        "stop_shifts",
         "value_and_grad",
         "simplify_inner",
     ]

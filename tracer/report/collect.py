@@ -149,12 +149,14 @@ def _before() -> dict[str, Any]:
     from ir import transforms
     from ir.passes.pipeline import simplify_inner
     from ir.passes.rolling import roll
+    from ir.passes.shifts import stop_shifts
     from ir.passes.simplify import stabilize
 
     return {
         "guard": transforms.guarded,
         "roll": roll,
         "stabilize": stabilize,
+        "stop_shifts": stop_shifts,
         "simplify_inner": simplify_inner,
         "value_and_grad": transforms.value_and_grad,
         "jvp": transforms.jvp,
