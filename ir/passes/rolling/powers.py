@@ -9,13 +9,25 @@ import numpy.typing as npt
 
 from ir.core import Dense, Value
 from ir.numerics.precision import finfo
-from ir.ops.elementwise import div, mul, pow
+from ir.ops.elementwise import div, integer_pow, mul, pow
 from ir.ops.logic import select
-from ir.ops.shape import broadcast_in_dim, constant, full_like
-from ir.types import DType, bool_, i32
+from ir.ops.shape import (
+    broadcast_in_dim,
+    concatenate,
+    constant,
+    expand_dims,
+    full,
+    full_like,
+    reshape_to,
+    rev,
+    slice_axis,
+)
+from ir.types import DType, TensorType, bool_, i32
 
 # Binary digits of exponents up to which repeated squaring is quicker than a power with a table of exponents.
 _FEW_DIGITS = 2
+# Elements of a table of powers from which on products are quicker than powers.
+_MANY = 1 << 10
 
 
 def exponent_tables(exponents: npt.NDArray[np.int64], dtype: DType, *, exact: bool) -> list[Value]:
@@ -61,6 +73,79 @@ def power(x: Value, tables: Sequence[Value], *, inverse: bool) -> Value:
     return out
 
 
+def is_progression(exponents: npt.NDArray[np.int64]) -> bool:
+    """Whether exponents, of one sign, rise or fall by the same number each time."""
+    steps = np.diff(exponents)
+    return bool(len(steps)) and bool(steps[0]) and bool((steps == steps[0]).all())
+
+
+def pays(exponents: npt.NDArray[np.int64], of: TensorType) -> bool:
+    """Whether `progression` takes less time than a power for each element."""
+    many = len(exponents) * of.size >= _MANY and int(np.abs(exponents).max()).bit_length() > _FEW_DIGITS
+    return of.dtype.is_float and many and is_progression(exponents)
+
+
+def progression(x: Value, exponents: npt.NDArray[np.int64]) -> Value:
+    """`x` to the powers of a progression, along a new leading axis: one product for each element.
+
+    Powers u^(aB + b) are u^(aB) u^b, with B near the square root of their number. No power is taken on the way that is
+    not asked for, but for those of the first exponent and of the step.
+    """
+    sizes = np.abs(exponents)
+    falls = bool(sizes[0] > sizes[-1])
+    first, step = int(sizes.min()), abs(int(sizes[1] - sizes[0]))
+    factor = div(full_like(x, 1), x) if exponents.min() < 0 else x
+    out = _table_of_powers(_raised(factor, step), len(sizes))
+    if first:
+        out = mul(out, _repeated(expand_dims(_raised(factor, first), (0,)), 0, len(sizes)))
+    return rev(out, axes=(0,)) if falls else out
+
+
+def _raised(x: Value, exponent: int) -> Value:
+    return x if exponent == 1 else integer_pow(x, y=exponent)
+
+
+def _table_of_powers(u: Value, count: int) -> Value:
+    """1, u, u^2, ..., `count` of them."""
+    rows = 1 << round(np.log2(count) / 2)
+    blocks, left = divmod(count, rows)
+    low = _doubled(u, rows)
+    high = _doubled(_raised(u, rows), blocks + (left > 0))
+    shape = u.type.shape
+    products = mul(
+        _repeated(slice_axis(high, 0, 0, blocks), 1, rows, new=True), _repeated(low, 0, blocks, new=True)
+    )
+    out = reshape_to(products, (blocks * rows, *shape))
+    if not left:
+        return out
+    rest = mul(_repeated(slice_axis(high, 0, blocks, blocks + 1), 0, left), slice_axis(low, 0, 0, left))
+    return concatenate(out, rest, axis=0)  # type: ignore[no-any-return]
+
+
+def _doubled(u: Value, count: int) -> Value:
+    """The same, by doubling the number of rows."""
+    out = full((1, *u.type.shape), 1, u.type.dtype)
+    have = 1
+    while have < count:
+        more = min(have, count - have)
+        factor = _repeated(expand_dims(_raised(u, have), (0,)), 0, more)
+        out = concatenate(out, mul(slice_axis(out, 0, 0, more), factor), axis=0)
+        have += more
+    return out
+
+
+def _repeated(x: Value, axis: int, size: int, *, new: bool = False) -> Value:
+    """`x` repeated along an axis of size 1, or along a new one."""
+    shape = list(x.type.shape)
+    if new:
+        shape.insert(axis, size)
+        dims = tuple([d for d in range(len(shape)) if d != axis])
+    else:
+        shape[axis] = size
+        dims = tuple(range(len(shape)))
+    return broadcast_in_dim(x, shape=tuple(shape), dims=dims)  # type: ignore[no-any-return]
+
+
 def _where(condition: Value, x: Value) -> Value:
     """`x` where the condition holds, else 1."""
     return select(_along(condition, x), x, full_like(x, 1))  # type: ignore[no-any-return]
@@ -73,4 +158,4 @@ def _along(table: Value, x: Value) -> Value:
     return broadcast_in_dim(table, shape=x.type.shape, dims=tuple(range(table.type.rank)))  # type: ignore[no-any-return]
 
 
-__all__ = ["exponent_tables", "power"]
+__all__ = ["exponent_tables", "is_progression", "pays", "power", "progression"]
