@@ -61,7 +61,7 @@ def test_running_powers_become_products_where_there_are_many(n: int) -> None:
         program = tr.trace(polynomial)(x, t)
         assert ("pow" in {e.op.name for e in roll(program).eqns}) == (n == 4)
         assert "pow" not in {e.op.name for e in roll_exact(program).eqns}
-        assert len(roll(program).eqns) < 50
+        assert len(roll(program).eqns) < 60 < len(program.eqns)
         np.testing.assert_allclose(
             tr.jit(polynomial)(x, t), -np.polynomial.polynomial.polyval(t, x), rtol=1e-12, atol=1e-13
         )
