@@ -12,6 +12,7 @@ from ir.journal import step, within
 from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
+from ir.passes.power_tables import tabulate_powers
 from ir.passes.rolling import roll
 from ir.passes.shifts import stop_shifts
 from ir.passes.simplify import stabilize
@@ -53,7 +54,9 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     function = step("roll", lambda f: find(f, derivative.counted), function)
     if find is not roll:
         return function
-    return step("stop_shifts", stop_shifts, step("stabilize", stabilize, function))
+    function = step("stabilize", stabilize, function)
+    function = step("stop_shifts", stop_shifts, function)
+    return step("tabulate_powers", tabulate_powers, function)
 
 
 def _transformed(

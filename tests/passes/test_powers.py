@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ir
 import tracer as tr
+import tracer.numpy as tnp
 from ir.op import build
+from ir.passes.power_tables import tabulate_powers
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.rolling.powers import is_progression, progression
 from ir.types import TensorType, f64
@@ -89,3 +93,60 @@ def test_derivatives_at_special_values() -> None:
             got = tr.jit(tr.grad(lambda t, x=x: polynomial(x, t).sum()))(t)
             want = jax.grad(lambda t, x=x: polynomial(x, t).sum())(t)
             np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+TABLES: dict[str, Callable[[Any, Any], Any]] = {
+    "constants along the last axis": lambda np_, t: t[:, None] ** np.arange(40),
+    "a count along the last axis": lambda np_, t: t[:, None] ** np_.arange(40),
+    "a count along the first axis": lambda np_, t: t ** np_.arange(40)[:, None],
+    "floats": lambda np_, t: t[:, None] ** np_.arange(40.0),
+    "falling": lambda np_, t: np_.vander(t, 40),
+    "every second": lambda np_, t: t[:, None] ** np_.arange(3, 80, 2),
+    "negative": lambda np_, t: t[:, None] ** (-np_.arange(40)),
+    "in the middle": lambda np_, t: t.reshape(5, 1, 12) ** np_.arange(40)[:, None],
+    "of rows": lambda np_, t: np_.broadcast_to(t[:5, None, None], (5, 40, 12)) ** np_.arange(40)[:, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_that_are_written_as_arrays(name: str) -> None:
+    f = TABLES[name]
+    with jax.enable_x64(True):
+        t = np.random.default_rng(0).uniform(0.5, 1.5, 60) * np.where(np.arange(60) % 3, 1, -1)
+        program = tr.trace(lambda t: f(tnp, t))(t)
+        tabulated = tabulate_powers(program)
+        ir.verify(tabulated)
+        assert "pow" in {e.op.name for e in program.eqns}
+        assert "pow" not in {e.op.name for e in tabulated.eqns}
+        for special in (t, np.resize(SPECIAL, 60)):
+            with np.errstate(all="ignore"):
+                (want,), (got,) = ir.evaluate(program, special), ir.evaluate(tabulated, special)
+            np.testing.assert_allclose(got, want, rtol=1e-13)
+        weights, v = np.cos(np.arange(want.size)).reshape(want.shape), np.cos(t)
+
+        def derivatives(lib: Any, np_: Any) -> Any:
+            g = lib.grad(lambda t: (f(np_, t) * weights).sum())
+            return lib.jit(lambda t: (g(t), *lib.jvp(g, (t,), (v,))))
+
+        for got, want in zip(derivatives(tr, tnp)(t), derivatives(jax, jnp)(t), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t: t[:, None] ** (np.arange(40) ** 2),
+        lambda t: t[:, None] ** (np.arange(40) - 7),
+        lambda t: t[:, None] ** np.arange(0.0, 20.0, 0.5),
+        lambda t: t[:, None] ** np.arange(5),
+        lambda t: tnp.outer(t, tnp.arange(60.0)) ** np.arange(60),
+        lambda t: t[:, None] ** np.add.outer(np.arange(60), np.arange(40)),
+        lambda t: t[:, None].astype("float16") ** np.arange(40),
+        lambda t: t[:, None].astype(complex) ** np.arange(40),
+        lambda t: t[:, None] ** np.arange(10_000),
+    ],
+)
+def test_other_powers_stay(f: Callable[[Any], Any]) -> None:
+    """No progression, both signs, fractions, few, bases that change too, and types without the digits."""
+    program = tr.trace(f)(np.ones(60, np.float32))
+    assert tabulate_powers(program) is program
