@@ -1,6 +1,7 @@
-"""Powers of one base with exponents in progression, as a table of products.
+"""Powers of one base with exponents in progression, and running products of it, as a table of products.
 
 y = pow(broadcast x along an axis, [0, 1, 2, ...] along that axis)     becomes     products of u^(aB) and u^b
+y = cumprod(broadcast x along an axis) along that axis                 likewise
 
 `ir.passes.rolling.powers` writes them and says where that pays. It runs before a program is differentiated, too, so
 that the derivative is that of the products.
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from ir.core import Eqn, Function, Value
 from ir.ops.convert import convert
+from ir.ops.cumulative import cumprod
 from ir.ops.elementwise import add, mul, neg, pow, sub
 from ir.ops.shape import broadcast_in_dim, constant, iota, permute, reshape, reshape_to
 from ir.passes.nested import deep
@@ -24,21 +26,26 @@ from ir.rewriter import constant_number
 from ir.types import TensorType
 
 _LARGEST = 1 << 20  # exponent
+_TABLES = (cumprod, pow)
 _ARITHMETIC = {add: np.add, sub: np.subtract, mul: np.multiply}
 
 
 @deep
 def tabulate_powers(function: Function) -> Function:
     """Write tables of powers as products where that takes less time."""
-    if not any(eqn.op is pow for eqn in function.eqns):
+    if not any(eqn.op in _TABLES for eqn in function.eqns):
         return function
     definitions = {r: eqn for eqn in function.eqns for r in eqn.results}
     env: dict[Value, Value] = {}
-    return rewritten(function, lambda eqn: _table(eqn, definitions.get, env) if eqn.op is pow else None, env)
+
+    def write(eqn: Eqn) -> Value | None:
+        return _table(eqn, definitions.get, env) if eqn.op in _TABLES else None
+
+    return rewritten(function, write, env)
 
 
 def _table(eqn: Eqn, definition: Callable[[Value], Eqn | None], env: dict[Value, Value]) -> Value | None:
-    """What stands for a power; None where it stays."""
+    """What stands for a power, or a running product; None where it stays."""
     base, shape = definition(eqn.operands[0]), eqn.results[0].type.shape
     if base is None or base.op is not broadcast_in_dim:
         return None
@@ -46,7 +53,7 @@ def _table(eqn: Eqn, definition: Callable[[Value], Eqn | None], env: dict[Value,
     for axis, size in enumerate(shape):
         if axis in dims and x.type.shape[dims.index(axis)] == size:
             continue
-        exponents = _along(eqn.operands[1], axis, definition)
+        exponents = _along(eqn.operands[1], axis, definition) if eqn.op is pow else _counted(eqn, axis, size)
         others = TensorType((*shape[:axis], *shape[axis + 1 :]), x.type.dtype)
         if exponents is None or not pays(exponents, others):
             continue
@@ -57,6 +64,12 @@ def _table(eqn: Eqn, definition: Callable[[Value], Eqn | None], env: dict[Value,
         order.insert(axis, 0)
         return permute(progression(one, exponents), tuple(order))
     return None
+
+
+def _counted(eqn: Eqn, axis: int, size: int) -> npt.NDArray[np.int64] | None:
+    """How many factors each element of a running product has; None where it runs along another axis."""
+    counts = np.arange(1, size + 1)
+    return (counts[::-1] if eqn.attrs["reverse"] else counts) if eqn.attrs["axis"] == axis else None
 
 
 def _along(
