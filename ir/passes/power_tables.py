@@ -18,7 +18,7 @@ from ir.core import Eqn, Function, Value
 from ir.ops.convert import convert
 from ir.ops.cumulative import cumprod
 from ir.ops.elementwise import add, mul, neg, pow, sub
-from ir.ops.shape import broadcast_in_dim, constant, iota, permute, reshape, reshape_to
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import rewritten
 from ir.passes.rolling.powers import pays, progression
@@ -60,9 +60,7 @@ def _table(eqn: Eqn, definition: Callable[[Value], Eqn | None], env: dict[Value,
         left = [(k, d - (d > axis)) for k, d in enumerate(dims) if d != axis]
         kept = reshape_to(env.get(x, x), tuple([x.type.shape[k] for k, _ in left]))
         one = broadcast_in_dim(kept, shape=others.shape, dims=tuple([d for _, d in left]))
-        order = list(range(1, len(shape)))
-        order.insert(axis, 0)
-        return permute(progression(one, exponents), tuple(order))
+        return progression(one, exponents, axis)
     return None
 
 

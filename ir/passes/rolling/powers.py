@@ -15,7 +15,6 @@ from ir.ops.shape import (
     broadcast_in_dim,
     concatenate,
     constant,
-    expand_dims,
     full,
     full_like,
     reshape_to,
@@ -89,8 +88,8 @@ def pays(exponents: npt.NDArray[np.int64], of: TensorType) -> bool:
     return largest.bit_length() > _FEW_DIGITS and largest * float(finfo(of.dtype.np).eps) <= _ERROR
 
 
-def progression(x: Value, exponents: npt.NDArray[np.int64]) -> Value:
-    """`x` to the powers of a progression, along a new leading axis: one product for each element.
+def progression(x: Value, exponents: npt.NDArray[np.int64], axis: int = 0) -> Value:
+    """`x` to the powers of a progression, along a new axis: one product for each element.
 
     Powers u^(aB + b) are u^(aB) u^b, with B near the square root of their number. No power is taken on the way that is
     not asked for, but for those of the first exponent and of the step.
@@ -99,41 +98,43 @@ def progression(x: Value, exponents: npt.NDArray[np.int64]) -> Value:
     falls = bool(sizes[0] > sizes[-1])
     first, step = int(sizes.min()), abs(int(sizes[1] - sizes[0]))
     factor = div(full_like(x, 1), x) if exponents.min() < 0 else x
-    out = _table_of_powers(_raised(factor, step), len(sizes))
+    out = _table_of_powers(_raised(factor, step), len(sizes), axis)
     if first:
-        out = mul(out, _repeated(expand_dims(_raised(factor, first), (0,)), 0, len(sizes)))
-    return rev(out, axes=(0,)) if falls else out
+        out = mul(out, _repeated(_raised(factor, first), axis, len(sizes), new=True))
+    return rev(out, axes=(axis,)) if falls else out
 
 
 def _raised(x: Value, exponent: int) -> Value:
     return x if exponent == 1 else integer_pow(x, y=exponent)
 
 
-def _table_of_powers(u: Value, count: int) -> Value:
+def _table_of_powers(u: Value, count: int, axis: int) -> Value:
     """1, u, u^2, ..., `count` of them."""
     rows = 1 << round(np.log2(count) / 2)
     blocks, left = divmod(count, rows)
-    low = _doubled(u, rows)
-    high = _doubled(_raised(u, rows), blocks + (left > 0))
-    shape = u.type.shape
+    low = _doubled(u, rows, axis)
+    high = _doubled(_raised(u, rows), blocks + (left > 0), axis)
     products = mul(
-        _repeated(slice_axis(high, 0, 0, blocks), 1, rows, new=True), _repeated(low, 0, blocks, new=True)
+        _repeated(slice_axis(high, axis, 0, blocks), axis + 1, rows, new=True),
+        _repeated(low, axis, blocks, new=True),
     )
-    out = reshape_to(products, (blocks * rows, *shape))
+    shape = u.type.shape
+    out = reshape_to(products, (*shape[:axis], blocks * rows, *shape[axis:]))
     if not left:
         return out
-    rest = mul(_repeated(slice_axis(high, 0, blocks, blocks + 1), 0, left), slice_axis(low, 0, 0, left))
-    return concatenate(out, rest, axis=0)  # type: ignore[no-any-return]
+    last = _repeated(slice_axis(high, axis, blocks, blocks + 1), axis, left)
+    return concatenate(out, mul(last, slice_axis(low, axis, 0, left)), axis=axis)  # type: ignore[no-any-return]
 
 
-def _doubled(u: Value, count: int) -> Value:
-    """The same, by doubling the number of rows."""
-    out = full((1, *u.type.shape), 1, u.type.dtype)
+def _doubled(u: Value, count: int, axis: int) -> Value:
+    """The same, by doubling how many there are."""
+    shape = u.type.shape
+    out = full((*shape[:axis], 1, *shape[axis:]), 1, u.type.dtype)
     have = 1
     while have < count:
         more = min(have, count - have)
-        factor = _repeated(expand_dims(_raised(u, have), (0,)), 0, more)
-        out = concatenate(out, mul(slice_axis(out, 0, 0, more), factor), axis=0)
+        factor = _repeated(_raised(u, have), axis, more, new=True)
+        out = concatenate(out, mul(slice_axis(out, axis, 0, more), factor), axis=axis)
         have += more
     return out
 
