@@ -12,7 +12,9 @@ from ir.journal import step, within
 from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
+from ir.passes.power_tables import tabulate_powers
 from ir.passes.rolling import roll
+from ir.passes.shifts import stop_shifts
 from ir.passes.simplify import stabilize
 from ir.transforms import guarded
 from lowering.execute import Cache, run
@@ -50,7 +52,11 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
     # A loop may part a selection from what it selects; iterations stay alike where each has its own guard.
     function = step("guard", lambda f: guarded(f, derivative.nonzero, 1), function)
     function = step("roll", lambda f: find(f, derivative.counted), function)
-    return step("stabilize", stabilize, function) if find is roll else function
+    if find is not roll:
+        return function
+    function = step("stabilize", stabilize, function)
+    function = step("stop_shifts", stop_shifts, function)
+    return step("tabulate_powers", tabulate_powers, function)
 
 
 def _transformed(

@@ -14,6 +14,7 @@ from ir.passes.factors import share_factors
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.masking import skip_masked
+from ir.passes.power_tables import tabulate_powers
 from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
@@ -60,6 +61,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         roll_exact if exact else roll,
         dce,
         cse,
+        *(() if exact else (tabulate_powers,)),
         fold_exact if exact else fold,
         sink_constants,
         fold_exact if exact else fold,

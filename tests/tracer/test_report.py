@@ -71,6 +71,8 @@ def test_what_happens_before_and_during_differentiation(report: Report) -> None:
         "guard",
         "roll",
         "stabilize",
+        "stop_shifts",
+        "tabulate_powers",
         "value_and_grad",
         "simplify_inner",
     ]

@@ -153,13 +153,17 @@ def _before() -> dict[str, Any]:
     """What functions go through before they are part of the program, by the names of the steps."""
     from ir import transforms
     from ir.passes.pipeline import simplify_inner
+    from ir.passes.power_tables import tabulate_powers
     from ir.passes.rolling import roll
+    from ir.passes.shifts import stop_shifts
     from ir.passes.simplify import stabilize
 
     return {
         "guard": transforms.guarded,
         "roll": roll,
         "stabilize": stabilize,
+        "stop_shifts": stop_shifts,
+        "tabulate_powers": tabulate_powers,
         "simplify_inner": simplify_inner,
         "value_and_grad": transforms.value_and_grad,
         "jvp": transforms.jvp,

@@ -32,7 +32,7 @@ from ir.ops.shape import (
 from ir.passes.rolling.dead import guard, harmless, table
 from ir.passes.rolling.iterations import Before, Each, Fixed, Inside, Node, Origin
 from ir.passes.rolling.plan import Fold, Plan
-from ir.passes.rolling.powers import exponent_tables, power
+from ir.passes.rolling.powers import exponent_tables, pays, power, progression
 from ir.passes.rolling.stacking import Stacker, index_table, slices, spans, strided
 from ir.transforms.batch import apply_rule
 from ir.types import TensorType, i32
@@ -223,6 +223,8 @@ class Writer:
         return self.live[key]
 
     def _powers(self, exponents: npt.NDArray[np.int64], x: Value, batched: bool) -> Value:
+        if not (batched or self.plan.exact) and pays(exponents, x.type):
+            return progression(x, exponents)
         whole = materialize(x, batched, self.loop.trips)
         tables = exponent_tables(exponents, x.type.dtype, exact=self.plan.exact)
         return power(whole, tables, inverse=bool(exponents[0] < 0))
