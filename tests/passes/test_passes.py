@@ -58,7 +58,7 @@ def test_levels_of_the_pipeline() -> None:
         "fold_exact",
         "simplify_exact",
     ]
-    assert names(pipeline(fast_math=True))[6:8] == ["fold", "simplify_fast"]
+    assert names(pipeline(fast_math=True))[7:9] == ["fold", "simplify_fast"]
     assert pipeline() == DEFAULT
     with pytest.raises(ArgumentError, match="exact=True and fast_math=True"):
         pipeline(exact=True, fast_math=True)
