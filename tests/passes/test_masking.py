@@ -207,6 +207,60 @@ def test_weights_that_are_returned() -> None:
 # What must stay as it was ----------------------------------------------------------------------------------
 
 
+def decays(q: Any, k: Any, v: Any) -> Any:
+    """Excluded decays overflow, and 0 times infinity is NaN."""
+    c = tnp.cumsum(-30 * tnp.abs(q[..., 0]), axis=-1)
+    s = tril(q @ k.swapaxes(-1, -2)) * tnp.exp(c[..., :, None] - c[..., None, :])
+    return (s * (q @ k.swapaxes(-1, -2))) @ v
+
+
+def reciprocals(q: Any, k: Any, v: Any) -> Any:
+    s = q @ (k * (tnp.arange(k.shape[-2])[:, None] != 60)).swapaxes(-1, -2)
+    return (tril(s) * (1 / s)) @ v
+
+
+def energies(q: Any, k: Any, v: Any) -> Any:
+    """Of excluded scores, which are infinite, times weights of 0."""
+    s = q @ k.swapaxes(-1, -2)
+    s = s + tnp.where(rows(s) >= columns(s), 0.0, -np.inf)
+    return tnp.sum(tr.nn.softmax(s) * s, axis=-1)
+
+
+def small_numbers(q: Any, k: Any, v: Any) -> Any:
+    """Excluded scores that are large although the squares of what they are products of are 0."""
+    q = tnp.abs(q) * 1e-25
+    s = q @ (k + 40 * (tnp.arange(k.shape[-2])[:, None] == 60)).swapaxes(-1, -2)
+    s = s / tnp.sum(q, axis=-1, keepdims=True) * 1e3
+    return tr.nn.softmax(s + (1 - tril(s)) * -2e3) @ v
+
+
+def counts(q: Any, k: Any, v: Any) -> Any:
+    """More columns than the type of a sum counts."""
+    s = tnp.tanh(q @ k.swapaxes(-1, -2)) * 9
+    return tnp.sum(tnp.where(rows(s) >= columns(s), s, -100), axis=-1, dtype=np.int8)
+
+
+@pytest.mark.parametrize("f", [decays, reciprocals, energies, small_numbers, counts])
+def test_what_is_excluded_matters(f: Loss) -> None:
+    """As it did before, in numbers and in what is no number; derivatives too."""
+    rng = np.random.default_rng(4)
+    q, k, v = [rng.normal(size=(1, 2, 300 if f is counts else 96, 8)).astype(np.float32) for _ in range(3)]
+    for each in (f,) if f is counts else (f, gradient(f)):
+        before = in_blocks(each, q, k, v)
+        assert_same(before, skipped(before), (q, k, v), 1e-5)
+
+
+def test_ranges_leave_room_for_another_rounding() -> None:
+    """9 / 0.3 is 30 or the number below, by a quotient or by a product with 1 / 0.3."""
+    function = tr.trace(lambda: tnp.arange(16) / np.float32(0.3))()
+    (out,) = function.results
+    low, high = Ranges(function.eqns, {}, {}, 1).get(out) or (None, None)
+    exact = np.arange(16, dtype=np.float32) / np.float32(0.3)
+    product = np.arange(16, dtype=np.float32) * (1 / np.float32(0.3))
+    for each in (exact, product):
+        assert (low <= each).all() and (each <= high).all()
+
+
 @pytest.mark.parametrize("low", [-1e9, -np.inf])
 def test_rows_with_nothing_allowed(low: float) -> None:
     """Queries before all keys, blocks of rows at the beginning: NaN with -inf, all columns alike with -1e9."""

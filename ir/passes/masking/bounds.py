@@ -1,6 +1,7 @@
 """How large the elements of an array can be: bounds that are computed when the program runs, one for each row.
 
-Of a product of matrices, by the inequality of Cauchy and Schwarz: |x y| <= |x| |y|, for the largest column y.
+Of a product of matrices, by Hölder's inequality: |x y| <= sum |x| max |y|, over all columns y. (By that of Cauchy and
+Schwarz it would be less, but squares of small numbers are 0.)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ir.ops import elementwise as ew
 from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
 from ir.ops.reduce import reduce_max, reduce_sum
-from ir.ops.shape import broadcast_in_dim, full, reshape, reshape_to, transpose
+from ir.ops.shape import broadcast_in_dim, full, full_like, reshape, reshape_to, transpose
 from ir.passes.masking.outside import Outside, one_column
 from ir.types import f32, f64
 
@@ -46,8 +47,11 @@ class Bounds:
 
     def of(self, value: Value, depth: int = _DEPTH) -> Value | None:
         """No element of a float outside is larger in magnitude; None where none is known."""
-        if value not in self.columns or not value.type.dtype.is_float or not depth:
+        if not value.type.dtype.is_float or not depth:
             return None
+        if value not in self.columns:
+            alone = self.whole(value)
+            return None if alone is None else ew.abs(alone)
         known = self.outside(value)
         if known.known:
             return ew.abs(known.one)  # type: ignore[no-any-return]
@@ -59,6 +63,12 @@ class Bounds:
             return None
         if eqn.op is dot_general:
             return self._product(eqn)
+        if eqn.op in (ew.square, ew.one_minus_square):
+            inner = self.of(eqn.operands[0], depth - 1)
+            if inner is None:
+                return None
+            squared = ew.square(inner)
+            return squared if eqn.op is ew.square else ew.add(squared, full_like(squared, 1))  # type: ignore[no-any-return]
         if eqn.op is ew.tanh:
             return full(one_column(value.type, self.columns[value]), 1, value.type.dtype)
         if (
@@ -82,24 +92,26 @@ class Bounds:
         return reshape_to(reduce_max(x, axes=(dim,)), one_column(x.type, dim))
 
     def _product(self, eqn: Eqn) -> Value | None:
-        """The product of the norms of rows and of the largest norm of a column."""
+        """The sums of one side times the largest elements of the other, whose columns they are."""
         attrs, out = eqn.attrs, eqn.results[0].type
         wide = f64 if out.dtype is f64 else f32
-        norms, batches = [], []
-        for side, v in zip(("lhs", "rhs"), eqn.operands, strict=True):
+        summed = 1 if eqn.operands[0] in self.columns else 0  # of the other side the largest
+        sizes, batches = [], []
+        for k, (side, v) in enumerate(zip(("lhs", "rhs"), eqn.operands, strict=True)):
             whole = self.whole(v)
             if whole is None or not v.type.dtype.is_float:
                 return None
             contract = attrs[f"{side}_contract"]
             kept = [d for d in range(v.type.rank) if d not in contract]
-            squares = ew.square(convert(whole, dtype=wide) if v.type.dtype is not wide else whole)
-            norm = ew.sqrt(reduce_sum(squares, axes=contract) if contract else squares)
+            size = ew.abs(convert(whole, dtype=wide) if v.type.dtype is not wide else whole)
+            if contract:
+                size = (reduce_sum if k == summed else reduce_max)(size, axes=contract)
             if v in self.columns:
-                norm = self._largest(norm, operator.indexOf(kept, self.columns[v]))
-            norms.append(norm)
+                size = self._largest(size, operator.indexOf(kept, self.columns[v]))
+            sizes.append(size)
             batches.append(tuple([kept.index(d) for d in attrs[f"{side}_batch"]]))
         product = dot_general(
-            *norms, lhs_contract=(), rhs_contract=(), lhs_batch=batches[0], rhs_batch=batches[1]
+            *sizes, lhs_contract=(), rhs_contract=(), lhs_batch=batches[0], rhs_batch=batches[1]
         )
         product = ew.mul(product, full(product.type.shape, _ROOM, wide))
         return convert(product, dtype=out.dtype) if out.dtype is not wide else product  # type: ignore[no-any-return]

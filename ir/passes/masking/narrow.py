@@ -13,7 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from ir.core import Eqn, Function, Value
+from ir.numerics.precision import finfo
 from ir.op import current_builder
 from ir.ops import elementwise as ew
 from ir.ops.contraction import dot_general
@@ -26,7 +29,7 @@ from ir.passes.blocking.loops import computed
 from ir.passes.masking.bounds import Bounds
 from ir.passes.masking.labels import Labels
 from ir.passes.masking.outside import PLACES, RISING, UNKNOWN, Outside, filled, guess
-from ir.types import i32
+from ir.types import f32, i32
 
 _MOVES = (broadcast_in_dim, convert, reshape, transpose)
 # Of zeros these make zeros.
@@ -34,6 +37,10 @@ _KEEP_ZERO = (*_MOVES, ew.neg, ew.abs, ew.or_, ew.and_, ew.add, ew.sub, reduce_s
 _EXTREMA = (reduce_max, reduce_min, reduce_and, reduce_or)
 # Masks are made of numbers below, and only with these a bound is worth computing.
 _LOW = -1e3
+_FINITE = frozenset({
+    broadcast_in_dim, reshape, transpose, ew.abs, ew.ceil, ew.clamp, ew.cos, ew.floor, ew.logistic, ew.max,
+    ew.min, ew.neg, ew.select, ew.sign, ew.sin, ew.tanh,
+})  # fmt: skip
 
 
 class Unfit(Exception):
@@ -292,7 +299,11 @@ class Narrow:
         return False
 
     def _finite(self, value: Value) -> None:
-        """See to it that zero times a value is zero: that what it is computed of outside is finite."""
+        """See to it that zero times a value is zero: that it is finite outside.
+
+        Raises:
+          Unfit: nothing tells.
+        """
         pending = [value]
         while pending:
             v = pending.pop()
@@ -303,14 +314,20 @@ class Narrow:
                 raise Unfit
             if v in self._given:
                 self.factors.append(v)
-            elif v in self.columns and self.fixed(v) is not None:
-                pass
+            elif v in self.columns and (number := self.fixed(v)) is not None:
+                if not math.isfinite(number):
+                    raise Unfit
             elif v not in self.columns or v not in self._part:
                 self._require(ew.is_finite(self._whole[v]))
             elif self.outside(v).known:
                 self._require(ew.is_finite(self.outside(v).one))
-            else:
+            elif _stays_finite(self._definitions[v]):
                 pending += self._definitions[v].operands
+            else:
+                bound = self._bounds.of(v)
+                if bound is None:
+                    raise Unfit
+                self._require(ew.is_finite(bound))
 
     def _require(self, holds: Value) -> None:
         self.sure.append(reduce_and(holds, axes=tuple(range(holds.type.rank))))
@@ -341,10 +358,18 @@ class Narrow:
             self._require(ew.ge(part, emitted(known.column)))
             return part
         if eqn.op is reduce_sum and known.known:
-            rest = operand.type.shape[self.columns[operand]] - self.width
-            others = emitted(known.column)
-            return ew.add(part, ew.mul(others, full(others.type.shape, rest, others.type.dtype)))  # type: ignore[no-any-return]
+            return ew.add(part, self._times(emitted(known.column), operand))  # type: ignore[no-any-return]
         raise Unfit
+
+    def _times(self, one: Value, operand: Value) -> Value:
+        """A number as often as there are columns outside; integers wrap, small floats are multiplied as larger ones."""
+        rest, dtype = operand.type.shape[self.columns[operand]] - self.width, one.type.dtype
+        if dtype.is_integer:
+            count = int(np.asarray(rest, np.int64).astype(dtype.np))
+            return ew.mul(one, full(one.type.shape, count, dtype))  # type: ignore[no-any-return]
+        if dtype.bits < 32:
+            return convert(self._times(convert(one, dtype=f32), operand), dtype=dtype)  # type: ignore[no-any-return]
+        return ew.mul(one, full(one.type.shape, rest, dtype))  # type: ignore[no-any-return]
 
     def _first_extremum(self, eqn: Eqn) -> tuple[Value, ...]:
         """The largest element along the columns, and where it is."""
@@ -365,6 +390,14 @@ class Narrow:
         outside = reduce_max(known.column, axes=eqn.attrs["axes"])
         self._require(ew.gt(made[0], outside))
         return made
+
+
+def _stays_finite(eqn: Eqn) -> bool:
+    """Whether the result is finite wherever the operands are."""
+    if eqn.op is convert:
+        old, new = eqn.operands[0].type.dtype, eqn.results[0].type.dtype
+        return not old.is_float or float(finfo(old.np).max) <= float(finfo(new.np).max)
+    return eqn.op in _FINITE or eqn.op.name == "stop_gradient"
 
 
 def _first_of_largest(function: Function) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from ir.core import Array, Eqn, Value
+from ir.numerics.precision import finfo
 from ir.op import Op
 from ir.ops import elementwise as ew
 from ir.ops.convert import convert
@@ -93,10 +94,15 @@ class Ranges:
             return ranges[0]
         if eqn.op is convert:
             return _converted(eqn.operands[0].type.dtype, eqn.attrs["dtype"], ranges[0])
-        if eqn.op in (ew.div, ew.rem, ew.shift_right_arithmetic):
-            return _DIVISIONS[eqn.op](eqn.results[0].type.dtype, *ranges)
+        dtype = eqn.results[0].type.dtype
         rule = _ARITHMETIC.get(eqn.op)
-        return None if rule is None else rule(*ranges)
+        if eqn.op in (ew.div, ew.rem, ew.shift_right_arithmetic):
+            found = _DIVISIONS[eqn.op](dtype, *ranges)
+        else:
+            found = None if rule is None else rule(*ranges)
+        if found is not None and dtype.is_float and eqn.op in _ROUNDED:
+            return _widened(found, dtype, whole=eqn.op is not ew.div)
+        return found
 
     def _constant(self, eqn: Eqn) -> Range | None:
         dense, type = eqn.attrs["value"], eqn.results[0].type
@@ -134,6 +140,23 @@ def _rounded(found: Range, dtype: DType) -> Range | None:
 
 
 # Element by element ----------------------------------------------------------------------------------------
+
+
+def _widened(found: Range, dtype: DType, *, whole: bool) -> Range:
+    """With room for another rounding: compilers multiply by reciprocals, and add to products before they round.
+
+    Args:
+      whole: whether whole numbers that the type has are exact.
+    """
+    info = finfo(dtype.np)
+    low, high = found
+    by = [2 * float(info.eps) * np.abs(x) + float(info.tiny) for x in found]
+    if whole:
+        by = [
+            np.where((x == np.floor(x)) & (x.astype(dtype.np).astype(np.float64) == x), 0, b)
+            for x, b in zip(found, by, strict=True)
+        ]
+    return low - by[0], high + by[1]
 
 
 def _hull(*arrays: Array) -> Range:
@@ -222,6 +245,9 @@ _ARITHMETIC: dict[Op, Callable[..., Range]] = {
     ew.square: _square,
     ew.sub: lambda x, y: (x[0] - y[1], x[1] - y[0]),
 }
+
+# Their results are rounded.
+_ROUNDED = frozenset({ew.add, ew.div, ew.mul, ew.square, ew.sub})
 
 
 def _positive(y: Range) -> bool:
