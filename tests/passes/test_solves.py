@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,3 +198,31 @@ def test_other_matrices_are_factored(made: Any) -> None:
     with jax.enable_x64(True):
         after = optimize(tr.trace(lambda a: tnp.linalg.slogdet(made(a)))(A))
     assert "lu" in {e.op.name for e in after.eqns}
+
+
+# Each is of a matrix, some of which is stopped.
+STOPPED: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "kron": lambda xp, stop, a: xp.linalg.solve(stop(xp.kron(a, a)), xp.arange(1.0, 10.0)),
+    "a factor of kron": lambda xp, stop, a: xp.linalg.solve(xp.kron(stop(a), a), xp.arange(1.0, 10.0)),
+    "determinant of kron": lambda xp, stop, a: xp.linalg.slogdet(stop(xp.kron(a, a)))[1] * a,
+    "diagonal": lambda xp, stop, a: xp.linalg.solve(stop(xp.diag(a[0])), a),
+    "triangular": lambda xp, stop, a: xp.linalg.solve(stop(xp.tril(a)), a),
+    "determinant of triangular": lambda xp, stop, a: xp.linalg.slogdet(stop(xp.tril(a)))[1] * a,
+    "inverse": lambda xp, stop, a: xp.linalg.inv(stop(a)) @ a,
+    "one factor for both": lambda xp, stop, a: (
+        xp.linalg.solve(stop(a), a) + xp.linalg.solve(a.T, a) * xp.linalg.det(stop(a))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_what_is_stopped_stays_so_for_jax(name: str) -> None:
+    """JAX differentiates the compiled program, in which the stopped matrix has become something else."""
+    a = np.array([[3.0, 0.5, -1.0], [0.3, 2.0, 0.7], [-0.4, 0.2, 4.0]])
+    f = STOPPED[name]
+    with jax.enable_x64(True):
+        want = jax.grad(lambda a: jnp.sum(f(jnp, jax.lax.stop_gradient, a) ** 2))(a)
+        compiled = tr.jit(lambda a: tnp.sum(f(tnp, tr.stop_gradient, a) ** 2))
+        inside = tr.jit(tr.grad(lambda a: tnp.sum(f(tnp, tr.stop_gradient, a) ** 2)))
+        for got in (jax.grad(compiled)(a), inside(a)):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)

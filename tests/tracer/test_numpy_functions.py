@@ -14,6 +14,7 @@ import tracer.numpy as tnp
 from tests.tracer.cases import Case, differences
 from tests.tracer.helpers import assert_same, x64
 from tests.tracer.numpy_cases import CASES
+from tracer.errors import ArgumentTypeError
 
 BY_NAME: dict[str, list[Case]] = {}
 for _case in CASES:
@@ -204,3 +205,8 @@ def test_equality_of_keys() -> None:
     ):
         assert_same(tr.jit(f)(keys), f(keys))
         assert_same(tr.vmap(lambda k: (k == keys[1], k != keys[1]))(keys), (keys == keys[1], keys != keys[1]))
+
+
+def test_repeats_are_integers() -> None:
+    with pytest.raises(ArgumentTypeError, match="expected repeats to be integers, got float64 ones"):
+        tr.jit(lambda x: tnp.repeat(x, 2.5))(np.ones(3, np.float32))

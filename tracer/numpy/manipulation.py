@@ -328,6 +328,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
     axis = normalize_axis(axis, t.ndim, "repeat")
     size = t.shape[axis]
     counts = np.broadcast_to(np.asarray(repeats), (size,))
+    if counts.dtype.kind not in "iub":
+        raise ArgumentTypeError(f"repeat: expected repeats to be integers, got {counts.dtype} ones")
     if size and total_repeat_length is None and counts[0] >= 0 and (counts == counts[0]).all():
         # A broadcast, whose derivative is a sum over an axis and no scatter.
         before, times, after = t.shape[:axis], int(counts[0]), t.shape[axis + 1 :]

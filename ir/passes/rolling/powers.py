@@ -27,8 +27,10 @@ from ir.types import DType, TensorType, bool_, i32
 _FEW_DIGITS = 2
 # Elements of a table of powers from which on products are quicker than powers.
 _MANY = 1 << 10
+# With fewer bases than these for each exponent, as many steps one after the other take longer.
+_FEW_BASES = 32
 # Roundings add up to about as many as the exponent: relative error that products may make.
-_ERROR = 1e-4
+_ERROR = 1e-5
 
 
 def exponent_tables(exponents: npt.NDArray[np.int64], dtype: DType, *, exact: bool) -> list[Value]:
@@ -82,7 +84,8 @@ def is_progression(exponents: npt.NDArray[np.int64]) -> bool:
 
 def pays(exponents: npt.NDArray[np.int64], of: TensorType) -> bool:
     """Whether `progression` takes less time than a power for each element, and keeps the digits of a real type."""
-    if not of.dtype.is_float or len(exponents) * of.size < _MANY or not is_progression(exponents):
+    few = of.size < _FEW_BASES or len(exponents) * of.size < _MANY
+    if few or not of.dtype.is_float or not is_progression(exponents):
         return False
     largest = int(np.abs(exponents).max())
     return largest.bit_length() > _FEW_DIGITS and largest * float(finfo(of.dtype.np).eps) <= _ERROR

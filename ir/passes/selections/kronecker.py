@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ir.core import Eqn, Value
-from ir.ops.calls import assume, stop_gradient
+from ir.ops.calls import assume
 from ir.ops.elementwise import mul
 from ir.ops.linalg import lu
 from ir.ops.matrix import conjugated, lu_solve
@@ -27,7 +27,7 @@ def kronecker(value: Value, definition: Definition) -> tuple[list[Value], bool] 
     while (eqn := definition(value)) is not None:
         if eqn.op is transpose and eqn.attrs["perm"] == (1, 0):
             turned = not turned
-        elif eqn.op not in (assume, stop_gradient):
+        elif eqn.op is not assume:  # (of a product that is stopped, factors would have derivatives)
             break
         (value,) = eqn.operands
     factors = _factors(value, definition)
