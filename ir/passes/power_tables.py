@@ -81,7 +81,9 @@ def _along(
             numbers = [constant_number(definition(v)) for v in eqn.operands]
             if numbers[0] is None and numbers[1] is None:
                 return None
-            value = eqn.operands[0 if numbers[0] is None else 1]
+            followed = 0 if numbers[0] is None else 1
+            numbers[followed] = None
+            value = eqn.operands[followed]
             later.append(_step(eqn, numbers))
             continue
         if eqn.op not in (broadcast_in_dim, convert, neg, reshape):

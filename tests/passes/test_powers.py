@@ -154,3 +154,17 @@ def test_other_powers_stay(f: Callable[[Any], Any]) -> None:
     """No progression, both signs, fractions, few, bases that change too, types without the digits, other products."""
     program = tr.trace(f)(np.ones(60, np.float32))
     assert tabulate_powers(program) is program
+
+
+def test_exponents_that_are_sums_of_constants() -> None:
+    """Nothing is followed where both are known."""
+    x = np.random.default_rng(0).uniform(0.5, 2, 3).astype(np.float32)
+
+    def f(x: Any) -> Any:
+        return x ** (tnp.asarray(-1.0) * tnp.asarray(2.0)) + x[:, None] ** (
+            tnp.asarray(1.0) + tnp.asarray(np.ones(1, np.float32))
+        )
+
+    function = tr.trace(f)(x)
+    for got, want in zip(ir.evaluate(tabulate_powers(function), x), ir.evaluate(function, x), strict=True):
+        np.testing.assert_array_equal(got, want)
