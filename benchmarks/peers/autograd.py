@@ -14,9 +14,9 @@ from autograd.differential_operators import make_jvp
 
 from benchmarks.peers import eager
 from benchmarks.peers.nn import Functions
-from benchmarks.peers.peer import Defaults, Unsupported, not_zero, program_of, static_of
+from benchmarks.peers.peer import Defaults, Unsupported, not_zero, numpy_inputs, program_of, static_of
 from benchmarks.suites.case import Case, Quantity
-from benchmarks.trees import leaves, mapped
+from benchmarks.trees import leaves
 
 
 class Namespace:
@@ -69,13 +69,8 @@ class Autograd(Defaults):
         return "cpu"
 
     def prepare(self, case: Case, size: str) -> Callable[[], Any]:
-        if case.dtype not in ("float32", "float64"):
-            raise Unsupported(f"NumPy has no {case.dtype}")
         program, static = program_of(case, self.name), static_of(case, size)
-        args = mapped(
-            lambda v: np.asarray(v, case.dtype if np.asarray(v).dtype.kind == "f" else None),
-            case.inputs(**case.sizes[size]),
-        )
+        args = numpy_inputs(case, size)
         self.sparse = case.quantity is Quantity.SPARSE_JACOBIAN
         fn = self.derived(case, lambda *a: program(Library, *a, **static))
         return lambda: fn(*args)

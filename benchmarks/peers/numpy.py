@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks.peers import eager
 from benchmarks.peers.nn import Functions
-from benchmarks.peers.peer import VALUE_ONLY, Defaults, Unsupported, program_of, static_of
+from benchmarks.peers.peer import VALUE_ONLY, Defaults, Unsupported, numpy_inputs, program_of, static_of
 from benchmarks.suites.case import Case, Quantity
-from benchmarks.trees import leaves, mapped
+from benchmarks.trees import leaves
 
 
 def _no_derivatives(*_: Any, **__: Any) -> Any:
@@ -45,13 +45,8 @@ class NumPy(Defaults):
     def prepare(self, case: Case, size: str) -> Callable[[], Any]:
         if case.quantity not in (Quantity.VALUE, Quantity.CALL, Quantity.VALUE_AND_GRADIENT):
             raise Unsupported("NumPy takes no derivatives")
-        if case.dtype not in ("float32", "float64"):
-            raise Unsupported(f"NumPy has no {case.dtype}")
         program, static = program_of(case, self.name), static_of(case, size)
-        args = mapped(
-            lambda v: np.asarray(v, case.dtype if np.asarray(v).dtype.kind == "f" else None),
-            case.inputs(**case.sizes[size]),
-        )
+        args = numpy_inputs(case, size)
         return lambda: program(Library, *args, **static)
 
     def arrays(self, results: Any) -> list[Any]:

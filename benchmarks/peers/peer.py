@@ -1,4 +1,4 @@
-"""What a peer does for the runner. May import: NumPy and the cases; never another peer."""
+"""What a peer does for the runner. May import: NumPy, trees and the cases; never another peer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.suites.case import Case, Quantity
+from benchmarks.trees import mapped
 
 # The runner sets it before the process starts: `cpu`, `gpu` or `tpu`.
 DEVICE = "BENCHMARK_DEVICE"
@@ -75,6 +76,23 @@ def static_of(case: Case, size: str) -> Mapping[str, Any]:
     return case.static(**case.sizes[size]) if case.static else {}
 
 
+def numpy_inputs(case: Case, size: str) -> tuple[Any, ...]:
+    """The inputs as arrays of NumPy, in the case's dtype.
+
+    Raises:
+      Unsupported: NumPy has no such dtype.
+    """
+    if case.dtype not in ("float32", "float64"):
+        raise Unsupported(f"NumPy has no {case.dtype}")
+
+    def array(leaf: Any) -> Any:
+        made = np.asarray(leaf)
+        return made.astype(case.dtype, copy=False) if made.dtype.kind == "f" else made
+
+    inputs: tuple[Any, ...] = mapped(array, case.inputs(**case.sizes[size]))
+    return inputs
+
+
 def not_zero(array: Any) -> Any:
     """Elements of a dense Jacobian that are not zero, in the order of rows, then columns."""
     flat = np.asarray(array).ravel()
@@ -89,6 +107,7 @@ __all__ = [
     "Unsupported",
     "VALUE_ONLY",
     "not_zero",
+    "numpy_inputs",
     "program_of",
     "static_of",
     "wanted_device",

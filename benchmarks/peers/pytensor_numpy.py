@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -28,10 +29,7 @@ class _Linalg:
     @staticmethod
     def multi_dot(arrays: Any) -> Tensor:
         """PyTensor has none: from the left, and its rewrites may choose."""
-        product = arrays[0]
-        for each in arrays[1:]:
-            product = pt.matmul(product, each)
-        return product
+        return functools.reduce(pt.matmul, arrays)
 
 
 class Namespace:

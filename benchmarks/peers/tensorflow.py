@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,10 +41,7 @@ class _Linalg:
     @staticmethod
     def multi_dot(arrays: Any) -> Any:
         """TensorFlow has none: from the left."""
-        product = arrays[0]
-        for each in arrays[1:]:
-            product = tnp.matmul(product, each)
-        return product
+        return functools.reduce(tnp.matmul, arrays)
 
 
 class Namespace:

@@ -32,12 +32,14 @@ from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, div, exp, log, max, mul, neg, rsqrt, select, sqrt, square, sub
 from ir.ops.reduce import reduce_max, reduce_sum
 from ir.ops.shape import broadcast_in_dim, reshape, transpose
+from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
 from ir.rewriter import constant_number
 
 _FAR: Final = 64
 _MAXIMA: Final = (reduce_max, max, select)
 _MOVES: Final = (broadcast_in_dim, reshape, transpose)
+_SUMS: Final = (cumsum, dot_general, reduce_sum)
 _POWERS: Final = {square: Fraction(2), sqrt: Fraction(1, 2), rsqrt: Fraction(-1, 2)}
 
 # For each axis of the maximum, the axis along which a value changes with it; None for axes of size 1.
@@ -120,9 +122,9 @@ class _Shifts:
             v = pending.pop()
             for i, _ in self.uses.get(v, ()):
                 eqn = self.function.eqns[i]
-                axes = _moved(eqn, shapes[v]) if eqn.op in _MOVES else None
-                if axes is not None:
-                    shapes[eqn.results[0]] = axes
+                moved = _through(eqn, 0, shapes[v]) if eqn.op in _MOVES else None
+                if moved is not None:
+                    shapes[eqn.results[0]] = moved
                     pending.append(eqn.results[0])
         return _Maximum(value, shapes, dict(self.bounded(value)))
 
@@ -226,11 +228,11 @@ class _Shifts:
             return replace(made, k=first.k * _POWERS[op]) if first.scales else None
         if op is convert:
             return replace(made, bounded=first.bounded) if eqn.results[0].type.dtype.is_float else None
-        if op in _MOVES:
-            axes = _moved(eqn, first.axes)
-            return None if axes is None else replace(made, axes=axes, bounded=first.bounded)
-        axes = _gathered(eqn, ins) if first.scales else None
-        return None if axes is None else replace(made, axes=axes)
+        moves = op in _MOVES
+        if not moves and not (first.scales and op in _SUMS and len(found) == 1):
+            return None
+        moved = _through(eqn, ins.index(first), first.axes)
+        return None if moved is None else replace(made, axes=moved, bounded=moves and first.bounded)
 
     def factor(self, eqn: Eqn, ins: Sequence[_Change | None]) -> Fraction | None:
         """The number by which a product or quotient multiplies its first operand."""
@@ -293,43 +295,12 @@ def _only_ones(eqn: Eqn) -> bool:
     return [x.type.shape[d] for d in _long(x)] == [y.type.shape[d] for d in _long(y)]
 
 
-def _renamed(axes: _Axes, to: dict[int, int]) -> _Axes | None:
-    """The axes under other numbers; None where one of them is gone."""
-    if any(a is not None and a not in to for a in axes):
+def _through(eqn: Eqn, k: int, at: _Axes) -> _Axes | None:
+    """Where axes of the operand `k` are in the result; None where one of them is gone."""
+    places = {a.operands[k]: a.results[0] for a in axes(eqn) if a.combine is None}
+    if any(d is not None and d not in places for d in at):
         return None
-    return tuple([None if a is None else to[a] for a in axes])
-
-
-def _moved(eqn: Eqn, axes: _Axes) -> _Axes | None:
-    """Where axes of the operand of a movement are in its result."""
-    if eqn.op is broadcast_in_dim:
-        return _renamed(axes, dict(enumerate(eqn.attrs["dims"])))
-    if eqn.op is transpose:
-        return _renamed(axes, {d: i for i, d in enumerate(eqn.attrs["perm"])})
-    if not _only_ones(eqn):
-        return None
-    return _renamed(axes, dict(zip(_long(eqn.operands[0]), _long(eqn.results[0]), strict=True)))
-
-
-def _gathered(eqn: Eqn, ins: Sequence[_Change | None]) -> _Axes | None:
-    """Where the axes are in a sum over others of what is scaled; None for other ops and other axes."""
-    if eqn.op is cumsum and ins[0] is not None:
-        return None if eqn.attrs["axis"] in ins[0].axes else ins[0].axes
-    if eqn.op is reduce_sum and ins[0] is not None:
-        kept = [d for d in range(eqn.operands[0].type.rank) if d not in eqn.attrs["axes"]]
-        return _renamed(ins[0].axes, {d: i for i, d in enumerate(kept)})
-    if eqn.op is not dot_general or (ins[0] is None) == (ins[1] is None):
-        return None
-    attrs, rank = eqn.attrs, eqn.operands[0].type.rank
-    batch, free = attrs["lhs_batch"], rank - len(attrs["lhs_contract"])
-    if ins[0] is not None:
-        own = [d for d in range(rank) if d not in (*batch, *attrs["lhs_contract"])]
-        return _renamed(ins[0].axes, {d: i for i, d in enumerate([*batch, *own])})
-    assert ins[1] is not None
-    gone = (*attrs["rhs_batch"], *attrs["rhs_contract"])
-    own = [d for d in range(eqn.operands[1].type.rank) if d not in gone]
-    places = {d: i for i, d in enumerate(attrs["rhs_batch"])} | {d: free + i for i, d in enumerate(own)}
-    return _renamed(ins[1].axes, places)
+    return tuple([None if d is None else places[d] for d in at])
 
 
 __all__ = ["stop_shifts"]

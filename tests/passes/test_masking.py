@@ -61,6 +61,15 @@ def assert_same(before: Function, after: Function, args: Any, tol: float) -> Non
         np.testing.assert_allclose(got, want, rtol=tol, atol=tol * scale)
 
 
+def assert_narrowed(f: Loss, args: Any, tol: float) -> Function:
+    """Columns are skipped, and the results are what they were; the program without them."""
+    before = in_blocks(f, *args)
+    after = skipped(before)
+    assert narrowed(after)
+    assert_same(before, after, args, tol)
+    return after
+
+
 # Spellings of masks ----------------------------------------------------------------------------------------
 
 
@@ -146,10 +155,7 @@ def test_other_ways_to_normalise(name: str, softmax: Any) -> None:
     f = attention(MASKS[name], softmax)
     with jax.enable_x64(True):
         for each in (f, gradient(f)):
-            before = in_blocks(each, *args)
-            after = skipped(before)
-            assert narrowed(after)
-            assert_same(before, after, args, 1e-11)
+            assert_narrowed(each, args, 1e-11)
 
 
 @pytest.mark.parametrize("name", ["rows >= columns", "added", "window"])
@@ -161,10 +167,7 @@ def test_second_derivatives(name: str) -> None:
         return tr.jvp(tr.grad(total, argnums=(0, 1)), (q, k, v), (q, k, v))[1]
 
     with jax.enable_x64(True):
-        before = in_blocks(f, *args)
-        after = skipped(before)
-        assert narrowed(after)
-        assert_same(before, after, args, 1e-10)
+        assert_narrowed(f, args, 1e-10)
 
 
 @given(
@@ -187,10 +190,7 @@ def test_products_without_softmax() -> None:
     args = operands()
     with jax.enable_x64(True):
         for each in (f, gradient(f)):
-            before = in_blocks(each, *args)
-            after = skipped(before)
-            assert narrowed(after)
-            assert_same(before, after, args, 1e-11)
+            assert_narrowed(each, args, 1e-11)
 
 
 def test_weights_that_are_returned() -> None:
@@ -268,10 +268,7 @@ def test_rows_with_nothing_allowed(low: float) -> None:
     args = operands(90, 60)
     with jax.enable_x64(True):
         for each in (f, gradient(f)):
-            before = in_blocks(each, *args)
-            after = skipped(before)
-            assert narrowed(after)
-            assert_same(before, after, args, 1e-11)
+            after = assert_narrowed(each, args, 1e-11)
             if each is f:
                 assert np.isnan(ir.evaluate(after, *args)[0]).any() == (low == -np.inf)
 

@@ -53,19 +53,18 @@ def skip_masked(function: Function) -> Function:
 
 def skipping(function: Function, machine: Machine, seconds: float = _SECONDS) -> Function:
     """As `skip_masked`, on a kind of device, where so many seconds are saved."""
-    return deep(functools.partial(_skipped, known=Known(function), machine=machine, seconds=seconds))(
-        function
-    )
+    known = functools.cache(lambda: Known(function))  # of all of it, and only where a loop is long enough
+    return deep(functools.partial(_skipped, known=known, machine=machine, seconds=seconds))(function)
 
 
-def _skipped(function: Function, *, known: Known, machine: Machine, seconds: float) -> Function:
+def _skipped(function: Function, *, known: Callable[[], Known], machine: Machine, seconds: float) -> Function:
     def write(eqn: Eqn) -> tuple[Value, ...] | None:
         if eqn.op is not scan or eqn.attrs["reverse"] or has_effects(eqn):
             return None
         work = eqn.attrs["length"] * flops(eqn.attrs["function"]) / machine.flops
         if work < seconds:
             return None
-        loop = _Loop(eqn, known)
+        loop = _Loop(eqn, known())
         for mask in loop.masks():
             left = mask.left
             if work * (1 - left) < seconds:
