@@ -53,8 +53,12 @@ def adam(lib: Library, params: Any, state: Any, gradient: Any, rate: float) -> t
 
 
 def torch_momentum(params: Any, state: Any, gradient: Any, rate: float) -> tuple[Any, Any]:
-    """As `momentum`, in the fused operations that `torch.optim` is made of."""
-    velocity = tree_map(lambda v, g: g.add(v, alpha=DECAY), state["velocity"], gradient)
+    """As `momentum`, in the operations of `torch.optim.SGD`.
+
+    `g.add(v, alpha=DECAY)` would be one operation less, but the compiler of PyTorch 2.13 loses its alpha where g is a
+    product of matrices.
+    """
+    velocity = tree_map(lambda v, g: v.mul(DECAY).add_(g), state["velocity"], gradient)
     return tree_map(lambda p, v: p.sub(v, alpha=rate), params, velocity), {"velocity": velocity}
 
 
