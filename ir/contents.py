@@ -41,7 +41,11 @@ _OPEN_LOOPS = frozenset({"while_loop", "while_record", "replay"})
 
 def _contains(what: Function | Eqn, name: str, holds: Callable[[Eqn], bool]) -> bool:
     if isinstance(what, Eqn):
-        return holds(what) or any(_contains(f, name, holds) for f in nested_functions(what))
+        if holds(what):
+            return True
+        if not any([type(a) is Function or type(a) is tuple for a in what.attrs.values()]):  # asked of every equation
+            return False
+        return any(_contains(f, name, holds) for f in nested_functions(what))
     # Inner functions first, without recursion: programs may nest deeply.
     stack = [what]
     while stack:

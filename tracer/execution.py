@@ -13,6 +13,7 @@ from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.power_tables import tabulate_powers
+from ir.passes.products import share_adjoints
 from ir.passes.rolling import roll
 from ir.passes.shifts import stop_shifts
 from ir.passes.simplify import stabilize
@@ -68,7 +69,13 @@ def _transformed(
     """What is inlined in a trace."""
     with within(f"{key[0]} of {function.name}"):
         program = step(str(key[0]), transform, rolled(function, derivative))
-        return step("simplify_inner", simplify_inner, program)
+        program = step("simplify_inner", simplify_inner, program)
+        # What will be differentiated again is made smaller before.
+        return (
+            step("share_adjoints", share_adjoints, program)
+            if derivative and state.roll in (None, roll)
+            else program
+        )
 
 
 def apply(

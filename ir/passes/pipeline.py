@@ -15,7 +15,7 @@ from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.masking import skip_masked
 from ir.passes.power_tables import tabulate_powers
-from ir.passes.products import multiply_blocks, multiply_panels, reorder_products
+from ir.passes.products import multiply_blocks, multiply_panels, reorder_products, share_adjoints
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
 from ir.passes.selections import choose_rows, read_determinants, solve_structured
@@ -33,6 +33,7 @@ _PRODUCTS: tuple[Pass, ...] = (
     solve_products,
     reorder_products,
     without_inverses,
+    share_adjoints,
     multiply_panels,
     solve_structured,
     read_determinants,

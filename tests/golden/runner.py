@@ -24,7 +24,7 @@ from ir.passes.grouping import group_regions
 from ir.passes.inlining import inline_calls
 from ir.passes.nested import deep
 from ir.passes.pipeline import optimize
-from ir.passes.products import reorder_products
+from ir.passes.products import reorder_products, share_adjoints
 from ir.passes.scans import simplify_scans
 from ir.passes.selections import choose_rows
 from ir.passes.simplify import simplify, simplify_exact, simplify_fast, tidy
@@ -52,6 +52,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "inline_calls": (inline_calls, NOTHING),
     "pipeline": (optimize, ROUNDING),
     "reorder_products": (reorder_products, ROUNDING),
+    "share_adjoints": (share_adjoints, ROUNDING),
     "simplify": (simplify, ROUNDING),
     "simplify_exact": (simplify_exact, NOTHING),
     "simplify_fast": (simplify_fast, SPECIAL),

@@ -95,9 +95,10 @@ def _by_level(function: Function, *, exact: bool, counted: int | None) -> Functi
     """Equal equations that do not need each other written as one, then rolled."""
     live = dce(function)
     packed = side_by_side(live, without_derivative(live, counted, ()), exact=exact)
-    if packed is live:
+    packed = dce(packed)
+    if len(packed.eqns) >= len(live.eqns):  # more lanes to take apart than were put together
         return function
-    return _rounds(dce(packed), exact=exact, counted=counted, alike=False)[0]
+    return _rounds(packed, exact=exact, counted=counted, alike=False)[0]
 
 
 def _rounds(function: Function, *, exact: bool, counted: int | None, alike: bool) -> tuple[Function, bool]:

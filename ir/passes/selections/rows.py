@@ -82,7 +82,9 @@ def rows(x: Value, axis: int, index: Value | Numbers, *, last: bool = False) -> 
       last: the axes of the index come last in the result, not first.
     """
     if not isinstance(index, Value):
-        found = _pieces(x, axis, index) if index.ndim == 1 else None
+        found = _pieces(x, axis, index.reshape(-1)) if index.ndim < 2 else None
+        if found is not None and index.ndim == 0:
+            return reshape_to(found, (*x.type.shape[:axis], *x.type.shape[axis + 1 :]))
         if found is not None:
             return move_axis(found, axis, x.type.rank - 1 if last else 0)
         made: Value = constant(value=Dense(index.astype(np.int32), i32), shape=index.shape)
