@@ -43,7 +43,8 @@ def _contains(what: Function | Eqn, name: str, holds: Callable[[Eqn], bool]) -> 
     if isinstance(what, Eqn):
         if holds(what):
             return True
-        if not any([type(a) is Function or type(a) is tuple for a in what.attrs.values()]):  # asked of every equation
+        kinds = {type(a) for a in what.attrs.values()}  # asked of every equation
+        if Function not in kinds and tuple not in kinds:
             return False
         return any(_contains(f, name, holds) for f in nested_functions(what))
     # Inner functions first, without recursion: programs may nest deeply.

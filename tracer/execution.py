@@ -13,7 +13,7 @@ from ir.op import inline
 from ir.ops.structural import unequalled
 from ir.passes.pipeline import optimize, simplify_inner
 from ir.passes.power_tables import tabulate_powers
-from ir.passes.products import share_adjoints
+from ir.passes.products import multiply_rows, share_adjoints
 from ir.passes.rolling import roll
 from ir.passes.shifts import stop_shifts
 from ir.passes.simplify import stabilize
@@ -57,6 +57,7 @@ def rolled(function: ir.Function, derivative: Derivative | None = None) -> ir.Fu
         return function
     function = step("stabilize", stabilize, function)
     function = step("stop_shifts", stop_shifts, function)
+    function = step("multiply_rows", multiply_rows, function)
     return step("tabulate_powers", tabulate_powers, function)
 
 

@@ -144,3 +144,12 @@ def test_random_blocks(data: st.DataObject) -> None:
         ir.verify(after)
         leaves = jax.tree_util.tree_leaves(arrays)
         assert_close(ir.evaluate(after, *leaves)[0], program(np, arrays), 1e-12)
+
+
+def test_sums_of_half_precision_are_rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "current", lambda: EAGER)
+    rng = np.random.default_rng(1)
+    a, b, x = (jnp.asarray(rng.normal(size=(N, N)), jnp.bfloat16) for _ in range(3))
+    f = lambda a, b, x: tnp.concatenate([a, b], 1) @ tnp.concatenate([x, x])
+    before = simplify(fold(cse(tr.trace(f)(a, b, x))))
+    assert multiply_blocks(before) is before

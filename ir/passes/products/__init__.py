@@ -1,8 +1,8 @@
 """Products of many factors in the best order, of matrices put together, and of what is known in part already."""
 
 from ir.passes.products.adjoints import share_adjoints
-from ir.passes.products.blocks import multiply_blocks
+from ir.passes.products.blocks import multiply_blocks, multiply_rows
 from ir.passes.products.panels import multiply_panels
 from ir.passes.products.reorder import reorder_products
 
-__all__ = ["multiply_blocks", "multiply_panels", "reorder_products", "share_adjoints"]
+__all__ = ["multiply_blocks", "multiply_panels", "multiply_rows", "reorder_products", "share_adjoints"]

@@ -3,8 +3,9 @@
     m = concatenate(A, B) {axis=1};  v = concatenate(x, y) {axis=0};  c = dot_general(m, v)
     becomes    p = dot_general(A, x);  q = dot_general(B, y);  c = add(p, q)
 
-Nothing is put together then, and blocks of zeros are not multiplied. Taken where the model of the machine says that
-this is quicker: more products take longer to start, and parts of what is no concatenation have to be cut out.
+Nothing is put together then, and blocks of zeros are not multiplied. Blocks whose rows are chosen from fewer, or
+repeated, are multiplied before that (`chosen`). Taken where the model of the machine says that this is quicker: more
+products take longer to start, and parts of what is no concatenation have to be cut out.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.ops.contraction import dot_general, free_dims
 from ir.ops.elementwise import add
-from ir.ops.shape import concatenate, full
+from ir.ops.indexing import gather
+from ir.ops.shape import broadcast_in_dim, concatenate, full, transpose
 from ir.ops.shape import slice as slice_op
 from ir.passes.nested import deep
+from ir.passes.products.chosen import Chosen, chosen
 from ir.passes.replacing import Write, replaced
 from ir.remarks import remark
 from ir.rewriter import constant_number
@@ -33,23 +36,45 @@ _BLOCKS, _DEPTH = 8, 4
 _QUICKER, _SECONDS = 0.9, 1e-6
 
 
+# What a derivative adds: of a product two more, one by each factor.
+_WITH_DERIVATIVE = 3
+
+
 @deep
 def multiply_blocks(function: Function) -> Function:
     """Multiply block by block where that pays."""
+    return _by_blocks(function, lambda plan: True, 1)
+
+
+@deep
+def multiply_rows(function: Function) -> Function:
+    """Multiply before rows are chosen or repeated, where that pays with the derivatives that the products will have."""
+    return _by_blocks(function, lambda plan: plan.chosen > 0, _WITH_DERIVATIVE)
+
+
+def _by_blocks(function: Function, is_wanted: Callable[[_Plan], bool], times: int) -> Function:
     made = {v: e for e in function.eqns for v in e.results}
     users = Counter(itertools.chain(function.results, *[e.operands for e in function.eqns]))
     writes: dict[Value, Write] = {}
     for eqn in function.eqns:
-        if eqn.op is dot_general and any(_op(made.get(v)) is concatenate for v in eqn.operands):
-            whole = _Product(eqn, made, users, current())
-            if (plan := whole.best()) is not None:
+        if eqn.op is dot_general and any(_op(made.get(v)) in _TOGETHER for v in eqn.operands):
+            plan = _Product(eqn, made, users, current(), times).best()
+            if plan is not None and is_wanted(plan):
                 writes[eqn.results[0]] = functools.partial(_written, plan)
-                remark("multiply_blocks", eqn.source, f"{plan.products} products of blocks")
+                remark("multiply_blocks", eqn.source, _said(plan))
     return replaced(function, writes) if writes else function
+
+
+_TOGETHER = (broadcast_in_dim, concatenate, gather, transpose)
 
 
 def _op(eqn: Eqn | None) -> object:
     return None if eqn is None else eqn.op
+
+
+def _said(plan: _Plan) -> str:
+    chosen = f", {plan.chosen} of them before rows are chosen or repeated" if plan.chosen else ""
+    return f"{plan.products} product{'s' * (plan.products > 1)} of blocks{chosen}"
 
 
 def _written(plan: _Plan, env: dict[Value, Value]) -> Value:
@@ -98,11 +123,20 @@ class _Plan:
       seconds: that it takes.
       products: of blocks that are not zero.
       write: writes it; None for zeros.
+      chosen: products of which rows are chosen or repeated.
     """
 
     seconds: float
     products: int
     write: Callable[[dict[Value, Value]], Value | None]
+    chosen: int = 0
+
+
+def _sum(
+    seconds: float, plans: Sequence[_Plan], write: Callable[[dict[Value, Value]], Value | None]
+) -> _Plan:
+    """What several plans make."""
+    return _Plan(seconds, sum(p.products for p in plans), write, sum(p.chosen for p in plans))
 
 
 def _lengths(joined: Eqn) -> list[int]:
@@ -111,8 +145,16 @@ def _lengths(joined: Eqn) -> list[int]:
 
 
 class _Product:
-    def __init__(self, eqn: Eqn, made: dict[Value, Eqn], users: Counter[Value], machine: Machine) -> None:
-        self.eqn, self.made, self.users, self.machine = eqn, made, users, machine
+    """A product and its plans.
+
+    Args:
+      times: how often operations are done, with derivatives.
+    """
+
+    def __init__(
+        self, eqn: Eqn, made: dict[Value, Eqn], users: Counter[Value], machine: Machine, times: int = 1
+    ) -> None:
+        self.eqn, self.made, self.users, self.machine, self.times = eqn, made, users, machine, times
         self.dtype = eqn.results[0].type.dtype
         # Sums of products are rounded once: not those of blocks, too.
         self.narrow = self.dtype.is_float and self.dtype.bits < 32
@@ -148,10 +190,14 @@ class _Product:
                 if eqn is None:
                     continue
                 axis = eqn.attrs["axis"]
-                if axis in self.contract[side] and not self.narrow:
-                    plans.append(self._summed(left, right, side, eqn, depth - 1))
+                if axis in self.contract[side]:
+                    if not self.narrow:
+                        plans.append(self._summed(left, right, side, eqn, depth - 1))
                 elif axis not in self.batch[side]:
                     plans.append(self._side_by_side(left, right, side, eqn, depth - 1))
+        for side in (0, 1):
+            if (plan := self._chosen(left, right, side)) is not None:
+                plans.append(plan)
         return min(plans, key=lambda plan: plan.seconds)
 
     def _whole(self, left: _Part, right: _Part) -> _Plan:
@@ -160,11 +206,38 @@ class _Product:
         depth = math.prod([left.shape[d] for d in self.contract[0]])
         sizes = [math.prod(p.shape) * self.dtype.bits / 8 for p in (left, right)]
         nbytes = sum(sizes) + math.prod(shape) * self.dtype.bits / 8
-        seconds = self.machine.seconds(2 * math.prod(shape) * depth, nbytes)
+        seconds = self.machine.seconds(2 * math.prod(shape) * depth * self.times, nbytes)
         for part, size in zip((left, right), sizes, strict=True):
-            if self._joined(part) is not None or part.bounds is not None:
+            if (
+                self._joined(part) is not None
+                or part.bounds is not None
+                or (self.users[part.value] == 1 and self._rows(part) is not None)
+            ):
                 seconds += self.machine.seconds(0, 2 * size)
         return _Plan(seconds, 1, lambda env: self._dot(left.write(env), right.write(env)))
+
+    def _chosen(self, left: _Part, right: _Part, side: int) -> _Plan | None:
+        """The product of what rows are chosen from, or of what is repeated, and its rows."""
+        part, other = (left, right) if side == 0 else (right, left)
+        rows = self._rows(part)
+        product = None if rows is None else rows.product(other.value, side, self.eqn.attrs)
+        if rows is None or product is None:
+            return None
+        taken = math.prod(part.shape) / max(1, rows.source.type.size)
+        shape = self._shape(left, right)
+        depth = math.prod([left.shape[d] for d in self.contract[0]])
+        itemsize, size = self.dtype.bits / 8, math.prod(shape)
+        nbytes = itemsize * (rows.source.type.size + math.prod(other.shape) + size / taken)
+        seconds = self.machine.seconds(2 * size / taken * depth * self.times, nbytes)
+        seconds += self.machine.seconds(0, 2 * size * itemsize)
+        if other.bounds is not None:
+            seconds += self.machine.seconds(0, 2 * itemsize * math.prod(other.shape))
+
+        def write(env: dict[Value, Value]) -> Value:
+            index = env.get(rows.eqn.operands[1], rows.eqn.operands[1]) if rows.axis is not None else None
+            return product.write(env.get(rows.source, rows.source), index, other.write(env), shape)
+
+        return _Plan(seconds, 1, write, 1)
 
     def _summed(self, left: _Part, right: _Part, side: int, eqn: Eqn, depth: int) -> _Plan:
         """Blocks along an axis that is summed over."""
@@ -183,7 +256,7 @@ class _Product:
             parts = [v for plan in plans if (v := plan.write(env)) is not None]
             return functools.reduce(add, parts) if parts else None
 
-        return _Plan(seconds, sum(plan.products for plan in plans), write)
+        return _sum(seconds, plans, write)
 
     def _side_by_side(self, left: _Part, right: _Part, side: int, eqn: Eqn, depth: int) -> _Plan:
         """Blocks along an axis that the product has."""
@@ -202,7 +275,7 @@ class _Product:
             whole = [full(s, 0, self.dtype) if v is None else v for v, s in zip(parts, shapes, strict=True)]
             return concatenate(*whole, axis=axis)  # type: ignore[no-any-return]
 
-        return _Plan(seconds, sum(plan.products for plan in plans), write)
+        return _sum(seconds, plans, write)
 
     # Parts ----------------------------------------------------------------------------------------
 
@@ -212,6 +285,10 @@ class _Product:
         if eqn is None or eqn.op is not concatenate or part.bounds is not None or self.users[part.value] > 1:
             return None
         return eqn if len(eqn.operands) <= _BLOCKS else None
+
+    def _rows(self, part: _Part) -> Chosen | None:
+        """What a block is chosen from or repeats."""
+        return None if part.bounds is not None else chosen(part.value, self.made.get)
 
     def _is_zero(self, part: _Part) -> bool:
         """Whether it is a constant of zeros."""
