@@ -24,7 +24,7 @@ def determinant(lib: Library, a: Any) -> Any:
         others = np.array([[c for c in range(n) if c != j] for j in range(n)])
         # [..., n - 1, n, n - 1] to [..., n, n - 1, n - 1]: the minor without column j.
         minors = xp.moveaxis(a[..., 1:, :][..., others], -2, -3)
-        signs = np.where(np.arange(n) % 2, -1.0, 1.0)
+        signs = xp.asarray([(-1.0) ** j for j in range(n)])
         return xp.sum(signs * a[..., 0, :] * expanded(minors), axis=-1)
 
     return expanded(a)
