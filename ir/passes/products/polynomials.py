@@ -7,7 +7,7 @@ that two equal values may be told apart, but never two different ones taken for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isclose, isfinite
 from typing import Final
 
@@ -40,24 +40,26 @@ _ARRANGING: Final = (broadcast_in_dim, concatenate, constant, pad, reshape)
 
 
 def plus(p: Polynomial, q: Polynomial) -> Polynomial:
-    """The sum. What cancels stays, times 0: it may be infinite."""
-    out = dict(p)
-    for powers, number in q.items():
-        out[powers] = out.get(powers, 0.0) + number
-    if len(out) > 1 and not out.get(frozenset(), 1.0):
-        del out[frozenset()]
-    return out
+    """The sum."""
+    return _summed([*p.items(), *q.items()])
 
 
 def times(p: Polynomial, q: Polynomial) -> Polynomial | None:
     """The product; None if it is too long."""
     if len(p) * len(q) > _TERMS * _TERMS // 4:
         return None
-    out: Polynomial = {}
-    for left, a in p.items():
-        for right, b in q.items():
-            out = plus(out, {_joined(left, right): a * b})
+    out = _summed([(_joined(left, right), a * b) for left, a in p.items() for right, b in q.items()])
     return out if len(out) <= _TERMS else None
+
+
+def _summed(terms: Sequence[tuple[Powers, float]]) -> Polynomial:
+    """What cancels stays, times 0: it may be infinite. Numbers do not."""
+    out: dict[Powers, float] = {}
+    for powers, number in terms:
+        out[powers] = out.get(powers, 0.0) + number
+    if len(out) > 1 and not out.get(frozenset(), 1.0):
+        del out[frozenset()]
+    return out
 
 
 def _joined(left: Powers, right: Powers) -> Powers:
@@ -81,11 +83,8 @@ def ratio(p: Polynomial, q: Polynomial) -> float | None:
         return None
     numbers = [number / q[powers] for powers, number in p.items() if number]
     first = numbers[0] if numbers else 0.0
-    return (
-        first
-        if isfinite(first) and first and all(isclose(n, first, rel_tol=1e-12) for n in numbers)
-        else None
-    )
+    alike = isfinite(first) and first != 0 and all(isclose(n, first, rel_tol=1e-12) for n in numbers)
+    return first if alike else None
 
 
 class Polynomials:
