@@ -60,7 +60,7 @@ bench-check: $(VENV)/.stamp-bench ## the same, correctness alone, at the smalles
 	$(BIN)/python -m benchmarks run --check $(ARGS)
 
 bench-report: $(VENV)/.stamp-bench ## tables, charts and a page of the results in benchmarks/results
-	$(BIN)/python -m benchmarks report benchmarks/results/*/*.json $(ARGS)
+	$(BIN)/python -m benchmarks report benchmarks/results/*/*.json --insert README.md docs/benchmarks.md $(ARGS)
 
 growth: $(VENV)/.stamp-bench ## how compile time grows with program size
 	$(BIN)/python -m benchmarks growth

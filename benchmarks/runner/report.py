@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.runner import results, roster
+from benchmarks.runner.insert import insert
 from benchmarks.runner.record import Row, Run, Status, read
 from benchmarks.runner.results import BASE, DEVICES, Device, Group
 from benchmarks.runner.units import bytes_text, ratio_text, seconds_text
@@ -175,6 +176,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, help="a folder (that of the first file)")
+    parser.add_argument(
+        "--insert", type=Path, nargs="+", default=[], metavar="FILE",
+        help="documents that get the table of all results between their marks",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     console = Console()
     try:
@@ -195,6 +200,12 @@ def main(arguments: Sequence[str]) -> int:
     (folder / "report.md").write_text(as_markdown(found, {name: f"charts/{name}.png" for name in drawn}))
     (folder / "report.html").write_text(page(found, {name: chart.svg() for name, chart in drawn.items()}))
     console.print(f"{folder}: report.md, report.html, {len(drawn)} charts")
+    try:
+        for path in options.insert:
+            insert(path, found)
+    except (ValueError, OSError) as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 2
     return 0
 
 

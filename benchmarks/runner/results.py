@@ -49,7 +49,7 @@ class Device:
 
 def title(row: Row) -> str:
     """Of a case."""
-    return row.case + ("" if row.dtype == "float64" else f", {row.dtype}")
+    return row.case + ("" if row.dtype == "float64" or row.dtype in row.case else f", {row.dtype}")
 
 
 def devices(runs: Iterable[Run]) -> list[Device]:

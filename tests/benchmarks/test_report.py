@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.runner import compare, environment, report, results
+from benchmarks.runner import compare, environment, insert, report, results
 from benchmarks.runner.compare import change, interval
-from benchmarks.runner.record import Memory, PeerInfo, Row, Run, Settings, Status, write
+from benchmarks.runner.record import Memory, PeerInfo, Row, Run, Settings, Status, read, write
 from benchmarks.runner.schedule import steady
 from benchmarks.runner.units import bytes_text, ratio_text, seconds_text
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(device="cpu", seconds=1.0, timeout_s=9.0)
 
 
@@ -157,3 +158,39 @@ def test_figures() -> None:
     ]  # fmt: skip
     assert [bytes_text(b) for b in (0, 4096, 5e6, 2e9)] == ["0 B", "4.1 kB", "5 MB", "2 GB"]
     assert [ratio_text(r) for r in (0.01234, 1.5, 1234.5)] == ["0.0123", "1.5", "1,234"]
+
+
+def test_the_table_of_all_results() -> None:
+    found = results.devices([made(*ROWS)])
+    assert insert.table(found).splitlines() == [
+        "`made`, middle size, CPU: time of a call, divided by tracer's",
+        "",
+        "|  | tracer | JAX | PyTorch | NumPy |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| a \\| b | 1 ms | 2 |  | value only |",
+        "| c | 1 ms | 8 | wrong | declined |",
+        "| geometric mean |  | 4 |  |  |",
+        "",
+        "Not measured: GPU, TPU.",
+    ]
+
+
+def test_the_table_goes_between_the_marks(tmp_path: Path) -> None:
+    path = tmp_path / "readme.md"
+    found = results.devices([made(*ROWS)])
+    for old in ("", "\n\nan old table\n\n"):
+        path.write_text(f"before\n{insert.BEGIN}{old}{insert.END}\nafter\n")
+        insert.insert(path, found)
+        assert path.read_text() == f"before\n{insert.BEGIN}\n\n{insert.table(found)}\n\n{insert.END}\nafter\n"
+    for wrong in ("no marks", insert.END + insert.BEGIN, insert.BEGIN):
+        path.write_text(wrong)
+        with pytest.raises(ValueError, match=r"readme\.md: expected one"):
+            insert.insert(path, found)
+        assert path.read_text() == wrong
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/benchmarks.md"])
+def test_the_tables_in_the_documents_are_those_of_the_results(name: str) -> None:
+    runs = [read(path) for path in sorted(ROOT.glob("benchmarks/results/*/*.json"))]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert insert.inserted(text, insert.table(results.devices(runs))) == text

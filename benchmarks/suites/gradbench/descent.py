@@ -30,7 +30,9 @@ def derivatives(lib: Library, mode: str) -> Derivatives:
 
     def forward(f: Function) -> Callable[[Any], tuple[Any, Any]]:
         def by_directions(x: Any) -> tuple[Any, Any]:
-            pairs = [lib.jvp(f, (x,), (lib.np.ones_like(x) * lib.np.asarray(row),)) for row in np.eye(x.shape[0])]
+            pairs = [
+                lib.jvp(f, (x,), (lib.np.ones_like(x) * lib.np.asarray(row),)) for row in np.eye(x.shape[0])
+            ]
             return pairs[0][0], lib.np.stack([slope for _, slope in pairs])
 
         return by_directions

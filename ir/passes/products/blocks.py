@@ -223,6 +223,8 @@ class _Product:
         product = None if rows is None else rows.product(other.value, side, self.eqn.attrs)
         if rows is None or product is None:
             return None
+        if self.narrow and self.users[part.value] > 1:
+            return None  # (measured: where rows are there for others, more of them take longer than their product)
         taken = math.prod(part.shape) / max(1, rows.source.type.size)
         shape = self._shape(left, right)
         depth = math.prod([left.shape[d] for d in self.contract[0]])
