@@ -210,6 +210,14 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
             "error: graph: expected a file that ends",
         ),
         (
+            "graph cli_program:loss --arg f32[2,3] --arg f32[4,2] -o no/such/folder.dot",
+            "error: cannot write 'no/such/folder.dot': No such file or directory",
+        ),
+        (
+            "explain cli_program:loss --arg f32[2,3] --arg f32[4,2] --save no/such/folder.html",
+            "error: cannot write 'no/such/folder.html': No such file or directory",
+        ),
+        (
             "bench cli_program:loss --arg f32[2,3] --arg f32[4,2] --seconds 0",
             "error: expected --seconds above 0",
         ),
