@@ -1,4 +1,4 @@
-"""Figures for people. May import: the standard library."""
+"""Figures for people. May import: the standard library; not `tracer.units`, as the runner loads neither tracer nor JAX."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "explain", "cli_program:loss", *LOSS, "--width", "80")
-    assert "peak bytes" in out
+    assert "live bytes" in out
     assert max(map(len, out.split("\n"))) <= 80
 
 
