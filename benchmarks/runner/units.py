@@ -1,4 +1,7 @@
-"""Figures for people. May import: the standard library; not `tracer.units`, as the runner loads neither tracer nor JAX."""
+"""Figures for people. May import: the standard library.
+
+Apart from `tracer.units`, as the process that runs the peers loads neither tracer nor JAX.
+"""
 
 from __future__ import annotations
 

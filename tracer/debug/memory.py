@@ -75,7 +75,8 @@ def peak_of(function: ir.Function) -> Peak:
     sources = {v: eqn.source for eqn in function.eqns for v in eqn.results}
     throughout = dict.fromkeys((*function.params, *function.results))
     values = [
-        LiveValue(f"{names[v]}: {v.type}", v.type.nbytes, names[v], v.type, sources.get(v)) for v in throughout
+        LiveValue(f"{names[v]}: {v.type}", v.type.nbytes, names[v], v.type, sources.get(v))
+        for v in throughout
     ]
     values += [
         _live(held, _names(inner), tuple([eqn.op.name for eqn in around]))

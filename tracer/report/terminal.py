@@ -59,7 +59,9 @@ def stage_table(report: Report) -> Table:
             continue
         cells: list[RenderableType] = [stage.name, duration(stage.seconds)]
         for name, text in (("equations", _whole), ("flops", count), ("bytes", size), ("peak", size)):
-            cells.append(_changed(_number(stage, name), None if before is None else _number(before, name), text))
+            cells.append(
+                _changed(_number(stage, name), None if before is None else _number(before, name), text)
+            )
         table.add_row(*cells)
         before = stage
     if idle:
