@@ -106,9 +106,10 @@ def memory(f: Callable[..., Any]) -> Callable[..., Peak]:
     """
     from tracer.api.jit import jit
 
+    program = f.ir if hasattr(f, "ir") else jit(f).ir
+
     @functools.wraps(f)
     def peak(*args: Any, **kwargs: Any) -> Peak:
-        program = f.ir if hasattr(f, "ir") else jit(f).ir
         return peak_of(program(*args, **kwargs))
 
     return peak
