@@ -32,7 +32,6 @@ def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Rep
       >>> print(report.stages[0].name, len(report.function.eqns) > 0)
       trace True
     """
-
     f = requested(f, False)
 
     @functools.wraps(f)
