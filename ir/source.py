@@ -11,7 +11,7 @@ import sys
 from types import CodeType, FrameType
 
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
-_INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
+_INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "jaxlib", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ def _internal_folders() -> tuple[str, ...]:
     """Folders of packages whose frames are never the user's."""
     names = [n for n in sys.modules if "." not in n and is_internal(n)]
     files = [getattr(sys.modules[n], "__file__", None) for n in names]
-    folders = [str(Path(f).parent) for f in files if f and f.endswith("__init__.py")]
-    return tuple(folders)
+    return tuple([os.path.join(Path(f).parent, "") for f in files if f and f.endswith("__init__.py")])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -125,3 +126,14 @@ def test_functions_that_jax_traces_have_the_names_of_variables() -> None:
     assert {"hidden", "scale"} <= {v.name for eqn in function.eqns for v in eqn.results}
     (place,) = tr.find(function, name="hidden")
     assert place.eqn.op.name == "tanh"
+
+
+def test_files_whose_names_begin_as_ours_are_the_users() -> None:
+    """Such as `tracer_model.py` beside this package, or a library called numpyro."""
+    from lowering.jaxprs.source import _is_internal_file
+
+    for module in (tr, ir, jax, np):
+        folder = Path(str(module.__file__)).parent
+        assert _is_internal_file(str(folder / "core.py"))
+        assert not _is_internal_file(f"{folder}_model.py")
+        assert not _is_internal_file(f"{folder}ro/core.py")
