@@ -373,7 +373,7 @@ def test_a_narrow_window(opened: Browser) -> None:
         opened.click(f"#tab-{tab}")
         assert opened.run("return document.documentElement.scrollWidth <= innerWidth"), tab
     opened.click("#tab-cost")
-    widths = opened.run("return [...document.querySelectorAll('td .code')].map((e) => e.clientWidth)")
+    widths = opened.run("return [...document.querySelectorAll('#cost td .code')].map((e) => e.clientWidth)")
     assert min(widths) > 150  # code is read, not a letter a line
 
 
