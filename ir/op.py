@@ -156,9 +156,15 @@ def all_ops() -> dict[str, Op]:
 
 
 class Builder:
-    """Collects equations. `source` is given to each; without one the user's frame is looked up."""
+    """Collects equations. `source` is given to each; without one the user's frame is looked up.
+
+    Attributes:
+      inherits: whether a builder without a source takes that of the one around it: what a rule builds inside an
+        equation, such as the body of a loop, comes from the line of that equation.
+    """
 
     __slots__ = ("eqns", "source")
+    inherits = True
 
     def __init__(self, source: Source | None = None) -> None:
         self.eqns: list[Eqn] = []
@@ -205,19 +211,24 @@ def current_builder() -> Builder:
 class building:
     """Context in which op calls append to `builder`."""
 
-    __slots__ = ("builder", "outer")
+    __slots__ = ("builder", "outer", "source")
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
+        self.source = builder.source
         self.outer: Builder | None = None
 
     def __enter__(self) -> Builder:
-        self.outer = _state.builder
-        _state.builder = self.builder
-        return self.builder
+        self.outer, builder = _state.builder, self.builder
+        _state.builder = builder
+        self.source = builder.source
+        if builder.source is None and self.outer is not None and builder.inherits:
+            builder.source = self.outer.source
+        return builder
 
     def __exit__(self, *exc: object) -> None:
         _state.builder = self.outer
+        self.builder.source = self.source
 
 
 def build(

@@ -8,12 +8,10 @@ Imports the standard library only.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Protocol
 
 # Modules whose frames are never the user's; a name is internal if its first part is listed.
-_INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "functools", "contextlib"})
+_INTERNAL = frozenset({"ir", "lowering", "tracer", "numpy", "jax", "jaxlib", "functools", "contextlib"})
 _internal_names: dict[str, bool] = {}
 
 
@@ -32,12 +30,6 @@ def _lines(code: CodeType) -> list[int | None]:
     return found[1]
 
 
-class Whereabouts(Protocol):
-    """Something that finds file, line and function when asked; equal where it would find the same."""
-
-    def resolve(self) -> tuple[str, int, str]: ...
-
-
 class Source:
     """A source location, with those it was merged from.
 
@@ -54,18 +46,11 @@ class Source:
     ) -> None:
         self._code = code
         self._lasti = lasti
-        self._where: tuple[str, int, str] | Whereabouts | None = None
+        self._where: tuple[str, int, str] | None = None
         self._derived: Source | None = None
         self.others = others
         self.traced = False
         self.derivative = derivative
-
-    @classmethod
-    def lazily(cls, where: Whereabouts) -> Source:
-        """A location that something outside knows how to find."""
-        made = cls(None, 0)
-        made._where = where
-        return made
 
     @classmethod
     def at(cls, file: str, line: int, function: str = "") -> Source:
@@ -82,8 +67,6 @@ class Source:
                 code = self._code
                 line = _lines(code)[self._lasti // 2] if self._lasti >= 0 else None
                 self._where = (code.co_filename, line or code.co_firstlineno, code.co_qualname)
-        elif not isinstance(self._where, tuple):
-            self._where = self._where.resolve()
         return self._where
 
     @property
@@ -147,13 +130,7 @@ class Source:
 
         What JAX traced once for all calls of a function knows no line of the user's, nor do rules of our own.
         """
-        if self._code is not None or outer is None or outer is self:
-            return self
-        if self is UNKNOWN:
-            return outer
-        made = Source(None, 0, self.others, self.derivative)
-        made._where = _FirstKnown(self, outer)
-        return made
+        return outer if self is UNKNOWN and outer is not None else self
 
     def _forward(self) -> Source:
         return self._with(self.others, derivative=False)
@@ -176,18 +153,6 @@ class Source:
             seen.setdefault(item._resolve(), item)
             stack.extend(reversed(item.others))
         return tuple(seen.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _FirstKnown:
-    """The inner location if it is known, otherwise the outer one."""
-
-    inner: Source
-    outer: Source
-
-    def resolve(self) -> tuple[str, int, str]:
-        found = self.inner._resolve()
-        return found if found[1] else self.outer._resolve()
 
 
 UNKNOWN = Source(None, 0)

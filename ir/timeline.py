@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ir.core import Eqn, Function, Value, inner_first, nested_functions
 from ir.fusion import Fusion, Kernel, fusion
@@ -83,11 +83,37 @@ def timeline(function: Function) -> Timeline:
     return found
 
 
+def at_peak(function: Function) -> tuple[tuple[Held, Function, tuple[Eqn, ...]], ...]:
+    """What `timeline` holds at the peak, with the function that it belongs to and the equations around that.
+
+    What functions inside an equation hold is taken apart. The rest of it, such as states that a `replay` keeps, is one.
+    """
+    out: list[tuple[Held, Function, tuple[Eqn, ...]]] = []
+    held, around = timeline(function).held, tuple[Eqn, ...]()
+    while held:
+        out.extend([(each, function, around) for each in held if each.what != "within"])
+        whole = next((each for each in held if each.what == "within"), None)
+        if whole is None:
+            break
+        bodies = _bodies(whole.eqn)
+        inner, carries = max(bodies, key=lambda body: _inside(*body))
+        swept = _swept(inner, carries)
+        if whole.bytes > swept.peak:
+            out.append((replace(whole, bytes=whole.bytes - swept.peak), function, around))
+        function, around, held = inner, (*around, whole.eqn), tuple(swept.held)
+    return tuple(out)
+
+
+def _bodies(eqn: Eqn) -> list[tuple[Function, int]]:
+    """The functions inside an equation, and from which result on each writes to places of stacked arrays."""
+    if eqn.op.name == "scan":
+        return [(eqn.attrs["function"], eqn.attrs["num_carry"])]
+    return [(f, len(f.results)) for f in nested_functions(eqn)]
+
+
 def _within(eqn: Eqn) -> int:
     """Bytes that the functions inside an equation hold, beyond what the equation itself holds."""
-    if eqn.op.name == "scan":
-        return _inside(eqn.attrs["function"], eqn.attrs["num_carry"])
-    within = max([_inside(f, len(f.results)) for f in nested_functions(eqn)], default=0)
+    within = max([_inside(*body) for body in _bodies(eqn)], default=0)
     return within + _replayed(eqn) if eqn.op.name == "replay" else within
 
 
@@ -107,9 +133,13 @@ def _inside(function: Function, carries: int) -> int:
     """The peak of a body whose results from `carries` on are written to places of stacked arrays."""
     known: dict[int, int] = function._cache.setdefault("peaks inside", {})
     if carries not in known:
-        stacked = [v for v in function.results[carries:] if v not in function.results[:carries]]
-        known[carries] = _Sweep(function, fusion(function, stacked), frozenset(function.params)).peak
+        known[carries] = _swept(function, carries).peak
     return known[carries]
+
+
+def _swept(function: Function, carries: int) -> _Sweep:
+    stacked = [v for v in function.results[carries:] if v not in function.results[:carries]]
+    return _Sweep(function, fusion(function, stacked), frozenset(function.params))
 
 
 def _timeline(function: Function) -> Timeline:
@@ -235,4 +265,4 @@ class _Sweep:
         return out
 
 
-__all__ = ["Held", "Timeline", "timeline"]
+__all__ = ["Held", "Timeline", "at_peak", "timeline"]

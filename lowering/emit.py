@@ -19,6 +19,7 @@ import ir
 from ir.errors import LoweringError
 from ir.ops.shape import constant
 from ir.regions import labels
+from lowering.frames import call_at
 
 Rule = Callable[..., Any]
 
@@ -82,13 +83,13 @@ def emit(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
             values = [numbers[v] if v in numbers else env[v] for v in ins]
         else:
             values = [value(v) for v in ins]
-        label = named.get(eqn)
+        label, call = named.get(eqn), call_at(eqn.source)
         try:
             if label is None:
-                out = rule(*values, **eqn.attrs)
+                out = call(rule, values, eqn.attrs)
             else:
                 with jax.named_scope(label):
-                    out = rule(*values, **eqn.attrs)
+                    out = call(rule, values, eqn.attrs)
         except LoweringError as error:
             error.source = error.source or eqn.source
             raise

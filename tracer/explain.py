@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from tracer.api.autograph import requested
 from tracer.report.model import Report, Stage
 
 
@@ -21,7 +22,8 @@ def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Rep
       compile: also have XLA compile the program, for its time and its account of memory.
 
     Raises:
-      TracerError: `f` cannot be compiled for these arguments.
+      ArgumentTypeError: `f` is no function.
+      TracerError: by the function that is returned: `f` cannot be compiled for these arguments.
 
     Examples:
       >>> report = tr.explain(tr.grad(lambda x: tnp.sum(tnp.sin(x) ** 2)), compile=False)(
@@ -30,6 +32,7 @@ def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Rep
       >>> print(report.stages[0].name, len(report.function.eqns) > 0)
       trace True
     """
+    f = requested(f, False)
 
     @functools.wraps(f)
     def report(*args: Any, **kwargs: Any) -> Report:

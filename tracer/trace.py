@@ -93,6 +93,7 @@ class Trace(Builder):
         "numbers",
         "parent",
     )
+    inherits = False  # the user's code has lines of its own, also where a rule is recorded
 
     def __init__(
         self, parent: Trace | Bridge | None, inputs: Inputs | None = None, embeds: bool | None = None

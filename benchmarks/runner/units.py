@@ -1,4 +1,7 @@
-"""Figures for people. May import: the standard library."""
+"""Figures for people. May import: the standard library.
+
+Apart from `tracer.units`, as the process that runs the peers loads neither tracer nor JAX.
+"""
 
 from __future__ import annotations
 

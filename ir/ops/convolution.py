@@ -9,6 +9,7 @@ its transposes are those of a matrix product. Groups follow (j, k: features of o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -314,9 +315,46 @@ def _conv_batch(operands: Any, batched: Any, size: int, **attrs: Any) -> Any:
     return (moved_to_front(out, out_features),), (True,)
 
 
-def _conv_flops(operands: Any, results: Any, *, rhs_spec: Dims, **_: Any) -> int:
-    taps = [operands[1].shape[d] for d in rhs_spec[1:]]
-    return 2 * int(results[0].size) * int(math.prod(taps))
+def _conv_flops(
+    operands: Any, results: Any, *, window_strides: Sequence[int], padding: Padding, lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int], lhs_spec: Dims, rhs_spec: Dims, out_spec: Dims, **_: Any,
+) -> int:  # fmt: skip
+    """Two for each product of elements: neither padding nor the gaps of dilated operands count."""
+    (lhs, rhs), out = operands, results[0]
+    products = out.shape[out_spec[0]] * out.shape[out_spec[1]] * rhs.shape[rhs_spec[1]]
+    dims = zip(lhs_spec[2:], rhs_spec[2:], out_spec[2:], strict=True)
+    for i, (of_lhs, of_rhs, of_out) in enumerate(dims):
+        products *= _meetings(
+            lhs.shape[of_lhs], rhs.shape[of_rhs], out.shape[of_out],
+            stride=window_strides[i], low=padding[i][0], base=lhs_dilation[i], step=rhs_dilation[i],
+        )  # fmt: skip
+    return 2 * int(products)
+
+
+@functools.lru_cache(maxsize=1024)
+def _meetings(size: int, taps: int, outs: int, *, stride: int, low: int, base: int, step: int) -> int:
+    """How many pairs of an output position o and a tap k meet an element: o stride + k step - low = base e.
+
+    Args:
+      size: of the operand, 0 <= e < size.
+    """
+    # Of the shorter of both, one by one, the numbers of the other are a progression.
+    if taps <= outs:
+        return sum([_multiples(outs, stride, k * step - low, base, size) for k in range(taps)])
+    return sum([_multiples(taps, step, o * stride - low, base, size) for o in range(outs)])
+
+
+def _multiples(count: int, stride: int, start: int, base: int, size: int) -> int:
+    """How many i below `count` have start + i stride = base e for some 0 <= e < size."""
+    common = math.gcd(stride, base)
+    if start % common or not size:
+        return 0
+    period = base // common
+    first = -start // common * pow(stride // common, -1, period) % period if period > 1 else 0
+    least = max(-(start // stride), 0)
+    most = min((base * (size - 1) - start) // stride, count - 1)
+    least += (first - least) % period
+    return max((most - least) // period + 1, 0)
 
 
 # Specs are those of jax.lax.ConvDimensionNumbers: (batch, feature, *spatial) of lhs and of the result,

@@ -147,6 +147,11 @@ def vjp(function: Function, nonzero: Sequence[bool], seeded: Sequence[bool]) -> 
     return Function(params, eqns, (*split.results, *cts), f"vjp_{function.name}")
 
 
+def _source(eqns: Sequence[Eqn], value: Value) -> Source | None:
+    """The line of the derivative with respect to a value, if an equation makes that."""
+    return next((eqn.source.derived() for eqn in reversed(eqns) if value in eqn.results), None)
+
+
 def value_and_grad(function: Function, nonzero: Sequence[bool]) -> Function:
     """params -> (results, gradients of the first result, which must be a scalar)."""
     split = linearize(function, nonzero)
@@ -154,9 +159,10 @@ def value_and_grad(function: Function, nonzero: Sequence[bool]) -> Function:
     if out.type.shape != () or not out.type.dtype.is_inexact:
         raise DifferentiationError(f"expected a float scalar to differentiate, got {out.type}")
     wrt = tuple([t for t in split.tangent_params if t is not None])
-    builder = Builder()
+    builder = Builder(_source(split.eqns, out))
     with building(builder):
         seed = full_like(out, 1)
+        builder.source = None
         rest = [None] * (len(split.results) - 1)
         cts = _or_zeros(pull(split.linear_eqns, wrt, split.tangent_results, (seed, *rest)), wrt)
     return Function(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ir.source import UNKNOWN, Source, is_internal
+from lowering.frames import source_in
 
 
 @functools.cache
@@ -16,8 +17,7 @@ def _internal_folders() -> tuple[str, ...]:
     """Folders of packages whose frames are never the user's."""
     names = [n for n in sys.modules if "." not in n and is_internal(n)]
     files = [getattr(sys.modules[n], "__file__", None) for n in names]
-    folders = [str(Path(f).parent) for f in files if f and f.endswith("__init__.py")]
-    return tuple(folders)
+    return tuple([os.path.join(Path(f).parent, "") for f in files if f and f.endswith("__init__.py")])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -28,19 +28,11 @@ def _is_internal_file(file: str) -> bool:
     return file.startswith(_internal_folders())
 
 
-@dataclass(frozen=True, slots=True)
-class _Traceback:
-    """The innermost frame of a traceback of JAX that is the user's."""
-
-    traceback: Any
-
-    def resolve(self) -> tuple[str, int, str]:
-        for frame in self.traceback.frames:
-            if not _is_internal_file(frame.file_name):
-                return frame.file_name, frame.line_num, frame.function_name
-        return "<unknown>", 0, ""
-
-
 def source_of(traceback: Any) -> Source:
-    """The user's location in a traceback of JAX, found when somebody asks."""
-    return UNKNOWN if traceback is None else Source.lazily(_Traceback(traceback))
+    """The innermost frame of a traceback of JAX that is the user's, or stands for the user's (`lowering.frames`)."""
+    if traceback is None:
+        return UNKNOWN
+    for code, offset in zip(*traceback.raw_frames(), strict=True):
+        if not _is_internal_file(code.co_filename):
+            return source_in(code) or Source(code, offset)
+    return UNKNOWN

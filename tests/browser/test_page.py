@@ -372,6 +372,9 @@ def test_a_narrow_window(opened: Browser) -> None:
     for tab in TABS:
         opened.click(f"#tab-{tab}")
         assert opened.run("return document.documentElement.scrollWidth <= innerWidth"), tab
+    opened.click("#tab-cost")
+    widths = opened.run("return [...document.querySelectorAll('#cost td .code')].map((e) => e.clientWidth)")
+    assert min(widths) > 150  # code is read, not a letter a line
 
 
 def test_ten_thousand_equations(opener: Opener, tmp_path: Path) -> None:

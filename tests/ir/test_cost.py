@@ -2,11 +2,13 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import ir
 from ir.core import Eqn, Function, Value, nested_functions
 from ir.ops.calls import call
 from ir.ops.checkpoint import checkpoint
+from ir.ops.convolution import conv_general
 from ir.ops.elementwise import add, mul, sin
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import full, iota
@@ -190,3 +192,26 @@ def test_live_bytes_by_definition(function):
         made = [r for e in function.eqns[: i + 1] for r in e.results]
         expected.append(sum(v.type.nbytes for v in {*function.params, *[r for r in made if r in later]}))
     assert ir.cost.live_bytes(function) == tuple(expected)
+
+
+@given(data=st.data())
+def test_convolutions_count_products_of_elements(data):
+    """Counted one by one: what meets padding, or a gap of a dilated operand, is no operation."""
+    number = data.draw
+    size, taps, stride = (number(st.integers(1, n)) for n in (6, 4, 3))
+    base, step = (number(st.integers(1, 3)) for _ in range(2))
+    width, window = (size - 1) * base + 1, (taps - 1) * step + 1
+    low = number(st.integers(-1 if width > 1 else 0, 3))
+    high = max(window - width - low, 0) + number(st.integers(0, 4))
+    outs = (width + low + high - window) // stride + 1
+    spec = (0, 1, 2)
+    function = ir.build(
+        [TensorType((2, 3, size), f32), TensorType((5, 3, taps), f32)],
+        lambda x, k: conv_general(
+            x, k, window_strides=(stride,), padding=((low, high),), lhs_dilation=(base,), rhs_dilation=(step,),
+            lhs_spec=spec, rhs_spec=spec, out_spec=spec,
+        ),
+    )  # fmt: skip
+    met = [o * stride + k * step - low for o in range(outs) for k in range(taps)]
+    counted = sum(at % base == 0 and 0 <= at // base < size for at in met)
+    assert ir.flops(function) == 2 * 2 * 5 * 3 * counted

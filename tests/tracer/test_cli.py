@@ -128,7 +128,7 @@ def test_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "explain", "cli_program:loss", *LOSS, "--width", "80")
-    assert "peak bytes" in out
+    assert "live bytes" in out
     assert max(map(len, out.split("\n"))) <= 80
 
 
@@ -208,6 +208,14 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "graph cli_program:loss --arg f32[2,3] --arg f32[4,2] -o a.txt",
             "error: graph: expected a file that ends",
+        ),
+        (
+            "graph cli_program:loss --arg f32[2,3] --arg f32[4,2] -o no/such/folder.dot",
+            "error: cannot write 'no/such/folder.dot': No such file or directory",
+        ),
+        (
+            "explain cli_program:loss --arg f32[2,3] --arg f32[4,2] --save no/such/folder.html",
+            "error: cannot write 'no/such/folder.html': No such file or directory",
         ),
         (
             "bench cli_program:loss --arg f32[2,3] --arg f32[4,2] --seconds 0",

@@ -535,3 +535,15 @@ def test_scan_that_changes_its_carry() -> None:
     with raises(errors.ArgumentError, "leading axis"):
         tr.scan(lambda c, x: (c, x), 0.0, jnp.float32(1))
     usable()
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [tr.jit, tr.grad, tr.value_and_grad, tr.vmap, tr.hessian, tr.trace, tr.explain, tr.profile, tr.checkify,
+     tr.debug.memory],
+)  # fmt: skip
+def test_what_is_no_function_is_said_where_it_is_given(transform):
+    """`grad(f(x))` for `grad(f)(x)`, not when the result is called, somewhere else."""
+    with pytest.raises(TypeError, match=r"expected a function, got float") as info:
+        transform(3.0)
+    assert isinstance(info.value, tr.errors.ArgumentTypeError)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -67,6 +69,22 @@ def test_it_prints():
     text = str(profile)
     assert "x = tnp.tanh(x @ w)" in text and f"test_profile.py:{LINE + 1}" in text
     assert "<pre>" in profile._repr_html_()
+
+
+def test_it_says_where_the_profiler_takes_most_of_the_time():
+    """Kernels of a few numbers, thousands of them: recording one takes longer than running it."""
+
+    def f(x):
+        return tr.while_loop(lambda s: s[0] < 3000, lambda s: (s[0] + 1, tnp.sin(s[1])), (0, x))[1]
+
+    profile = tr.profile(f, calls=3)(np.ones(2, np.float32))
+    assert profile.watched > 0
+    note = "The profiler made a call take"
+    assert (note in str(profile)) == (profile.watched > 2 * profile.seconds)
+    few = dataclasses.replace(profile, watched=1.1 * profile.seconds)
+    assert note not in str(few)
+    many = dataclasses.replace(profile, watched=9 * profile.seconds)
+    assert note in str(many)
 
 
 def test_another_profile_is_an_error_and_leaves_that_one_alone(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 import re
@@ -161,10 +162,15 @@ def test_printing(report: Report) -> None:
     text = str(report)
     for word in ("time", "equations", "flops", "bound by", "XLA: compile", "temporaries", "def loss("):
         assert word in text, word
-    for stage in report.stages:
-        assert stage.name in text
+    idle = 0
+    for before, stage in itertools.pairwise(report.stages):
+        if stage.function is before.function:
+            idle += 1
+        else:
+            assert stage.name in text
         for use in stage.rules:
             assert use.name in text.replace("\n", "")
+    assert f"{idle} without change" in text
     out = io.StringIO()
     report.print(Console(file=out, width=200), lines=2)
     assert f"… {len(str(report.function).splitlines()) - 2} more lines" in out.getvalue()

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from ir.errors import ArgumentTypeError
 from tracer.state import state
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,7 +57,12 @@ def is_converted(f: Any) -> bool:
 
 
 def requested(f: F, wanted: bool) -> F:
-    """`f`, converted if that is wanted."""
+    """`f`, converted if that is wanted; ArgumentTypeError if it is no function."""
+    if not callable(f):
+        raise ArgumentTypeError(
+            f"expected a function, got {type(f).__name__}",
+            note="write grad(f)(x), not grad(f(x)); likewise elsewhere",
+        )
     return autograph(f) if wanted else f
 
 

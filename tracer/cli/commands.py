@@ -93,6 +93,14 @@ def _print(view: View, options: argparse.Namespace) -> None:
     view.print(console_of(options))
 
 
+def _write(made: Any, path: str) -> None:
+    try:
+        made.save(path)
+    except OSError as error:
+        raise ArgumentError(f"cannot write {path!r}: {error.strerror or error}") from error
+    print(f"wrote {path}")
+
+
 def _limit(options: argparse.Namespace, default: int) -> int | None:
     if options.all:
         return None
@@ -119,9 +127,7 @@ def _explain(options: argparse.Namespace) -> None:
     f = function_of(options.target, options, arguments)
     report = explain(f)(*arguments.args, **arguments.kwargs)
     if options.save:
-        page: Any = report
-        page.save(options.save)
-        print(f"wrote {options.save}")
+        _write(report, options.save)
         return
     if options.width is None:
         report.print(console_of(options))
@@ -188,8 +194,7 @@ def _graph(options: argparse.Namespace) -> None:
     if options.output is None:
         print(made)
     else:
-        made.save(options.output)
-        print(f"wrote {options.output}")
+        _write(made, options.output)
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -44,6 +44,8 @@ def check(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
       CheckError: outside traces, where it fails.
       ArgumentError: the message has fields for other arguments.
     """
+    if not isinstance(message, str):
+        raise ArgumentError(f"check: expected a message after the condition, got {type(message).__name__}")
     names = tuple(kwargs)
     shown = (*args, *kwargs.values())
     text = _positional(message, len(args), names)

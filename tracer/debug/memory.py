@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ir
-from ir.core import Value, nested_functions
-from ir.cost import live_memory
+from ir.core import Value
 from ir.printer import lines
 from ir.source import Source
+from ir.timeline import Held, at_peak, timeline
 from tracer.errors import OutOfMemoryError
+from tracer.report.model import described
 from tracer.units import size
 
 _SHOWN = 8
@@ -20,36 +21,39 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class LiveValue:
-    """A value that is live at the peak.
+    """Something that is held at the peak.
 
     Attributes:
-      name: as the program prints it.
-      type: element type and shape.
+      what: a value as the program prints it; or in words, such as the zeros that a loop stacks upon.
+      bytes: that it takes.
+      name, type: of the value; empty and `None` for what the program does not have, such as kept states.
       source: where it is computed; `None` for an argument.
       within: the loops and branches around it, outermost first.
     """
 
+    what: str
+    bytes: int
     name: str
-    type: ir.TensorType
+    type: ir.TensorType | None
     source: Source | None
-    within: tuple[str, ...]
+    within: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         inside = f", in {' in '.join(reversed(self.within))}" if self.within else ""
         where = "an argument" if self.source is None else f"at {self.source}"
-        text = f"{size(self.type.nbytes):>10}  {self.name}: {self.type}  {where}{inside}"
+        text = f"{size(self.bytes):>10}  {self.what}  {where}{inside}"
         code = "" if self.source is None else self.source.text()
         return f"{text}\n{'':12}    {code}" if code else text
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The live values of a program at its peak, as the cost model estimates it.
+    """What a program holds at its peak, as `ir.timeline` estimates it.
 
     Attributes:
       name: of the program.
-      bytes: of all of them. One equation at a time, without fusion or reuse of buffers: XLA may need less.
-      values: largest first.
+      bytes: arguments, results, and the most of all else at one time.
+      values: largest first. Where a value takes the place of another at the peak, both are listed.
     """
 
     name: str
@@ -57,33 +61,41 @@ class Peak:
     values: tuple[LiveValue, ...]
 
     def __str__(self) -> str:
-        rest = len(self.values) - _SHOWN
+        rest = self.values[_SHOWN:]
         shown = [str(v) for v in self.values[:_SHOWN]]
-        if rest > 0:
-            held = sum(v.type.nbytes for v in self.values[_SHOWN:])
-            shown.append(f"{size(held):>10}  {rest} smaller ones")
+        if rest:
+            shown.append(f"{size(sum([v.bytes for v in rest])):>10}  {len(rest)} smaller ones")
         head = f"{self.name}: {size(self.bytes)} in {len(self.values)} live values at the estimated peak"
         return "\n".join([head, *shown])
 
 
 def peak_of(function: ir.Function) -> Peak:
-    """The live values of a function at its peak, those inside the loop or branch that it is in included."""
-    found: list[LiveValue] = []
-    within: tuple[str, ...] = ()
-    inner: ir.Function | None = function
-    while inner is not None:
-        memory = live_memory(inner)
-        names = next(line.names for line in lines(inner) if line.function is inner)
-        sources = {r: e.source for e in inner.eqns for r in e.results}
-        params = set(inner.params) if within else set[Value]()
-        found += [LiveValue(names[v], v.type, sources.get(v), within) for v in memory.live if v not in params]
-        below = [] if memory.eqn is None else list(nested_functions(memory.eqn))
-        inner = (
-            max(below, key=lambda f: live_memory(f).bytes, default=None) if memory.temporary_bytes else None
-        )
-        within = (*within, "" if memory.eqn is None else memory.eqn.op.name)
-    values = tuple(sorted(found, key=lambda v: -v.type.nbytes))
-    return Peak(function.name, live_memory(function).bytes, values)
+    """What a function holds at its peak, what the loop or branch that it is in holds included."""
+    names = _names(function)
+    sources = {v: eqn.source for eqn in function.eqns for v in eqn.results}
+    throughout = dict.fromkeys((*function.params, *function.results))
+    values = [
+        LiveValue(f"{names[v]}: {v.type}", v.type.nbytes, names[v], v.type, sources.get(v))
+        for v in throughout
+    ]
+    values += [
+        _live(held, _names(inner), tuple([eqn.op.name for eqn in around]))
+        for held, inner, around in at_peak(function)
+    ]
+    over = timeline(function)
+    total = over.arguments + over.results + over.peak
+    return Peak(function.name, total, tuple(sorted(values, key=lambda v: -v.bytes)))
+
+
+def _names(function: ir.Function) -> Mapping[Value, str]:
+    """As the function is printed."""
+    return next(line.names for line in lines(function) if line.function is function)
+
+
+def _live(held: Held, names: Mapping[Value, str], within: tuple[str, ...]) -> LiveValue:
+    type_ = None if held.value is None else held.value.type
+    name = names.get(held.value, "") if held.what == "eqn" and held.value is not None else ""
+    return LiveValue(described(held, names), held.bytes, name, type_, held.eqn.source, within)
 
 
 def memory(f: Callable[..., Any]) -> Callable[..., Peak]:
@@ -94,9 +106,10 @@ def memory(f: Callable[..., Any]) -> Callable[..., Peak]:
     """
     from tracer.api.jit import jit
 
+    program = f.ir if hasattr(f, "ir") else jit(f).ir
+
     @functools.wraps(f)
     def peak(*args: Any, **kwargs: Any) -> Peak:
-        program = f.ir if hasattr(f, "ir") else jit(f).ir
         return peak_of(program(*args, **kwargs))
 
     return peak

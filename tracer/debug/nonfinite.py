@@ -162,14 +162,27 @@ def _inexact(tree: Any, *, numbers: bool = False) -> list[Any]:
     ]
 
 
+# Elements of an array up to which starting a kernel for it takes longer than copying it.
+_SMALL = 1 << 14
+
+
+def _together(leaves: Sequence[jax.Array]) -> list[jax.Array]:
+    """Small arrays of each type side by side, and the large ones."""
+    small: dict[Any, list[jax.Array]] = {}
+    for x in leaves:
+        if x.size <= _SMALL:
+            small.setdefault(x.dtype, []).append(jnp.ravel(x))
+    return [*[x for x in leaves if x.size > _SMALL], *[jnp.concatenate(each) for each in small.values()]]
+
+
 @jax.jit
 def _nan(leaves: Sequence[jax.Array]) -> jax.Array:
-    return jnp.any(jnp.stack([jnp.any(jnp.isnan(x)) for x in leaves]))
+    return jnp.any(jnp.stack([jnp.any(jnp.isnan(x)) for x in _together(leaves)]))
 
 
 @jax.jit
 def _not_finite(leaves: Sequence[jax.Array]) -> jax.Array:
-    return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+    return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in _together(leaves)]))
 
 
 def _holds(leaves: Sequence[jax.Array], infs: bool) -> Any:

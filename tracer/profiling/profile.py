@@ -70,8 +70,10 @@ def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[...,
         first = run(1)[0]
         count = calls or min(max(int(_SECONDS / max(first, 1e-9)), _LEAST), _MOST)
         seconds = statistics.median(run(count))
-        found = recorded(lambda: run(count), module)
-        return _profile(getattr(f, "__name__", "function"), count, seconds, found, known, parts)
+        watched: list[float] = []
+        found = recorded(lambda: watched.extend(run(count)), module)
+        times = seconds, statistics.median(watched)
+        return _profile(getattr(f, "__name__", "function"), count, times, found, known, parts)
 
     return measure
 
@@ -117,7 +119,7 @@ def _parts(program: ir.Function) -> dict[str, _Part]:
 def _profile(
     name: str,
     calls: int,
-    seconds: float,
+    seconds: tuple[float, float],
     found: Mapping[str, tuple[float, int]],
     known: Mapping[str, Operation],
     parts: Mapping[str, _Part],
@@ -141,7 +143,8 @@ def _profile(
         )
         for label in sorted(times, key=times.__getitem__, reverse=True)
     ]
-    return Profile(name, calls, seconds, sum(times.values()), tuple(by_region), tuple(_lines(times, parts)))
+    busy, by_line = sum(times.values()), tuple(_lines(times, parts))
+    return Profile(name, calls, *seconds, busy, tuple(by_region), by_line)
 
 
 def _shares(operation: Operation, parts: Mapping[str, _Part]) -> dict[str, float]:

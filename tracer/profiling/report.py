@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+# A profiler that makes calls take so many times as long is worth a word.
+_SLOWED = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class RegionTime:
@@ -59,6 +62,7 @@ class Profile:
       name: the function's name.
       calls: how many calls were recorded.
       seconds: a call takes, from its start until its results are there (median of the calls without profiler).
+      watched: likewise with the profiler, which takes its time for every kernel.
       busy: seconds a call that operations ran, on all threads or streams together.
       regions: the dearest first.
       lines: likewise.
@@ -67,6 +71,7 @@ class Profile:
     name: str
     calls: int
     seconds: float
+    watched: float
     busy: float
     regions: tuple[RegionTime, ...]
     lines: tuple[LineTime, ...]
@@ -78,6 +83,11 @@ class Profile:
         out = console or Console()
         out.print(self._by_region(limit))
         out.print(self._by_line(limit))
+        if self.watched > _SLOWED * self.seconds:
+            out.print(
+                f"The profiler made a call take {duration(self.watched)}: "
+                "times of what runs many small kernels, such as loops, are mostly its own."
+            )
 
     def __str__(self) -> str:
         return plain(self.print)

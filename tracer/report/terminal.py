@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import math
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ir.printer import lines as lines_of
@@ -47,18 +48,24 @@ def show(report: Report, console: Console | None, lines: int | None) -> None:
 
 
 def stage_table(report: Report) -> Table:
-    """Sizes and costs, stage by stage."""
+    """Sizes and costs, stage by stage; those that changed nothing are taken together."""
     title = f"{report.name}: traced and optimised in {duration(report.seconds)}"
-    table = _table(title, "stage", "time", "equations", "flops", "bytes moved", "peak bytes")
+    table = _table(title, "stage", "time", "equations", "flops", "bytes moved", "live bytes")
     before: Stage | None = None
+    idle = []
     for stage in report.stages:
+        if before is not None and before.function is stage.function:
+            idle.append(stage.seconds)
+            continue
         cells: list[RenderableType] = [stage.name, duration(stage.seconds)]
-        for name in ("equations", "flops", "bytes", "peak"):
-            now = _number(stage, name)
-            cells.append(_changed(now, None if before is None else _number(before, name)))
-        changed = before is None or before.function is not stage.function
-        table.add_row(*cells, style=None if changed else "dim")
+        for name, text in (("equations", _whole), ("flops", count), ("bytes", size), ("peak", size)):
+            cells.append(
+                _changed(_number(stage, name), None if before is None else _number(before, name), text)
+            )
+        table.add_row(*cells)
         before = stage
+    if idle:
+        table.add_row(f"{len(idle)} without change", duration(sum(idle)), style="dim")
     return table
 
 
@@ -67,12 +74,16 @@ def _number(stage: Stage, name: str) -> int:
     return found
 
 
-def _changed(now: int, before: int | None) -> RenderableType:
+def _whole(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _changed(now: int, before: int | None, text: Callable[[float], str]) -> RenderableType:
     from rich.text import Text
 
     if before is None or before == now:
-        return f"{now:,}"
-    return Text(f"{now:,}", style="green" if now < before else "red")
+        return text(now).rstrip()
+    return Text(text(now).rstrip(), style="green" if now < before else "red")
 
 
 def _table(title: str, *columns: str) -> Table:

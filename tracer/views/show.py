@@ -60,15 +60,8 @@ class Listing(View):
         width: int | None = None,
         wrap: bool = False,
     ) -> None:
-        given = (columns,) if isinstance(columns, str) else tuple(columns)
-        if unknown := [name for name in given if name not in COLUMNS]:
-            raise ArgumentError(
-                f"show: expected columns among {', '.join(COLUMNS)}, got {', '.join(unknown)}"
-            )
-        if limit is not None and limit < 1:
-            raise ArgumentError(f"show: expected a limit of at least 1 line, or None, got {limit}")
         self.function = function
-        self._columns = tuple(name for name in COLUMNS if name in given)
+        self._columns = _checked(columns, limit)
         self._limit = limit
         self._max_elements = max_elements
         self._width = checked_width(width)
@@ -120,6 +113,16 @@ class Listing(View):
             numbers.append(((amount(live.after(row.function, row.eqn)), NUMBER),))
         where = [((text(row.eqn.source), SOURCE),) for text in texts]
         return (((indent, ""), *names), types, *numbers, call_cell(row), *where)
+
+
+def _checked(columns: Sequence[str], limit: int | None) -> tuple[str, ...]:
+    """The columns in their order; ArgumentError for one that there is not, or a limit that is too small."""
+    given = (columns,) if isinstance(columns, str) else tuple(columns)
+    if unknown := [name for name in given if name not in COLUMNS]:
+        raise ArgumentError(f"show: expected columns among {', '.join(COLUMNS)}, got {', '.join(unknown)}")
+    if limit is not None and limit < 1:
+        raise ArgumentError(f"show: expected a limit of at least 1 line, or None, got {limit}")
+    return tuple(name for name in COLUMNS if name in given)
 
 
 def _codes() -> Callable[[Source], str]:
@@ -239,6 +242,7 @@ def show(
             f"show: expected an ir.Function or a Python function, got {type(program).__name__}"
         )
     of = program_of(program, stage)
+    _checked(columns, limit)
 
     @functools.wraps(program)
     def listing(*args: Any, **kwargs: Any) -> Listing:

@@ -325,6 +325,11 @@ def test_fields_without_arguments(message: str) -> None:
         tr.jit(tr.checkify(lambda x: tr.check(x > 0, message, x)))(1.0)
 
 
+def test_a_message_is_text() -> None:
+    with pytest.raises(ArgumentError, match="expected a message after the condition, got int"):
+        tr.jit(tr.checkify(lambda x: tr.check(x > 0, 3)))(1.0)  # type: ignore[arg-type]
+
+
 def test_braces_and_conversions() -> None:
     def f(x):
         tr.check(x > 0, "{{x}} = {x!r:>8} {0:.2f}", 2 * x, x=x)

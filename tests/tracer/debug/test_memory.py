@@ -104,3 +104,19 @@ def test_many_values_are_summed_up() -> None:
     text = str(tr.debug.memory(f)([np.ones(4, f32)] * 12))
     assert "smaller ones" in text
     assert len(text.splitlines()) < 22
+
+
+def test_what_is_fused_holds_nothing() -> None:
+    """Neither factors of an outer product, which are written as broadcasts, nor the product itself."""
+
+    def f(x):
+        a = tnp.outer(x, x)
+        return tnp.sin(a) @ a
+
+    x = np.ones(256, f32)
+    peak = tr.debug.memory(f)(x)
+    compiled = tr.jit(f).lower(x).compile().memory_analysis()
+    held = compiled.argument_size_in_bytes + compiled.output_size_in_bytes + compiled.temp_size_in_bytes
+    assert peak.bytes == pytest.approx(held, rel=0.01)
+    assert "broadcast_in_dim" not in str(peak)
+    assert sum(v.bytes for v in peak.values) == peak.bytes
