@@ -294,6 +294,64 @@ def _common(op):
 COMMON = tuple(each for op in (add, sub) for each in _common(op))
 
 
+# Products with vectors ----------------------------------------------------------------------------
+
+
+def _is_summed_whole(v, contract, batch):
+    return len(contract) + len(batch) == v.type.rank
+
+
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    guard=lambda x, y, lc, rc, lb, rb: (
+        _is_summed_whole(y, rc, rb) and not _is_summed_whole(x, lc, lb) and x.type.rank - 1 not in lc
+    ),
+    examples=[
+        at((3, 4), (3,), **MATMUL | {"lc": (0,)}),
+        at((2, 3, 4), (2, 3), **BATCHED | {"lc": (1,)}),
+    ],
+    counterexamples=[
+        at((3, 4), (4,), **MATMUL),
+        at((3, 4), (3, 2), **MATMUL | {"lc": (0,)}),
+        at((3,), (3,), **MATMUL | {"lc": (0,)}),
+    ],
+)
+def matrix_after_vector(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """A' . y = y . A: products that are the same are written the same, and computed once."""
+    return (
+        dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        lambda x, y, lc, rc, lb, rb, precision, preferred: dot(
+            y, x, (rc, lc, rb, lb, swapped(precision), preferred)
+        ),
+    )
+
+
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    guard=lambda x, y, lc, rc, lb, rb: (
+        _is_summed_whole(x, lc, lb) and not _is_summed_whole(y, rc, rb) and y.type.rank - 1 in rc
+    ),
+    examples=[
+        at((4,), (3, 4), **MATMUL | {"lc": (0,), "rc": (1,)}),
+        at((2, 4), (2, 3, 4), **BATCHED | {"lc": (1,), "rc": (2,)}),
+    ],
+    counterexamples=[
+        at((4,), (4, 3), **MATMUL | {"lc": (0,)}),
+        at((2, 4), (3, 4), **MATMUL | {"rc": (1,)}),
+    ],
+)
+def matrix_before_vector(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """y . A' = A . y, likewise."""
+    return (
+        dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        lambda x, y, lc, rc, lb, rb, precision, preferred: dot(
+            y, x, (rc, lc, rb, lb, swapped(precision), preferred)
+        ),
+    )
+
+
 # Signs --------------------------------------------------------------------------------------------
 
 
