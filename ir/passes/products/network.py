@@ -92,10 +92,11 @@ class Network:
       number: a number that is a factor too.
       divisors: values of one element that it is divided by.
       inside: the equations, root included, that compute it now.
-      precision: of its contractions.
+      precision: the highest one of its contractions.
       sums: whether its equations sum anything.
       plain: whether it is one contraction of two factors, as it stands.
       multiplies: whether it contracts, or multiplies what is repeated along axes that another factor has.
+      mixed: whether its contractions differ in precision.
     """
 
     root: Eqn
@@ -108,3 +109,4 @@ class Network:
     sums: bool
     plain: bool
     multiplies: bool
+    mixed: bool

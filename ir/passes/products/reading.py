@@ -2,8 +2,8 @@
 
     c = dot_general(A, B);  d = dot_general(c, x)        is        sum_jk A[i, j] B[j, k] x[k]
 
-Contractions, elementwise products and squares, quotients by a number, sums over axes, transposes, broadcasts, slices, diagonals, identity
-matrices and numbers are read; whatever else makes a factor is left to itself.
+Contractions, elementwise products and squares, quotients by a number, sums over axes, transposes, broadcasts, slices,
+diagonals, identity matrices and numbers are read; whatever else makes a factor is left to itself.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ir.rewriter import constant_number, index_axis
 
 # Products of more factors are read in parts.
 _MOST = 24
+_PRECISIONS = (None, "default", "high", "highest")
 
 
 class Reader:
@@ -57,6 +58,41 @@ class Reader:
             m is not None and m.op is broadcast_in_dim and 2 * m.operands[0].type.size <= size for m in made
         )
 
+    def is_free(self, value: Value) -> bool:
+        """Whether a value is no factor to multiply by: repeated along an axis, or an identity matrix."""
+        eqn = self.definitions.get(value)
+        if eqn is None:
+            return False
+        if eqn.op is broadcast_in_dim:
+            return 2 * eqn.operands[0].type.size <= value.type.size
+        return constant_number(eqn) is not None or (
+            eqn.op is convert and self.equal_indices(eqn.operands[0]) is not None
+        )
+
+    def equal_indices(self, which: Value) -> tuple[int, int] | None:
+        """The axes whose indices are compared, where that is what `which` is."""
+        eqn = self.definitions.get(which)
+        if eqn is None or eqn.op is not eq:
+            return None
+        made = [index_axis(v, self.definitions.get) for v in eqn.operands]
+        if None in made or made[0] == made[1]:
+            return None
+        return made[0], made[1]  # type: ignore[return-value]
+
+    def is_multiple(self, eqn: Eqn) -> bool:
+        """Whether an array is multiplied or divided by one number, constant or computed."""
+        if eqn.op is div:
+            return self._is_scalar(eqn.operands[1])
+        return eqn.op is mul and any(map(self._is_scalar, eqn.operands))
+
+    def _is_scalar(self, value: Value) -> bool:
+        eqn = self.definitions.get(value)
+        if eqn is None:
+            return value.type.size == 1
+        return constant_number(eqn) is not None or (
+            eqn.op is broadcast_in_dim and eqn.operands[0].type.size == 1
+        )
+
     def read(self, root: Eqn) -> Network | None:
         """The network of an equation; None where it has not one result of labels."""
         out = root.results[0]
@@ -80,7 +116,7 @@ class _Reading:
         self.divisors: list[Value] = []
         self.read_sides: list[Value] = []
         self.precision: Any = None
-        self.contracts = False
+        self.contracts = self.mixed = False
         self.special = False  # other than contractions, transposes and reshapes
 
     def network(self, labels: Sequence[Label]) -> Network | None:
@@ -102,7 +138,7 @@ class _Reading:
         multiplies = self.contracts or any(map(self.reader.is_outer, self.inside))
         return Network(
             self.root, terms, out, number, self.divisors, self.inside, self.precision, bool(self.summed),
-            plain, multiplies,
+            plain, multiplies, self.mixed,
         )  # fmt: skip
 
     def fresh(self, size: int) -> Axis:
@@ -140,11 +176,11 @@ class _Reading:
         a, (x, y) = eqn.attrs, eqn.operands
         if a["preferred_type"] not in (None, self.dtype) or not x.type.dtype is y.type.dtype is self.dtype:
             return False
-        if isinstance(a["precision"], tuple) or (self.contracts and a["precision"] != self.precision):
+        if isinstance(a["precision"], tuple) or not self.takes(eqn):
             return False
-        if not self.takes(eqn):
-            return False
-        self.contracts, self.precision = True, a["precision"]
+        precisions = a["precision"], self.precision
+        self.mixed = self.mixed or (self.contracts and precisions[0] != precisions[1])
+        self.contracts, self.precision = True, max(precisions, key=_PRECISIONS.index)
         batches, pairs = len(a["lhs_batch"]), len(a["lhs_contract"])
         between = [self.fresh(x.type.shape[d]) for d in a["lhs_contract"]]
         free = list(axes[batches:])
@@ -291,13 +327,13 @@ class _Reading:
 
     def converted(self, eqn: Eqn, axes: Axes) -> bool:
         """An identity matrix: which elements have equal indices, as numbers."""
-        pair = self.equal_indices(eqn.operands[0])
+        pair = self.reader.equal_indices(eqn.operands[0])
         return pair is not None and self.equal(axes[pair[0]], axes[pair[1]])
 
     def masked(self, eqn: Eqn, axes: Axes) -> bool:
         """What is kept where two indices are equal, and zero elsewhere."""
         which, x, other = eqn.operands
-        pair = self.equal_indices(which)
+        pair = self.reader.equal_indices(which)
         zero = constant_number(self.reader.definitions.get(other))
         if pair is None or zero is None or zero != 0 or not self.equal(axes[pair[0]], axes[pair[1]]):
             return False
@@ -319,16 +355,6 @@ class _Reading:
             return False
         self.stack.append((x, axes[:1]))
         return True
-
-    def equal_indices(self, which: Value) -> tuple[int, int] | None:
-        """The axes whose indices are compared, where that is what `which` is."""
-        eqn = self.reader.definitions.get(which)
-        if eqn is None or eqn.op is not eq:
-            return None
-        made = [index_axis(v, self.reader.definitions.get) for v in eqn.operands]
-        if None in made or made[0] == made[1]:
-            return None
-        return made[0], made[1]  # type: ignore[return-value]
 
 
 def _groups(inside: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:

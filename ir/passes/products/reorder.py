@@ -48,7 +48,8 @@ _REARRANGED = (broadcast_in_dim, gather, neg, reshape, slice, transpose)
 @deep
 def reorder_products(function: Function) -> Function:
     """Multiply in the best order, where that pays."""
-    if sum(e.op is dot_general for e in function.eqns) == 0:
+    ops = {e.op for e in function.eqns}
+    if dot_general not in ops and (mul not in ops or ops.isdisjoint(_ROOTS)):
         return function
     chosen = _Products(function, current()).chosen()
     if not chosen:
@@ -83,7 +84,7 @@ class _Choice:
     def new(self) -> float:
         if self.network.plain or not self.network.terms:
             return self.old
-        return self.order.seconds()
+        return self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
 
     @property
     def pays(self) -> bool:
@@ -141,11 +142,11 @@ class _Products:
         self.reader = Reader(self.definitions, self._inner)
 
     def _inner(self, value: Value) -> bool:
-        """Whether the equation of a value is read where the value is used: what is no work to compute again always."""
+        """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
         if value in self.opened or (value not in self.kept and self.uses[value] == 1):
             return True
         eqn = self.definitions.get(value)
-        return eqn is not None and self.reader.is_outer(eqn)
+        return eqn is not None and (self.reader.is_outer(eqn) or self.reader.is_multiple(eqn))
 
     def chosen(self) -> dict[Value, _Choice | _Sum]:
         """The networks to write anew, by the result of their root."""
@@ -170,7 +171,7 @@ class _Products:
         return choice if choice.network.multiplies and choice.network.terms else None
 
     def _multiplied_out(self, eqn: Eqn, choice: _Choice, most: int) -> _Sum | None:
-        """The sum of at most so many products, where a factor is a sum with a product in it and that is quicker.
+        """The sum of at most so many products, where a factor is a sum and that is quicker.
 
         Not in narrow types, in which sums of products are rounded once.
         """
@@ -182,7 +183,7 @@ class _Products:
             if made is None or made.op not in (add, sub) or times > 1 or not self._inner(value):
                 continue
             products = self._products(value)
-            if not products:
+            if not products and not any(map(self._is_free, made.operands)):
                 continue
             inside = [found for e in products if (found := self._choice(e)) is not None]
             parts: list[_Choice] = []
@@ -204,13 +205,22 @@ class _Products:
             del self.reader.sides[value]
         return None
 
+    def _is_free(self, value: Value) -> bool:
+        """Whether a value, but for numbers, is no work to multiply by."""
+        eqn = self.definitions.get(value)
+        while eqn is not None and (eqn.op is neg or self.reader.is_multiple(eqn)) and self._inner(value):
+            constants = [constant_number(self.definitions.get(v)) is not None for v in eqn.operands]
+            value = eqn.operands[1 if constants[0] else 0]
+            eqn = self.definitions.get(value)
+        return self.reader.is_free(value)
+
     def _products(self, value: Value) -> list[Eqn]:
         """The products that are added up to a value, but for numbers, if nothing else reads them."""
         found: list[Eqn] = []
         stack = [value]
         while stack and len(found) < _TERMS:
             eqn = self.definitions.get(stack.pop())
-            if eqn is None or not self._inner(eqn.results[0]):
+            if eqn is None or not (eqn.results[0] is value or self._inner(eqn.results[0])):
                 continue
             if eqn.op is dot_general or self.reader.is_outer(eqn):
                 found.append(eqn)
@@ -223,7 +233,7 @@ class _Products:
         return found
 
     def _open(self, found: dict[Value, _Choice | _Sum]) -> None:
-        """Compute what several networks use within each, where that is quicker: what is computed last is tried first."""
+        """Compute what several networks use within each, where that is quicker; what comes last is tried first."""
         users: dict[Value, dict[Value, None]] = {}
         for root, choice in found.items():
             for value in _factors(choice):
@@ -231,25 +241,27 @@ class _Products:
         tried = 0
         for eqn in reversed(self.function.eqns):
             value = eqn.results[0] if len(eqn.results) == 1 else None
-            if value is None or value in self.kept or tried == _SHARED:
+            if value is None or tried == _SHARED:
                 continue
             sum_of = self._products(value) if eqn.op in (add, sub) and value in users else []
             if value not in found and not sum_of:
                 continue
             roots = [root for root in users.get(value, ()) if root in found]
-            if not roots or not self._read_by(value, [found[root] for root in roots]):
+            if not roots:
                 continue
             tried += 1
             self.opened.add(value)
             new = {root: self._best(self.definitions[root]) for root in roots}
             before = sum(found[root].seconds for root in roots)
-            if value in found:
+            gone = value not in self.kept and self._read_by(value, [found[root] for root in roots])
+            if gone and value in found:
                 before += found[value].seconds
-            else:
+            elif gone:
                 before += 3 * self.machine.seconds(0, value.type.nbytes)
                 before += sum(found[v].seconds for e in sum_of if (v := e.results[0]) in found)
             if _pays(before, sum(_within(choice, value) for choice in new.values())):
-                found.pop(value, None)
+                if gone:
+                    found.pop(value, None)
                 for root, made in new.items():
                     assert made is not None
                     for part in made.parts:
