@@ -78,7 +78,7 @@ _WIDE = ("f32", "f64")
 
 
 def _padded(at_side):
-    def write(x, y, *, config, lc, rc, lb, rb, precision, preferred, out):
+    def write(x, y, *, config, lc, rc, lb, rb, precision, preferred, out, shared):
         """Multiply what is not padding, and pad the product."""
         if any(low < 0 or high < 0 or gap for low, high, gap in config) or not x.type.size:
             return None
@@ -92,7 +92,7 @@ def _padded(at_side):
                 around[sides.out_axis(d, x, y)] = (low, high, 0)
         shape = [n - low - high for n, (low, high, _) in zip(out.type.shape, around, strict=True)]
         cut = math.prod([b - a for a, b in zip(starts, limits, strict=True)])
-        if not _without_is_quicker(x, y, out, sides, config, cut, math.prod(shape)):
+        if not _without_is_quicker(x, y, out, sides, config, cut, math.prod(shape), shared=shared):
             return None
         part = y
         if cut < y.type.size:
@@ -107,14 +107,13 @@ def _padded(at_side):
     return write
 
 
-def _without_is_quicker(x, y, out, sides, config, cut, made):
+def _without_is_quicker(x, y, out, sides, config, cut, made, *, shared):
     """Whether a product without the padding, of `cut` elements of `y` with `made` results, is quicker."""
     shape = [n + low + high for n, (low, high, _) in zip(x.type.shape, config, strict=True)]
     whole = math.prod(shape)
     deep, less = (math.prod([of[d] for d in sides.contract]) for of in (shape, x.type.shape))
-    old = _moved(x, x.type.size + whole) + _product(
-        x, out.type.size * deep, whole + y.type.size + out.type.size
-    )
+    old = _product(x, out.type.size * deep, whole + y.type.size + out.type.size)
+    old += 0 if shared else _moved(x, x.type.size + whole)
     new = _product(x, made * less, x.type.size + cut + made)
     new += _moved(x, 2 * cut) if cut < y.type.size else 0
     new += _moved(x, made + out.type.size) if made < out.type.size else 0
@@ -133,7 +132,7 @@ _NO_PADS = [
 ]
 
 
-@rule(changes=ROUNDING, on=INEXACT, single_use=True, examples=_PADS, counterexamples=_NO_PADS)
+@rule(changes=ROUNDING, on=INEXACT, examples=_PADS, counterexamples=_NO_PADS)
 def dot_of_pad(x, y, *, config, lc, rc, lb, rb, precision, preferred):
     """Zeros around the left operand give zeros, or nothing to add."""
     return dot(pad(x, lit(0.0), config=config), y, (lc, rc, lb, rb, precision, preferred)), _padded(0)
@@ -142,7 +141,6 @@ def dot_of_pad(x, y, *, config, lc, rc, lb, rb, precision, preferred):
 @rule(
     changes=ROUNDING,
     on=INEXACT,
-    single_use=True,
     examples=[
         at((3, 2), (4, 60), config=((0, 57, 0), (10, 28, 0)), dtypes=_WIDE, **MATMUL),
         at((2, 4, 5), (6, 5, 30), config=((1, 3, 0), (10, 16, 0), (2, 7, 0)), dtypes=_WIDE, **BATCHED),

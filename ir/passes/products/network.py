@@ -95,7 +95,7 @@ class Network:
       precision: the highest one of its contractions.
       sums: whether its equations sum anything.
       plain: whether it is one contraction of two factors, as it stands.
-      multiplies: whether it contracts, or multiplies what is repeated along axes that another factor has.
+      multiplies: whether it contracts, or computes with more elements than any factor has.
       mixed: whether its contractions differ in precision.
     """
 

@@ -147,7 +147,7 @@ class Order:
                 part = (part - 1) & whole
 
     def _connected_pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of sets that hang together and share a label, small ones first, then of what does not; none if too many."""
+        """Pairs of sets that hang together and share a label, small ones first, then of others; none if too many."""
         near = [0] * len(self.factors)
         for holders in self.holding.values():
             for i in self._members(holders):

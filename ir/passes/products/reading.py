@@ -8,6 +8,7 @@ diagonals, identity matrices and numbers are read; whatever else makes a factor 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,37 +38,40 @@ class Reader:
       inner: whether the equation of a value may be read as part of the networks that use it.
 
     Attributes:
-      sides: sums that are multiplied out, and which of their operands is read.
+      sides: sums that are multiplied out, and which of their operands is read, each time that they are factors.
     """
 
     def __init__(self, definitions: Mapping[Value, Eqn], inner: Callable[[Value], bool]) -> None:
         self.definitions = definitions
         self.inner = inner
-        self.sides: dict[Value, int] = {}
+        self.sides: dict[Value, tuple[int, ...]] = {}
 
     def is_outer(self, eqn: Eqn) -> bool:
         """Whether a product has more elements than either of its factors, and sums nothing."""
         if eqn.op is dot_general:
             most = max(v.type.size for v in eqn.operands)
             return not eqn.attrs["lhs_contract"] and 2 * most <= eqn.results[0].type.size
-        if eqn.op is not mul:
-            return False
-        made = [self.definitions.get(v) for v in eqn.operands]
         size = eqn.results[0].type.size
-        return all(
-            m is not None and m.op is broadcast_in_dim and 2 * m.operands[0].type.size <= size for m in made
-        )
+        return eqn.op is mul and all(2 * self._source(v).type.size <= size for v in eqn.operands)
+
+    def _source(self, value: Value) -> Value:
+        """What is repeated to make a value, but for numbers; itself if nothing is."""
+        eqn = self.definitions.get(value)
+        while eqn is not None and (eqn.op in (neg, broadcast_in_dim) or self.is_multiple(eqn)):
+            value = eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]
+            eqn = self.definitions.get(value)
+        return value
 
     def is_free(self, value: Value) -> bool:
-        """Whether a value is no factor to multiply by: repeated along an axis, or an identity matrix."""
+        """Whether a value is no factor to multiply by: repeated along an axis, or a diagonal matrix."""
         eqn = self.definitions.get(value)
         if eqn is None:
             return False
         if eqn.op is broadcast_in_dim:
             return 2 * eqn.operands[0].type.size <= value.type.size
-        return constant_number(eqn) is not None or (
-            eqn.op is convert and self.equal_indices(eqn.operands[0]) is not None
-        )
+        if constant_number(eqn) is not None:
+            return True
+        return eqn.op in (convert, select) and self.equal_indices(eqn.operands[0]) is not None
 
     def equal_indices(self, which: Value) -> tuple[int, int] | None:
         """The axes whose indices are compared, where that is what `which` is."""
@@ -124,8 +128,8 @@ class _Reading:
         wide = [label for label in out if label.size > 1]
         if len(set(wide)) < len(wide):
             return None  # a matrix that is zero off its diagonal
-        if len(set(self.read_sides)) < len(self.read_sides):
-            return None  # the other side of the sum is a factor too
+        if any(len(self.reader.sides[v]) != times for v, times in Counter(self.read_sides).items()):
+            return None  # what else was read has the sum in it, too
         terms = []
         held = set(out)
         for value, axes in self.terms:
@@ -135,11 +139,16 @@ class _Reading:
         for label in {leaf for s in self.summed for leaf in s.leaves()} - held:
             number = number * label.size  # so many equal terms
         plain = not self.special and self.inside == [self.root]
-        multiplies = self.contracts or any(map(self.reader.is_outer, self.inside))
+        multiplies = self.contracts or self._spreads()
         return Network(
             self.root, terms, out, number, self.divisors, self.inside, self.precision, bool(self.summed),
             plain, multiplies, self.mixed,
         )  # fmt: skip
+
+    def _spreads(self) -> bool:
+        """Whether something with more elements than any factor is computed."""
+        most = 2 * max([v.type.size for v, _ in self.terms], default=1)
+        return any(v.type.size >= most for e in self.inside for v in e.operands)
 
     def fresh(self, size: int) -> Axis:
         """An index to sum over."""
@@ -234,11 +243,14 @@ class _Reading:
 
     def addition(self, eqn: Eqn, axes: Axes) -> bool:
         """One side of a sum that is multiplied out, or what 0 is added to: what is summed later is no -0."""
-        side = self.reader.sides.get(eqn.results[0], self.not_zero(eqn))
+        sum_ = eqn.results[0]
+        side = self.not_zero(eqn)
+        if sum_ in self.reader.sides:
+            sides, times = self.reader.sides[sum_], self.read_sides.count(sum_)
+            side = sides[min(times, len(sides) - 1)]
+            self.read_sides.append(sum_)
         if side is None:
             return False
-        if eqn.results[0] in self.reader.sides:
-            self.read_sides.append(eqn.results[0])
         if side and eqn.op is sub:
             self.number = -self.number
         self.stack.append((eqn.operands[side], axes))

@@ -10,6 +10,7 @@ several networks use is computed within each of them where that is quicker toget
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -49,7 +50,7 @@ _REARRANGED = (broadcast_in_dim, gather, neg, reshape, slice, transpose)
 def reorder_products(function: Function) -> Function:
     """Multiply in the best order, where that pays."""
     ops = {e.op for e in function.eqns}
-    if dot_general not in ops and (mul not in ops or ops.isdisjoint(_ROOTS)):
+    if ops.isdisjoint(_ROOTS) or ops.isdisjoint((dot_general, mul, add, sub)):
         return function
     chosen = _Products(function, current()).chosen()
     if not chosen:
@@ -180,7 +181,7 @@ class _Products:
         count = Counter(_factors(choice))
         for value, times in count.items():
             made = self.definitions.get(value)
-            if made is None or made.op not in (add, sub) or times > 1 or not self._inner(value):
+            if made is None or made.op not in (add, sub) or 2**times > most or not self._inner(value):
                 continue
             products = self._products(value)
             if not products and not any(map(self._is_free, made.operands)):
@@ -188,8 +189,8 @@ class _Products:
             inside = [found for e in products if (found := self._choice(e)) is not None]
             parts: list[_Choice] = []
             seconds = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
-            for side in (0, 1):
-                self.reader.sides[value] = side
+            for sides in itertools.product((0, 1), repeat=times):
+                self.reader.sides[value] = sides
                 part = self._choice(eqn)
                 if part is None:
                     break
