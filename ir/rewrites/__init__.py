@@ -13,6 +13,7 @@ from ir.rewrites import (
     arithmetic,
     around_products,
     batches,
+    common_factors,
     contractions,
     conversions,
     indexing,
@@ -23,6 +24,7 @@ from ir.rewrites import (
     shapes,
     slices,
     stability,
+    taken,
 )
 
 FAMILIES = (
@@ -37,7 +39,9 @@ FAMILIES = (
     scatters,
     reductions,
     around_products,
+    taken,
     contractions,
+    common_factors,
     stability,
 )
 RULES: tuple[Rule, ...] = tuple(each for family in FAMILIES for each in family.RULES)
