@@ -17,6 +17,7 @@ from ir.rewrites import (
     contractions,
     conversions,
     indexing,
+    log_sums,
     logic,
     pads,
     put,
@@ -45,6 +46,7 @@ FAMILIES = (
     contractions,
     common_factors,
     stability,
+    log_sums,
 )
 RULES: tuple[Rule, ...] = tuple(each for family in FAMILIES for each in family.RULES)
 

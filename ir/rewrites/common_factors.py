@@ -102,6 +102,8 @@ _NO_NUMBER_RIGHT = [at((40, 30), (40, 30), (30, 40), (40, 40), **MATMUL)]
 
 _BOTH = at((40, 30), (30, 40), (30, 40), _number, _number, dtypes=_WIDE, **MATMUL)
 _BOTH_RIGHT = at((40, 30), (40, 30), (30, 40), _number, _number, dtypes=_WIDE, **MATMUL)
+_NEITHER = [at((40, 30), (30, 40), (30, 40), (40, 40), _number, **MATMUL)]
+_NEITHER_RIGHT = [at((40, 30), (40, 30), (30, 40), (40, 40), _number, **MATMUL)]
 
 
 def _summed(op, y, z, p, q, definition):
@@ -166,6 +168,7 @@ def _both_multiples(op):
         single_use=True,
         guard=_right_pays,
         examples=[_BOTH],
+        counterexamples=_NEITHER,
     )
     def by_left(x, y, z, p, q, *, lc, rc, lb, rb, precision, preferred):
         """p (x . y) + q (x . z) = x . (p y + q z) for numbers p and q."""
@@ -184,6 +187,7 @@ def _both_multiples(op):
         single_use=True,
         guard=_left_pays,
         examples=[_BOTH_RIGHT],
+        counterexamples=_NEITHER_RIGHT,
     )
     def by_right(y, z, x, p, q, *, lc, rc, lb, rb, precision, preferred):
         """p (y . x) + q (z . x) = (p y + q z) . x for numbers p and q."""
