@@ -130,7 +130,7 @@ def _multiples(op, first):
         """p (x . y) + x . z = x . (p y + z) for a number p."""
 
         def write(x, y, z, p, lc, rc, lb, rb, precision, preferred, definition):
-            made = _summed(op, y, z, *((p, None) if first else (None, p)), definition)
+            made = _summed(op, y, z, p if first else None, None if first else p, definition)
             return None if made is None else dot(x, made, (lc, rc, lb, rb, precision, preferred))
 
         dims = (lc, rc, lb, rb, precision, preferred)
@@ -150,7 +150,7 @@ def _multiples(op, first):
         """p (y . x) + z . x = (p y + z) . x for a number p."""
 
         def write(y, z, x, p, lc, rc, lb, rb, precision, preferred, definition):
-            made = _summed(op, y, z, *((p, None) if first else (None, p)), definition)
+            made = _summed(op, y, z, p if first else None, None if first else p, definition)
             return None if made is None else dot(made, x, (lc, rc, lb, rb, precision, preferred))
 
         dims = (lc, rc, lb, rb, precision, preferred)

@@ -58,7 +58,7 @@ def _part(x, y, *starts, n, lc, rc, lb, rb, precision, preferred, out):
     if not starts or not _pays(x, y, out, taken, old, lc):
         return None
     small = [v if sizes == v.type.shape else dynamic_slice(v, *at_, sizes=sizes) for v, at_, sizes in parts]
-    return dot(*small, (lc, rc, lb, rb, precision, preferred))
+    return dot(small[0], small[1], (lc, rc, lb, rb, precision, preferred))
 
 
 _START = TensorType((), i32)
@@ -119,7 +119,7 @@ def _rows_of(
     )  # fmt: skip
     dims = [lc, rc, lb, rb, precision, preferred]
     dims[side], dims[side + 2] = tuple(map(moved, contract)), tuple(map(moved, batch))
-    return dot(*((rows, y) if side == 0 else (x, rows)), dims)
+    return dot(rows, y, dims) if side == 0 else dot(x, rows, dims)
 
 
 def _fills_alike(mode, value, x, contract):

@@ -241,9 +241,9 @@ class _Products:
                 users.setdefault(value, {})[root] = None
         tried = 0
         for eqn in reversed(self.function.eqns):
-            value = eqn.results[0] if len(eqn.results) == 1 else None
-            if value is None or tried == _SHARED:
+            if len(eqn.results) != 1 or tried == _SHARED:
                 continue
+            (value,) = eqn.results
             sum_of = self._products(value) if eqn.op in (add, sub) and value in users else []
             if value not in found and not sum_of:
                 continue
