@@ -62,7 +62,7 @@ ELEMENTWISE: dict[str, tuple[Function, Function, Function]] = {
     "log(1 - exp(x))": (
         lambda x: tnp.log(1 - tnp.exp(-1e-6 - tnp.abs(x))),
         lambda x: np.log(-np.expm1(-1e-6 - np.abs(x))),
-        lambda x: np.sign(x) / np.expm1(np.minimum(1e-6 + np.abs(x), 300)),
+        lambda x: np.where(x >= 0, 1, -1) / np.expm1(np.minimum(1e-6 + np.abs(x), 300)),
     ),
 }  # fmt: skip
 OF_ROWS: dict[str, tuple[Function, Function, Function]] = {
