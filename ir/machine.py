@@ -18,6 +18,7 @@ class Machine:
       fresh: bytes a second for which a program gets memory that it had not before.
       one_order: whether convolutions take images and kernels with their axes in one order, (batch, …, features)
         and (…, features in, features out), and others are copied into it before.
+      precise: how many times as long contractions may take in the highest precision.
     """
 
     flops: float
@@ -26,6 +27,7 @@ class Machine:
     caches: tuple[tuple[float, float], ...] = ()
     fresh: float = float("inf")
     one_order: bool = False
+    precise: float = 1.0
 
     def seconds(self, flops: float, nbytes: float) -> float:
         """Of one kernel that does so many operations and moves so many bytes to and from memory."""
@@ -44,7 +46,7 @@ CPU = Machine(
     flops=1.5e11, bandwidth=9e9, launch=1e-6, caches=((2.2e6, 5e10), (2e7, 3e10)), fresh=3e9, one_order=True
 )
 # A large GPU, in single precision. Loops are slow there: every kernel in one is launched by itself.
-ACCELERATOR = Machine(flops=5e13, bandwidth=2.5e12, launch=5e-6, caches=((4e7, 5e12),))
+ACCELERATOR = Machine(flops=5e13, bandwidth=2.5e12, launch=5e-6, caches=((4e7, 5e12),), precise=8.0)
 
 _sources: list[Callable[[], Machine]] = []
 

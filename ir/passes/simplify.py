@@ -6,6 +6,7 @@ a = neg(x); b = sub(y, a)     becomes     b = add(y, x)
 from __future__ import annotations
 
 from ir.core import Function
+from ir.passes.cse import cse
 from ir.passes.nested import deep
 from ir.rewriter import RuleTable, apply_rules
 
@@ -48,4 +49,7 @@ def stabilize(function: Function) -> Function:
     from ir.rewrites import stability_table
 
     table = stability_table()
-    return apply_rules(function, table) if any(eqn.op in table for eqn in function.eqns) else function
+    if not any(eqn.op in table for eqn in function.eqns):
+        return function
+    # (What is computed twice is one variable of a rule.)
+    return apply_rules(cse(function), table)

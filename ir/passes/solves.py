@@ -5,7 +5,8 @@
 The columns of `b` are solved for one by one, so that a sum of columns of `x` solves for the sum of those of `b`.
 With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector; `without_inverses`
 does so for as many columns and more, so that none is multiplied by an inverse. Where the sum is over the rows of `x`
-instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b.
+instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b. A product of few columns is multiplied after it:
+A^-1 (u v') = (A^-1 u) v'.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder
-from ir.ops.contraction import dot_general
+from ir.ops.contraction import dot_general, free_dims
 from ir.ops.convert import convert
 from ir.ops.elementwise import eq
 from ir.ops.linear_solve import linear_solve
@@ -23,6 +24,7 @@ from ir.ops.shape import move_axis, permute, reshape_to, transpose
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
 from ir.passes.replacing import replaced
+from ir.passes.selections.systems import system
 from ir.remarks import remark
 from ir.rewriter import index_axis
 
@@ -86,11 +88,15 @@ def _solved(function: Function, *, inverses: bool) -> Function:
                 attrs = _resized(eqn, column, use.count, _TRANSPOSED)
                 if attrs is not None:
                     chosen[use.eqn] = _Written(eqn, use, attrs, column, is_inverse)
-    if not chosen:
+    few = {e: low for e in solved.values() if (low := _low_rank(e, made)) is not None}
+    if not chosen and not few:
         return function
     for eqn in chosen:
         remark("solve_products", eqn.source, "multiplied before the system is solved")
-    return replaced(function, {eqn.results[0]: written.write for eqn, written in chosen.items()})
+    for eqn in few:
+        remark("solve_products", eqn.source, "multiplied after the system is solved, for fewer columns")
+    writes = {eqn.results[0]: low.write for eqn, low in few.items()}
+    return replaced(function, writes | {eqn.results[0]: each.write for eqn, each in chosen.items()})
 
 
 def _use(eqn: Eqn, value: Value) -> _Use | None:
@@ -107,7 +113,7 @@ def _use(eqn: Eqn, value: Value) -> _Use | None:
 
 def _cheaper(solution: Value, uses: list[_Use], *, is_inverse: bool) -> list[_Use]:
     """The products, if all together take less to solve for than the solution and to multiply."""
-    if len({use.axis for use in uses}) != 1:
+    if len({use.axis for use in uses}) != 1 and not (is_inverse and uses):
         return []
     columns, least = sum(use.count for use in uses), min(solution.type.shape)
     return uses if columns < least or (is_inverse and columns <= _OF_INVERSE * least) else []
@@ -168,6 +174,60 @@ class _Written:
         if use.side == 0:
             return reshape_to(move_axis(x, column, len(rest)), (*rest, *shape))
         return reshape_to(move_axis(x, column, 0), (*shape, *rest))
+
+
+@dataclass(frozen=True)
+class _LowRank:
+    """A system whose right-hand sides are a product of two arrays that is summed over few elements.
+
+    Attributes:
+      attrs: of the system with one of them, which has `rank` columns.
+      axis: that of the right-hand sides along which a system runs.
+    """
+
+    solve: Eqn
+    product: Eqn
+    attrs: dict[str, Function | None]
+    axis: int
+    rank: int
+
+    def write(self, env: dict[Value, Value]) -> Value:
+        """The new result; `env` has what stands for others."""
+        constants = [env.get(v, v) for v in self.solve.operands[:-1]]
+        a = self.product.attrs
+        sides = []
+        for v, contract in zip(self.product.operands, (a["lhs_contract"], a["rhs_contract"]), strict=True):
+            (free,) = free_dims(v.type.rank, contract, ())
+            n = v.type.shape[free]
+            sides.append(reshape_to(permute(env.get(v, v), (free, *contract)), (n, self.rank)))
+        left, right = sides
+        if self.axis == 0:
+            left = linear_solve(*constants, left, **self.attrs)
+        else:
+            right = transpose(
+                linear_solve(*constants, transpose(right, perm=(1, 0)), **self.attrs), perm=(1, 0)
+            )
+        return dot_general(  # type: ignore[no-any-return]
+            left, right, lhs_contract=(1,), rhs_contract=(1,), precision=a["precision"]
+        )
+
+
+def _low_rank(eqn: Eqn, made: dict[Value, Eqn]) -> _LowRank | None:
+    """A system that is solved for fewer columns if what it is solved for is multiplied later."""
+    b = eqn.operands[-1]
+    product = made.get(b)
+    if product is None or product.op is not dot_general or b.type.rank != 2 or (read := system(eqn)) is None:
+        return None
+    a, (x, y) = product.attrs, product.operands
+    if a["lhs_batch"] or len(a["lhs_contract"]) > 1 or not x.type.dtype is y.type.dtype is b.type.dtype:
+        return None
+    if len(free_dims(x.type.rank, a["lhs_contract"], ())) != 1 or b.type.dtype.real.bits < 32:
+        return None
+    rank = math.prod([x.type.shape[d] for d in a["lhs_contract"]])
+    if 2 * rank > b.type.shape[1 - read.axis]:
+        return None
+    attrs = _resized(eqn, 1 - read.axis, rank, _FUNCTIONS)
+    return None if attrs is None else _LowRank(eqn, product, attrs, read.axis, rank)
 
 
 def _resized(eqn: Eqn, axis: int, count: int, names: tuple[str, ...]) -> dict[str, Function | None] | None:

@@ -13,16 +13,20 @@ from ir.rewrites import (
     arithmetic,
     around_products,
     batches,
+    common_factors,
     contractions,
     conversions,
     indexing,
+    log_sums,
     logic,
     pads,
+    put,
     reductions,
     scatters,
     shapes,
     slices,
     stability,
+    taken,
 )
 
 FAMILIES = (
@@ -37,8 +41,12 @@ FAMILIES = (
     scatters,
     reductions,
     around_products,
+    taken,
+    put,
     contractions,
+    common_factors,
     stability,
+    log_sums,
 )
 RULES: tuple[Rule, ...] = tuple(each for family in FAMILIES for each in family.RULES)
 

@@ -10,6 +10,7 @@ round otherwise.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -25,7 +26,7 @@ from ir.rewrites.kinds import BATCHED, INEXACT, MATMUL, dot, repeated
 from ir.types import TensorType, i32
 
 
-class _Sides:
+class Sides:
     """A product with one of its operands set apart.
 
     Args:
@@ -61,12 +62,12 @@ class _Sides:
         return None
 
 
-def _moved(x, elements):
+def moved(x, elements):
     """Seconds of a kernel that reads and writes so many elements of the type of `x`."""
     return current().seconds(0, elements * x.type.dtype.bits / 8)
 
 
-def _product(x, multiplications, elements):
+def product(x, multiplications, elements):
     """Seconds of a product with so many multiplications, of operands and result with so many elements."""
     return current().seconds(2 * multiplications, elements * x.type.dtype.bits / 8)
 
@@ -78,11 +79,11 @@ _WIDE = ("f32", "f64")
 
 
 def _padded(at_side):
-    def write(x, y, *, config, lc, rc, lb, rb, precision, preferred, out):
+    def write(x, y, *, config, lc, rc, lb, rb, precision, preferred, out, shared):
         """Multiply what is not padding, and pad the product."""
         if any(low < 0 or high < 0 or gap for low, high, gap in config) or not x.type.size:
             return None
-        sides = _Sides(at_side, (lc, rc, lb, rb, precision, preferred))
+        sides = Sides(at_side, (lc, rc, lb, rb, precision, preferred))
         starts, limits = [0] * y.type.rank, list(y.type.shape)
         around = [(0, 0, 0)] * out.type.rank
         for d, (low, high, _) in enumerate(config):
@@ -92,7 +93,7 @@ def _padded(at_side):
                 around[sides.out_axis(d, x, y)] = (low, high, 0)
         shape = [n - low - high for n, (low, high, _) in zip(out.type.shape, around, strict=True)]
         cut = math.prod([b - a for a, b in zip(starts, limits, strict=True)])
-        if not _without_is_quicker(x, y, out, sides, config, cut, math.prod(shape)):
+        if not _without_is_quicker(x, y, out, sides, config, cut, math.prod(shape), shared=shared):
             return None
         part = y
         if cut < y.type.size:
@@ -107,17 +108,16 @@ def _padded(at_side):
     return write
 
 
-def _without_is_quicker(x, y, out, sides, config, cut, made):
+def _without_is_quicker(x, y, out, sides, config, cut, made, *, shared):
     """Whether a product without the padding, of `cut` elements of `y` with `made` results, is quicker."""
     shape = [n + low + high for n, (low, high, _) in zip(x.type.shape, config, strict=True)]
     whole = math.prod(shape)
     deep, less = (math.prod([of[d] for d in sides.contract]) for of in (shape, x.type.shape))
-    old = _moved(x, x.type.size + whole) + _product(
-        x, out.type.size * deep, whole + y.type.size + out.type.size
-    )
-    new = _product(x, made * less, x.type.size + cut + made)
-    new += _moved(x, 2 * cut) if cut < y.type.size else 0
-    new += _moved(x, made + out.type.size) if made < out.type.size else 0
+    old = product(x, out.type.size * deep, whole + y.type.size + out.type.size)
+    old += 0 if shared else moved(x, x.type.size + whole)
+    new = product(x, made * less, x.type.size + cut + made)
+    new += moved(x, 2 * cut) if cut < y.type.size else 0
+    new += moved(x, made + out.type.size) if made < out.type.size else 0
     return new < old
 
 
@@ -133,7 +133,7 @@ _NO_PADS = [
 ]
 
 
-@rule(changes=ROUNDING, on=INEXACT, single_use=True, examples=_PADS, counterexamples=_NO_PADS)
+@rule(changes=ROUNDING, on=INEXACT, examples=_PADS, counterexamples=_NO_PADS)
 def dot_of_pad(x, y, *, config, lc, rc, lb, rb, precision, preferred):
     """Zeros around the left operand give zeros, or nothing to add."""
     return dot(pad(x, lit(0.0), config=config), y, (lc, rc, lb, rb, precision, preferred)), _padded(0)
@@ -142,7 +142,6 @@ def dot_of_pad(x, y, *, config, lc, rc, lb, rb, precision, preferred):
 @rule(
     changes=ROUNDING,
     on=INEXACT,
-    single_use=True,
     examples=[
         at((3, 2), (4, 60), config=((0, 57, 0), (10, 28, 0)), dtypes=_WIDE, **MATMUL),
         at((2, 4, 5), (6, 5, 30), config=((1, 3, 0), (10, 16, 0), (2, 7, 0)), dtypes=_WIDE, **BATCHED),
@@ -160,13 +159,13 @@ def dot_with_pad(x, y, *, config, lc, rc, lb, rb, precision, preferred):
 def _reversed(at_side):
     def write(x, y, *, axes, lc, rc, lb, rb, precision, preferred, out):
         """Reverse the product, or the other operand, if that is smaller."""
-        sides = _Sides(at_side, (lc, rc, lb, rb, precision, preferred))
+        sides = Sides(at_side, (lc, rc, lb, rb, precision, preferred))
         if any(d in sides.batch for d in axes):
             return None
         after = tuple(sorted([sides.out_axis(d, x, y) for d in axes if d not in sides.contract]))
         across = tuple(sorted([sides.partner(d) for d in axes if d in sides.contract]))
-        moved = (out.type.size if after else 0) + (y.type.size if across else 0)
-        if moved >= x.type.size:
+        elements = (out.type.size if after else 0) + (y.type.size if across else 0)
+        if elements >= x.type.size:
             return None
         made = sides.dot(x, rev(y, axes=across) if across else y)
         return rev(made, axes=after) if after else made
@@ -234,13 +233,13 @@ def _chosen(at_side):
             return None  # the chosen rows do not stand where the rows stood
         # The axes of `x` that the axes of what was chosen are.
         back = {k: (k if k < d else k - chosen_rank + 1) for k in od}
-        sides = _Sides(at_side, (lc, rc, lb, rb, precision, preferred))
+        sides = Sides(at_side, (lc, rc, lb, rb, precision, preferred))
         if any(k in own for k in (*sides.contract, *sides.batch)):
             return None
         dims = list(sides.dims)
         for place in (at_side, at_side + 2):
             dims[place] = tuple([back[k] for k in dims[place]])
-        sides = _Sides(at_side, tuple(dims))
+        sides = Sides(at_side, tuple(dims))
         axis = sides.out_axis(d, x, y)
         rows = x.type.shape[d]
         if not _after_is_quicker(x, y, out, math.prod(i.type.shape[:-1]), rows):
@@ -261,10 +260,10 @@ def _after_is_quicker(x, y, out, taken, rows):
     before = x.type.size // max(rows, 1) * taken
     made = out.type.size // max(taken, 1) * rows
     deep = x.type.size * made // max(rows, 1) // max(rows, 1)  # multiplications
-    old = _moved(x, 2 * before) + _product(
+    old = moved(x, 2 * before) + product(
         x, deep * taken // max(rows, 1), before + y.type.size + out.type.size
     )
-    new = _product(x, deep, x.type.size + y.type.size + made) + _moved(x, 2 * out.type.size)
+    new = product(x, deep, x.type.size + y.type.size + made) + moved(x, 2 * out.type.size)
     return new < 0.9 * old
 
 
@@ -350,10 +349,7 @@ def _vector_last(a, b, *, axes, definition, single):
             continue
         if not any(_is_vector(other, first, definition) for other in rest):
             continue  # one sum of all is quicker than sums along an axis
-        product = rest[0]
-        for other in rest[1:]:
-            product = mul(product, other)
-        summed = reduce_sum(product, axes=first)
+        summed = reduce_sum(functools.reduce(mul, rest), axes=first)
         left = [d for d in range(v.type.rank) if d not in first]
         weights = repeated(x, summed.type.shape, tuple([left.index(d) for d in dims]))
         return reduce_sum(mul(summed, weights), axes=tuple([left.index(d) for d in axes if d not in first]))

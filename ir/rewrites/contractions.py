@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 
-from ir.machine import current
 from ir.ops.contraction import dot_general, free_dims, swapped
-from ir.ops.elementwise import add, mul, neg, sub
+from ir.ops.elementwise import add, mul, neg
 from ir.ops.indexing import gather
 from ir.ops.loops import scan
 from ir.ops.reduce import reduce_sum
@@ -229,69 +228,62 @@ def zero_added_to_product(x, y, *, lc, rc, lb, rb, precision, preferred):
     return add(dot(x, y, dims), lit(0.0)), dot(x, y, dims)
 
 
-# Common factors -----------------------------------------------------------------------------------
+# Products with vectors ----------------------------------------------------------------------------
 
 
-_WIDE = ("f32", "f64", "c64", "c128")
+def _is_summed_whole(v, contract, batch):
+    return len(contract) + len(batch) == v.type.rank
 
 
-def _pays(y, z, out, contract):
-    """Whether one product saves more than the sum of factors, instead of products, costs."""
-    if y.type is not z.type or y.type.dtype.real.bits < 32:
-        return False
-    depth = math.prod([y.type.shape[d] for d in contract])
-    machine = current()
-    product = machine.seconds(2 * out.type.size * depth, y.type.nbytes + out.type.nbytes)
-    return product >= 3 * (y.type.nbytes - out.type.nbytes) / machine.bandwidth
-
-
-def _left_pays(y, z, out, lc):
-    return _pays(y, z, out, lc)
-
-
-def _right_pays(y, z, out, rc):
-    return _pays(y, z, out, rc)
-
-
-def _common(op):
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_products_by_left",
-        single_use=True,
-        guard=_right_pays,
-        examples=[
-            at((40, 30), (30, 20), (30, 20), dtypes=_WIDE, **MATMUL),
-            at((2, 9, 3), (2, 3, 5), (2, 3, 5), dtypes=_WIDE, **BATCHED),
-        ],
-        counterexamples=[at((2, 300), (300, 200), (300, 200), **MATMUL)],
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    guard=lambda x, y, lc, rc, lb, rb: (
+        _is_summed_whole(y, rc, rb) and not _is_summed_whole(x, lc, lb) and x.type.rank - 1 not in lc
+    ),
+    examples=[
+        at((3, 4), (3,), **MATMUL | {"lc": (0,)}),
+        at((2, 3, 4), (2, 3), **BATCHED | {"lc": (1,)}),
+    ],
+    counterexamples=[
+        at((3, 4), (4,), **MATMUL),
+        at((3, 4), (3, 2), **MATMUL | {"lc": (0,)}),
+        at((3,), (3,), **MATMUL | {"lc": (0,)}),
+    ],
+)
+def matrix_after_vector(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """A' . y = y . A: products that are the same are written the same, and computed once."""
+    return (
+        dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        lambda x, y, lc, rc, lb, rb, precision, preferred: dot(
+            y, x, (rc, lc, rb, lb, swapped(precision), preferred)
+        ),
     )
-    def by_left(x, y, z, *, lc, rc, lb, rb, precision, preferred):
-        """x . y + x . z = x . (y + z)."""
-        dims = (lc, rc, lb, rb, precision, preferred)
-        return op(dot(x, y, dims), dot(x, z, dims)), dot(x, op(y, z), dims)
 
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_products_by_right",
-        single_use=True,
-        guard=_left_pays,
-        examples=[
-            at((20, 30), (20, 30), (30, 40), dtypes=_WIDE, **MATMUL),
-            at((2, 4, 3), (2, 4, 3), (2, 3, 9), dtypes=_WIDE, **BATCHED),
-        ],
-        counterexamples=[at((200, 300), (200, 300), (300, 2), **MATMUL)],
+
+@rule(
+    changes=ROUNDING,
+    on=INEXACT,
+    guard=lambda x, y, lc, rc, lb, rb: (
+        _is_summed_whole(x, lc, lb) and not _is_summed_whole(y, rc, rb) and y.type.rank - 1 in rc
+    ),
+    examples=[
+        at((4,), (3, 4), **MATMUL | {"lc": (0,), "rc": (1,)}),
+        at((2, 4), (2, 3, 4), **BATCHED | {"lc": (1,), "rc": (2,)}),
+    ],
+    counterexamples=[
+        at((4,), (4, 3), **MATMUL | {"lc": (0,)}),
+        at((2, 4), (3, 4), **MATMUL | {"rc": (1,)}),
+    ],
+)
+def matrix_before_vector(x, y, *, lc, rc, lb, rb, precision, preferred):
+    """y . A' = A . y, likewise."""
+    return (
+        dot(x, y, (lc, rc, lb, rb, precision, preferred)),
+        lambda x, y, lc, rc, lb, rb, precision, preferred: dot(
+            y, x, (rc, lc, rb, lb, swapped(precision), preferred)
+        ),
     )
-    def by_right(y, z, x, *, lc, rc, lb, rb, precision, preferred):
-        """y . x + z . x = (y + z) . x."""
-        dims = (lc, rc, lb, rb, precision, preferred)
-        return op(dot(y, x, dims), dot(z, x, dims)), dot(op(y, z), x, dims)
-
-    return by_left, by_right
-
-
-COMMON = tuple(each for op in (add, sub) for each in _common(op))
 
 
 # Signs --------------------------------------------------------------------------------------------

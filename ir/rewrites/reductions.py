@@ -115,7 +115,10 @@ def _squeezed(x, axes):
 
 
 def _something_repeated(x, s, d, a):
-    return bool(_repeated(x, s, d, a)) and 0 not in s
+    """Whether the reduction has something to reduce that is repeated, along whichever axis."""
+    if 0 in s:
+        return False
+    return bool(_repeated(x, s, d, a)) or (x.type.size < math.prod(s) and any(axis in a for axis in d))
 
 
 _REPEATED = [
@@ -123,8 +126,10 @@ _REPEATED = [
     at((3,), s=(2, 3), d=(1,), a=(0, 1)),
     at((), s=(2, 3), d=(), a=(1,)),
     at((2, 1), s=(2, 3), d=(0, 1), a=(1,)),
+    at((30,), s=(2, 30), d=(1,), a=(1,)),
+    at((3, 20), s=(4, 3, 20), d=(1, 2), a=(2,)),
 ]
-_NOT_REPEATED = [at((3,), s=(2, 3), d=(1,), a=(1,)), at((3,), s=(0, 3), d=(1,), a=(0,))]
+_NOT_REPEATED = [at((3, 2), s=(3, 2), d=(0, 1), a=(1,)), at((3,), s=(0, 3), d=(1,), a=(0,))]
 
 
 def _of_broadcast(op):
@@ -162,6 +167,8 @@ def _sum_of_broadcast(on, changes):
 
     def replacement(x, s, d, a, out):
         once = _reduced_once(reduce_sum, x, s=s, d=d, a=a, out=out)
+        if _times(x, s, d, a) == 1:
+            return once
         count = np.asarray(_times(x, s, d, a)).astype(x.type.dtype.np)  # integers wrap
         return mul(once, full_like(out, count))
 

@@ -10,6 +10,8 @@ nan. These rules run before a program is differentiated, too. (Higham, "Accuracy
 
 from __future__ import annotations
 
+import math
+
 from ir.ops.elementwise import (
     abs,
     add,
@@ -17,18 +19,22 @@ from ir.ops.elementwise import (
     exp,
     expm1,
     gt,
+    is_finite,
     log,
     log1p,
     logistic,
+    lt,
     mul,
     neg,
     select,
     square,
     sub,
+    tanh,
 )
 from ir.ops.shape import full_like
 from ir.rewrite import RANGE, at, collected, lit, rule
 from ir.rewriter import constant_number
+from ir.rewrites import log_sums
 from ir.rewrites.kinds import FLOAT
 
 
@@ -36,6 +42,12 @@ from ir.rewrites.kinds import FLOAT
 def exp_minus_one(x):
     """exp(x) - 1 = expm1(x), also for small x."""
     return sub(exp(x), lit(1)), expm1(x)
+
+
+@rule(changes=RANGE, on=FLOAT, single_use=True)
+def one_minus_exp(x):
+    """1 - exp(x) = -expm1(x), also for small x."""
+    return sub(lit(1), exp(x)), neg(expm1(x))
 
 
 @rule(changes=RANGE, on=FLOAT)
@@ -96,11 +108,29 @@ def _may_be_positive(x, definition):
         return inner is None or inner.op not in (abs, square)
     if eqn.op is not select:
         return True
+    if _is_least_less_largest(eqn, definition):
+        return False
     test, above = definition(eqn.operands[0]), definition(eqn.operands[1])
     v = eqn.operands[2]
     is_negated = above is not None and above.op is neg and above.operands[0] is v
     compared = test is not None and test.op is gt and test.operands[0] is v
     return not (is_negated and compared and constant_number(definition(test.operands[1])) == 0)
+
+
+def _is_least_less_largest(eqn, definition):
+    """Whether it is the difference of two values of which the first is the smaller one (`log_sums`)."""
+    test, difference = definition(eqn.operands[0]), definition(eqn.operands[1])
+    if test is None or test.op is not is_finite or difference is None or difference.op is not sub:
+        return False
+    low, high = map(definition, difference.operands)
+    return (
+        test.operands[0] is difference.operands[1]
+        and low is not None
+        and high is not None
+        and low.op is high.op is select
+        and low.operands[0] is high.operands[0]
+        and low.operands[1:] == high.operands[:0:-1]
+    )
 
 
 @rule(changes=RANGE, on=FLOAT)
@@ -113,6 +143,37 @@ def softplus(x):
 def log_of_logistic(x):
     """log(logistic(x)) = -softplus(-x), also for x whose logistic function is 0."""
     return log(logistic(x)), lambda x: neg(_softplus(neg(x)))
+
+
+_LOG_2 = 0.6931471805599453
+
+
+def _log_one_minus_exp(x, definition):
+    """log(-expm1(x)) near 0, log1p(-exp(x)) elsewhere (Maechler, "Accurately computing log(1 - exp(-|a|))", 2012)."""
+    eqn = definition(x)
+    if eqn is not None and eqn.op is select and (test := definition(eqn.operands[0])) is not None:
+        bound = constant_number(definition(test.operands[1])) if test.op is gt else None
+        if bound is not None and math.fabs(bound + _LOG_2) < 1e-2:
+            return None  # what this makes
+    near = gt(x, full_like(x, -_LOG_2))
+    close, far = select(near, x, full_like(x, -1)), select(near, full_like(x, -1), x)
+    return select(near, log(neg(expm1(close))), log1p(neg(exp(far))))
+
+
+def _below_zero(make):
+    return neg(abs(make((40,))))
+
+
+@rule(changes=RANGE, on=FLOAT, examples=[at(_below_zero, dtypes=("f32", "f64"))])
+def log_of_one_minus_exp(x):
+    """log(1 - exp(x)), also for x near 0 and far from it."""
+    return log(neg(expm1(x))), _log_one_minus_exp
+
+
+@rule(changes=RANGE, on=FLOAT, examples=[at(_below_zero, dtypes=("f32", "f64"))])
+def log1p_of_minus_exp(x):
+    """log(1 - exp(x)), likewise."""
+    return log1p(neg(exp(x))), _log_one_minus_exp
 
 
 # In narrower types the logistic function is 1 so soon that hardly a number is left to compare.
@@ -155,15 +216,78 @@ def _logistic_rules(suffix, replacement):
         """1 / (1 + exp(-x)) is the logistic function, with a derivative that is finite where exp(-x) is inf."""
         return div(lit(1), add(lit(1), exp(neg(x)))), replacement
 
-    return of_exp, of_negative
+    @rule(changes=RANGE, on=FLOAT, name=f"one_minus_logistic{suffix}", single_use=True, examples=_WIDE)
+    def one_minus(x):
+        """1 - logistic(x) = logistic(-x), also for x whose logistic function is 1."""
+        return sub(lit(1), logistic(x)), lambda x: replacement(neg(x))
+
+    @rule(changes=RANGE, on=FLOAT, name=f"over_one_plus_exp{suffix}", guard=_is_no_number,
+          counterexamples=[at((3,), lambda make: full_like(make((3,)), 3))])  # fmt: skip
+    def over(x, y):
+        """y / (1 + exp(-x)) = y logistic(x), whose derivative is finite where exp(-x) is inf."""
+        return div(y, add(lit(1), exp(neg(x)))), lambda x, y: mul(y, replacement(x))
+
+    return of_exp, of_negative, one_minus, over
+
+
+def _is_no_number(y, definition):
+    return constant_number(definition(y)) is None
 
 
 def _as_op(x):
     return logistic(x)
 
 
+def _tanh_of_half(x):
+    """tanh(x / 2) near 0; (1 - exp(-|x|)) / (1 + exp(-|x|)) elsewhere, whose derivative keeps its digits."""
+    one = full_like(x, 1)
+    near = lt(abs(x), one)
+    positive, e = _decayed(select(near, one, x))
+    far = div(select(positive, sub(one, e), sub(e, one)), add(one, e))
+    return select(near, tanh(mul(select(near, x, one), full_like(x, 0.5))), far)
+
+
+@rule(changes=RANGE, on=FLOAT)
+def tanh_of_exps(x):
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x)) = tanh(x), also for x whose exponentials are inf."""
+    return div(sub(exp(x), exp(neg(x))), add(exp(x), exp(neg(x)))), lambda x: _tanh_of_half(
+        mul(x, full_like(x, 2))
+    )
+
+
+@rule(changes=RANGE, on=FLOAT)
+def tanh_of_expm1(x):
+    """(exp(x) - 1) / (exp(x) + 1) = tanh(x / 2), likewise."""
+    return div(expm1(x), add(exp(x), lit(1))), _tanh_of_half
+
+
+@rule(changes=RANGE, on=FLOAT)
+def tanh_of_neg_expm1(x):
+    """(1 - exp(x)) / (1 + exp(x)) = -tanh(x / 2), likewise."""
+    return div(neg(expm1(x)), add(lit(1), exp(x))), lambda x: neg(_tanh_of_half(x))
+
+
+# Before derivatives are taken `expm1` is not in place yet.
+@rule(changes=RANGE, on=FLOAT)
+def tanh_of_exp_minus_one(x):
+    """As `tanh_of_expm1`."""
+    return div(sub(exp(x), lit(1)), add(exp(x), lit(1))), _tanh_of_half
+
+
+@rule(changes=RANGE, on=FLOAT)
+def tanh_of_one_minus_exp(x):
+    """As `tanh_of_neg_expm1`."""
+    return div(sub(lit(1), exp(x)), add(lit(1), exp(x))), lambda x: neg(_tanh_of_half(x))
+
+
 LOGISTIC = _logistic_rules("", _as_op)
 RULES = collected(globals())
 
 # Where derivatives are to be taken: that of the logistic function z, z (1 - z), has no digits left where z is near 1.
-SMOOTH = (*[each for each in RULES if each not in LOGISTIC], *_logistic_rules("_in_pieces", _logistic))
+# (Nor has that of expm1(x), expm1(x) + 1, where exp(x) is small.)
+_LATER = (*LOGISTIC, exp_minus_one, one_minus_exp)
+SMOOTH = (
+    *[each for each in RULES if each not in _LATER],
+    *log_sums.RULES,
+    *_logistic_rules("_in_pieces", _logistic),
+)

@@ -168,3 +168,34 @@ def test_own_determinants() -> None:
         np.testing.assert_allclose(
             tr.jit(lambda a: tnp.abs(product(a)))(a), abs(np.prod(np.diag(a))), rtol=1e-12
         )
+
+
+# Products of matrices of which all but one are triangular -------------------------------------------
+
+C = RNG.normal(size=(5, 5)) + 3 * np.eye(5)
+Y = RNG.normal(size=(5, 2))
+PRODUCTS: dict[str, tuple[list[int], Program]] = {
+    "of a triangle and its transpose": ([], lambda xp, a, b: xp.linalg.solve(xp.tril(a) @ xp.tril(a).T, Y)),
+    "transposed": ([], lambda xp, a, b: xp.linalg.solve((xp.tril(a) @ xp.triu(b)).T, Y)),
+    "with another matrix": ([5], lambda xp, a, b: xp.linalg.solve(xp.triu(a) @ b @ xp.tril(a), Y)),
+    "determinant": ([], lambda xp, a, b: xp.linalg.slogdet(xp.tril(a) @ xp.tril(b).T)[1]),
+    "sign": ([], lambda xp, a, b: xp.linalg.slogdet(xp.tril(b) @ xp.triu(a))[0]),
+    "determinant with another matrix": ([5], lambda xp, a, b: xp.linalg.slogdet(xp.tril(a) @ b)[1]),
+    "sign with another matrix": ([5], lambda xp, a, b: xp.linalg.slogdet(b.T @ xp.tril(a))[0]),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_are_read_factor_by_factor(name: str) -> None:
+    wanted, f = PRODUCTS[name]
+    with jax.enable_x64(True):
+        args = jnp.asarray(C), jnp.asarray(B)
+        fast = tr.jit(lambda a, b: f(tnp, a, b))
+        assert factored(fast.ir(*args)) == wanted
+        ir.verify(fast.ir(*args))
+        np.testing.assert_allclose(fast(*args), f(np, C, B), rtol=1e-9)
+        np.testing.assert_allclose(ir.evaluate(fast.ir(*args), C, B)[0], f(np, C, B), rtol=1e-9)
+        gradient = tr.jit(tr.grad(lambda a, b: tnp.sum(tnp.sin(f(tnp, a, b))), (0, 1)))(*args)
+        reference = jax.grad(lambda a, b: jnp.sum(jnp.sin(f(jnp, a, b))), (0, 1))(*args)
+        for got, want in zip(gradient, reference, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)

@@ -177,7 +177,8 @@ def test_second_derivatives_are_kept(each: Rule) -> None:
             before, after = (derivatives(f) for f in (before, after))
         arrays = [np.resize([0.0, -0.0, 0.5, -0.25, 2.0], t.shape) for t in before.in_types]
         n = len(instance.function.in_types)
-        arrays = [*arrays[:1], *[np.abs(x) + 1 for x in arrays[1:n]], *[np.ones_like(x) for x in arrays[n:]]]
+        tangents = [np.resize([1.0, 0.5, 1.5, 0.75], x.shape) for x in arrays[n:]]
+        arrays = [*arrays[:1], *[np.abs(x) + 1 for x in arrays[1:n]], *tangents]
         for a, b in zip(ir.evaluate(before, *arrays), ir.evaluate(after, *arrays), strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-10)
 

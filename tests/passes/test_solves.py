@@ -226,3 +226,23 @@ def test_what_is_stopped_stays_so_for_jax(name: str) -> None:
         inside = tr.jit(tr.grad(lambda a: tnp.sum(f(tnp, tr.stop_gradient, a) ** 2)))
         for got in (jax.grad(compiled)(a), inside(a)):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gradients_of_inverses_solve_for_single_columns(turned: bool) -> None:
+    """The cotangent of a product with an inverse has rank 1, and so has that of the matrix."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(60, 60)) + 9 * np.eye(60), rng.normal(size=60)
+
+    def f(xp: Any, a: Any, b: Any) -> Any:
+        inverse = xp.linalg.inv(a)
+        return xp.sum((b @ inverse if turned else inverse @ b) ** 2)
+
+    with jax.enable_x64(True):
+        fast = tr.jit(tr.grad(lambda a, b: f(tnp, a, b), argnums=(0, 1)))
+        program = fast.ir(jnp.asarray(a), jnp.asarray(b))
+        assert {e.operands[-1].type.size for e in program.eqns if e.op is linear_solve} == {60}
+        want = jax.grad(lambda a, b: f(jnp, a, b), argnums=(0, 1))(a, b)
+        for x, y, z in zip(fast(a, b), want, ir.evaluate(program, a, b), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(z, y, rtol=1e-9, atol=1e-12)

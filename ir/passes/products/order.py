@@ -147,7 +147,7 @@ class Order:
                 part = (part - 1) & whole
 
     def _connected_pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of sets that hang together and share a label, small ones first; none if too many, or if not all do."""
+        """Pairs of sets that hang together and share a label, small ones first, then of others; none if too many."""
         near = [0] * len(self.factors)
         for holders in self.holding.values():
             for i in self._members(holders):
@@ -165,11 +165,20 @@ class Order:
                         larger[mask] = None
             levels.append(list(larger))
             total += len(larger)
-        if total > _SETS or len(levels) < len(self.factors):
-            return  # too many sets, or factors that hang together with no other
-        for size in range(2, len(self.factors) + 1):
+        if total > _SETS:
+            return
+        for size in range(2, len(levels) + 1):
             for small in range(1, size // 2 + 1):
                 for left in levels[small - 1]:
                     for right in levels[size - small - 1]:
                         if not left & right and around[left] & right:
                             yield left, right
+        # What hangs together with nothing else is multiplied last, small arrays first.
+        whole = sorted(
+            [mask for mask, beside in around.items() if not beside],
+            key=lambda mask: self.volume(self.needed(mask)),
+        )
+        joined = whole[0]
+        for mask in whole[1:]:
+            yield joined, mask
+            joined |= mask

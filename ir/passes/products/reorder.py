@@ -10,6 +10,7 @@ several networks use is computed within each of them where that is quicker toget
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -20,13 +21,14 @@ import numpy as np
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, mul, neg, sub
+from ir.ops.elementwise import add, div, mul, neg, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, slice, transpose
+from ir.ops.shape import broadcast_in_dim, reshape, slice, transpose
 from ir.passes.nested import deep
-from ir.passes.products.network import Network, Reader
+from ir.passes.products.network import Network
 from ir.passes.products.order import Factor, Order
+from ir.passes.products.reading import Reader
 from ir.passes.products.write import write
 from ir.passes.replacing import replaced
 from ir.remarks import remark
@@ -38,12 +40,17 @@ _ROOTS = (dot_general, reduce_sum, slice, gather)
 _QUICKER, _SECONDS = 0.9, 1e-6
 # So many products that several networks use are tried within them.
 _SHARED = 64
+# A product of sums is written as the sum of at most so many products.
+_TERMS = 6
+# What networks read through besides.
+_REARRANGED = (broadcast_in_dim, gather, neg, reshape, slice, transpose)
 
 
 @deep
 def reorder_products(function: Function) -> Function:
     """Multiply in the best order, where that pays."""
-    if sum(e.op is dot_general for e in function.eqns) == 0:
+    ops = {e.op for e in function.eqns}
+    if ops.isdisjoint(_ROOTS) or ops.isdisjoint((dot_general, mul, add, sub)):
         return function
     chosen = _Products(function, current()).chosen()
     if not chosen:
@@ -76,7 +83,9 @@ class _Choice:
 
     @functools.cached_property
     def new(self) -> float:
-        return self.old if self.network.plain else self.order.seconds()
+        if self.network.plain or not self.network.terms:
+            return self.old
+        return self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
 
     @property
     def pays(self) -> bool:
@@ -93,19 +102,27 @@ class _Choice:
 
 
 class _Sum:
-    """A network one of whose factors is a sum, multiplied out."""
+    """A network factors of which are sums, multiplied out."""
 
     pays = True
 
     def __init__(self, parts: list[_Choice], seconds: float) -> None:
         self.parts, self.seconds = parts, seconds
 
+    @property
+    def new(self) -> float:
+        return self.seconds
 
-def _within(choice: _Choice | None, value: Value) -> float:
+
+def _within(choice: _Choice | _Sum | None, value: Value) -> float:
     """Seconds of a network in its best order, inf where a value is still one of its factors."""
-    if choice is None or any(v is value for v, _ in choice.network.terms):
+    if choice is None or any(v is value for v in _factors(choice)):
         return math.inf
     return choice.new
+
+
+def _factors(choice: _Choice | _Sum) -> list[Value]:
+    return [v for part in choice.parts for v, _ in part.network.terms]
 
 
 def _pays(old: float, new: float) -> bool:
@@ -117,12 +134,20 @@ class _Products:
         self.function, self.machine = function, machine
         self.definitions = {v: eqn for eqn in function.eqns for v in eqn.results}
         self.uses: Counter[Value] = Counter(v for eqn in function.eqns for v in eqn.operands)
+        self.readers: dict[Value, list[Eqn]] = {}
+        for eqn in function.eqns:
+            for v in set(eqn.operands):
+                self.readers.setdefault(v, []).append(eqn)
         self.kept = set(function.results)
         self.opened: set[Value] = set()
         self.reader = Reader(self.definitions, self._inner)
 
     def _inner(self, value: Value) -> bool:
-        return value not in self.kept and (self.uses[value] == 1 or value in self.opened)
+        """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
+        if value in self.opened or (value not in self.kept and self.uses[value] == 1):
+            return True
+        eqn = self.definitions.get(value)
+        return eqn is not None and (self.reader.is_outer(eqn) or self.reader.is_multiple(eqn))
 
     def chosen(self) -> dict[Value, _Choice | _Sum]:
         """The networks to write anew, by the result of their root."""
@@ -130,92 +155,142 @@ class _Products:
         covered: set[Value] = set()
         for eqn in reversed(self.function.eqns):
             if eqn.op in _ROOTS and eqn.results[0] not in covered and _has_range(eqn.results[0].type.dtype):
-                choice = self._choice(eqn)
+                choice = self._best(eqn)
                 if choice is not None:
-                    found[eqn.results[0]] = self._multiplied_out(eqn, choice) or choice
-                    covered.update(e.results[0] for e in choice.network.inside)
+                    found[eqn.results[0]] = choice
+                    covered.update(e.results[0] for part in choice.parts for e in part.network.inside)
         self._open(found)
         return {v: choice for v, choice in found.items() if choice.pays}
 
-    def _multiplied_out(self, eqn: Eqn, choice: _Choice) -> _Sum | None:
-        """The sum of products, where a factor is a sum with a product in it and that is quicker.
+    def _best(self, eqn: Eqn) -> _Choice | _Sum | None:
+        choice = self._choice(eqn)
+        if choice is None:
+            return None
+        out = self._multiplied_out(eqn, choice, _TERMS)
+        if out is not None:
+            return out
+        return choice if choice.network.multiplies and choice.network.terms else None
+
+    def _multiplied_out(self, eqn: Eqn, choice: _Choice, most: int) -> _Sum | None:
+        """The sum of at most so many products, where a factor is a sum and that is quicker.
 
         Not in narrow types, in which sums of products are rounded once.
         """
-        if eqn.results[0].type.dtype.real.bits < 32:
+        if eqn.results[0].type.dtype.real.bits < 32 or most < 2:
             return None
-        for value, _ in choice.network.terms:
+        count = Counter(_factors(choice))
+        for value, times in count.items():
             made = self.definitions.get(value)
-            if made is None or made.op not in (add, sub) or not self._inner(value):
+            if made is None or made.op not in (add, sub) or 2**times > most or not self._inner(value):
                 continue
-            inside = [self._choice(e) for v in made.operands if (e := self._product(v)) is not None]
-            if not inside:
+            products = self._products(value)
+            if not products and not any(map(self._is_free, made.operands)):
                 continue
-            parts = []
-            for side in (0, 1):
-                self.reader.sides[value] = side
-                parts.append(self._choice(eqn))
+            inside = [found for e in products if (found := self._choice(e)) is not None]
+            parts: list[_Choice] = []
+            seconds = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
+            for sides in itertools.product((0, 1), repeat=times):
+                self.reader.sides[value] = sides
+                part = self._choice(eqn)
+                if part is None:
+                    break
+                out = self._multiplied_out(eqn, part, most - 1 - len(parts))
+                parts += part.parts if out is None else out.parts
+                seconds += part.new if out is None else out.new
+            else:
+                added = 3 * self.machine.seconds(0, value.type.nbytes)
+                before = choice.seconds + added + sum(p.seconds for p in inside)
+                if _pays(before, seconds) and len(parts) <= most:
+                    del self.reader.sides[value]
+                    return _Sum(parts, seconds)
             del self.reader.sides[value]
-            if None in parts:
-                continue
-            added = 3 * self.machine.seconds(0, value.type.nbytes)
-            before = choice.seconds + added + sum(p.seconds for p in inside if p is not None)
-            after = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
-            after += sum(p.new for p in parts if p is not None)
-            if _pays(before, after):
-                return _Sum([p for p in parts if p is not None], after)
         return None
 
-    def _product(self, value: Value) -> Eqn | None:
-        """The contraction, or the outer product, that makes a value, but for a number, for one use only."""
+    def _is_free(self, value: Value) -> bool:
+        """Whether a value, but for numbers, is no work to multiply by."""
         eqn = self.definitions.get(value)
-        while eqn is not None and self._inner(eqn.results[0]):
-            if eqn.op is dot_general or (eqn.op is mul and self._is_outer(eqn)):
-                return eqn
-            eqn = self._scaled(eqn)
-        return None
+        while eqn is not None and (eqn.op is neg or self.reader.is_multiple(eqn)) and self._inner(value):
+            constants = [constant_number(self.definitions.get(v)) is not None for v in eqn.operands]
+            value = eqn.operands[1 if constants[0] else 0]
+            eqn = self.definitions.get(value)
+        return self.reader.is_free(value)
 
-    def _scaled(self, eqn: Eqn) -> Eqn | None:
-        """What makes the array that an equation multiplies by a number, or only exchanges the axes of."""
-        if eqn.op in (neg, transpose):
-            return self.definitions.get(eqn.operands[0])
-        if eqn.op is not mul:
-            return None
-        made = [self.definitions.get(v) for v in eqn.operands]
-        return next((b for a, b in (made, made[::-1]) if constant_number(a) is not None), None)
-
-    def _is_outer(self, eqn: Eqn) -> bool:
-        """Whether the factors of a product are both repeated, along axes of their own."""
-        made = [self.definitions.get(v) for v in eqn.operands]
-        sources = [m.operands[0].type.size for m in made if m is not None and m.op is broadcast_in_dim]
-        return len(sources) == 2 and math.prod(sources) == eqn.results[0].type.size > max(sources)
+    def _products(self, value: Value) -> list[Eqn]:
+        """The products that are added up to a value, but for numbers, if nothing else reads them."""
+        found: list[Eqn] = []
+        stack = [value]
+        while stack and len(found) < _TERMS:
+            eqn = self.definitions.get(stack.pop())
+            if eqn is None or not (eqn.results[0] is value or self._inner(eqn.results[0])):
+                continue
+            if eqn.op is dot_general or self.reader.is_outer(eqn):
+                found.append(eqn)
+            elif eqn.op in (add, sub):
+                stack += eqn.operands
+            elif eqn.op in (neg, transpose, div):
+                stack.append(eqn.operands[0])
+            elif eqn.op is mul:
+                stack += [v for v in eqn.operands if constant_number(self.definitions.get(v)) is None]
+        return found
 
     def _open(self, found: dict[Value, _Choice | _Sum]) -> None:
-        """Compute products that several networks use within each, where that is quicker."""
-        users: dict[Value, list[Value]] = {}
+        """Compute what several networks use within each, where that is quicker; what comes last is tried first."""
+        users: dict[Value, dict[Value, None]] = {}
         for root, choice in found.items():
-            for value, _ in choice.network.terms if isinstance(choice, _Choice) else ():
-                if isinstance(found.get(value), _Choice) and value not in self.kept:
-                    users.setdefault(value, []).append(root)
-        for value, roots in list(users.items())[:_SHARED]:
-            if len(roots) < self.uses[value] or not found.keys() >= {value, *roots}:
+            for value in _factors(choice):
+                users.setdefault(value, {})[root] = None
+        tried = 0
+        for eqn in reversed(self.function.eqns):
+            if len(eqn.results) != 1 or tried == _SHARED:
                 continue
+            (value,) = eqn.results
+            sum_of = self._products(value) if eqn.op in (add, sub) and value in users else []
+            if value not in found and not sum_of:
+                continue
+            roots = [root for root in users.get(value, ()) if root in found]
+            if not roots:
+                continue
+            tried += 1
             self.opened.add(value)
-            new = {root: self._choice(self.definitions[root]) for root in roots}
-            before = found[value].seconds + sum(found[root].seconds for root in new)
-            after = sum(_within(choice, value) for choice in new.values())
-            if _pays(before, after):
-                del found[value]
+            new = {root: self._best(self.definitions[root]) for root in roots}
+            before = sum(found[root].seconds for root in roots)
+            gone = value not in self.kept and self._read_by(value, [found[root] for root in roots])
+            if gone and value in found:
+                before += found[value].seconds
+            elif gone:
+                before += 3 * self.machine.seconds(0, value.type.nbytes)
+                before += sum(found[v].seconds for e in sum_of if (v := e.results[0]) in found)
+            if _pays(before, sum(_within(choice, value) for choice in new.values())):
+                if gone:
+                    found.pop(value, None)
                 for root, made in new.items():
                     assert made is not None
-                    made.together = True
+                    for part in made.parts:
+                        part.together = True
                     found[root] = made
+                    for factor in _factors(made):
+                        users.setdefault(factor, {})[root] = None
             else:
                 self.opened.discard(value)
 
+    def _read_by(self, value: Value, choices: list[_Choice | _Sum]) -> bool:
+        """Whether nothing but some networks reads a value."""
+        inside = {e for choice in choices for part in choice.parts for e in part.network.inside}
+        stack = [value]
+        while stack:
+            for eqn in self.readers.get(stack.pop(), ()):
+                if eqn in inside:
+                    continue
+                if eqn.op not in _REARRANGED or eqn.results[0] in self.kept:
+                    return False
+                stack.append(eqn.results[0])
+        return True
+
     def _choice(self, eqn: Eqn) -> _Choice | None:
         network = self.reader.read(eqn)
-        if network is None or not network.terms or not _is_number(network.number, eqn.results[0].type.dtype):
+        if network is None or not _is_number(network.number, eqn.results[0].type.dtype):
+            return None
+        if not network.terms and network.divisors:
             return None
         if any(0 in value.type.shape for value, _ in network.terms) or eqn.results[0].type.size == 0:
             return None

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ir.core import Value
 from ir.ops.contraction import dot_general
-from ir.ops.elementwise import add, mul, neg
+from ir.ops.elementwise import add, div, mul, neg
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
-from ir.ops.shape import broadcast_in_dim, full_like, iota, permute, reshape_to, slice
+from ir.ops.shape import broadcast_in_dim, full, full_like, iota, permute, reshape_to, slice
 from ir.passes.products.network import Axes, Label, Network
 from ir.passes.products.order import Labels, Order
 from ir.types import i32
@@ -23,6 +23,10 @@ def write(network: Network, order: Order, env: Mapping[Value, Value]) -> Value:
     Args:
       env: values that stand for factors.
     """
+    if not network.terms:
+        out = network.root.results[0].type
+        value: Value = full(out.shape, network.number, out.dtype)
+        return value
     return _Writer(network, order, env).result()
 
 
@@ -88,6 +92,9 @@ class _Writer:
         return _turned(right, left, between) < _turned(left, right, between)
 
     def times_number(self, value: Value) -> Value:
+        for divisor in self.network.divisors:
+            by = reshape_to(self.env.get(divisor, divisor), ())
+            value = div(value, broadcast_in_dim(by, shape=value.type.shape, dims=()))
         number = self.network.number
         if number == 1:
             return value

@@ -2,6 +2,7 @@
 
     f, p, q = lu(tril(a))       becomes      f = tril(a), with no rows exchanged
     f, p, q = lu(kron(a, b))    becomes      g = lu(a), h = lu(b), and diag(f) = kron(diag(g), diag(h))
+    f, p, q = lu(tril(a) b)     becomes      g = lu(b), and diag(f) = diag(a) diag(g)
 
 A determinant is the product of the diagonal of the factors, with the sign of the order of the rows. What is read of
 them decides: the elements of the diagonal in any order (their product, whether one is zero, how many are negative, the
@@ -10,6 +11,7 @@ sum of the logarithms), and of the exchanges of rows whether they are even or od
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +29,7 @@ from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
+from ir.passes.selections.factored import Factor, factored
 from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
@@ -39,7 +42,7 @@ from ir.types import i32
 
 @deep
 def read_determinants(function: Function) -> Function:
-    """Find determinants of triangular matrices and of Kronecker products without their factors."""
+    """Find determinants of triangular matrices and of products of several kinds without factors of these."""
     if not any(e.op is lu for e in function.eqns):
         return function
     return _Determinants(function).function()
@@ -227,15 +230,33 @@ class _Determinants:
             order: Value = iota(shape=given.type.shape[:1], dtype=i32, axis=0)
             return self.reader.now(given), order, order
         pair = kronecker(given, self.readers.made.get)
-        if pair is None:
+        if pair is not None:
+            remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
+            diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
+        elif (factors := factored(self.reader, given)) is not None:
+            remark("read_determinants", eqn.source, "the determinants of the factors of a product")
+            diagonals, exchanged = self._of_factors(factors)
+        else:
             return None
-        remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
-        diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
         self.vectors.update(dict.fromkeys(reading.diagonals, diagonals))
         self.vectors.update(dict.fromkeys(reading.exchanges, exchanged))
         order = iota(shape=given.type.shape[:1], dtype=i32, axis=0)
         # (Nothing else is read of these.)
         return self.reader.now(given), order, order
+
+    def _of_factors(self, factors: Sequence[Factor]) -> tuple[Value, Value]:
+        """As `_of_product`, of matrices that are multiplied."""
+        size = factors[0].matrix.type.shape[0]
+        places: Value = iota(shape=(size,), dtype=i32, axis=0)
+        exchanged: Value = ne(places, places)
+        parts: list[Value] = []
+        for each in factors:
+            whole = self.reader.now(each.matrix)
+            if each.lower is None:
+                whole, pivots, _ = lu(whole)
+                exchanged = ne(pivots, places)
+            parts.append(diagonal(whole))
+        return functools.reduce(mul, parts), exchanged
 
     def _of_product(self, matrices: Sequence[Value]) -> tuple[Value, Value]:
         """The diagonal of factors of a Kronecker product; and flags, set as evenly as rows were exchanged."""

@@ -3,6 +3,7 @@
     x = linear_solve(diag(d), b)     becomes     x = b / d
     x = linear_solve(tril(a), b)     becomes     x = triangular_solve(tril(a), b) {lower=True}
     x = linear_solve(kron(a, c), b)  becomes     systems with a and with c
+    x = linear_solve(tril(a) c, b)   becomes     systems with tril(a) and with c
     f, p, q = lu(triu(a))            becomes     f = triu(a), with no rows exchanged, as for its determinant
 
 What is known is read off the program, or said by the caller (`assume`). Systems with solvers of the caller's own stay.
@@ -20,6 +21,7 @@ from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, iota
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
+from ir.passes.selections import factored
 from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.kronecker import kronecker, solved
 from ir.passes.selections.rows import known
@@ -78,10 +80,11 @@ class _Solved:
         if "positive_definite" in said and not self._is_factored(given):
             return by_cholesky(matrix, b, found)
         product = kronecker(given, self.definitions.get)
-        if product is None:
-            return None
-        factors, turned = product
-        return solved([self.reader.now(f) for f in factors], b, found, turned=turned)
+        if product is not None:
+            factors, turned = product
+            return solved([self.reader.now(f) for f in factors], b, found, turned=turned)
+        parts = factored.factored(self.reader, given)
+        return None if parts is None else factored.solved(self.reader, parts, b, found)
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""

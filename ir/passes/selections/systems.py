@@ -115,7 +115,7 @@ def substituted(matrix: Value, b: Value, of: System, *, lower: bool) -> Value:
     def solve(columns: Value) -> Value:
         return triangular_solve(matrix, columns, left_side=True, lower=lower, transpose_a=of.turned)  # type: ignore[no-any-return]
 
-    return _in_columns(b, of.axis, solve)
+    return in_columns(b, of.axis, solve)
 
 
 def turned_back(matrix: Value, b: Value, of: System) -> Value:
@@ -139,11 +139,11 @@ def by_cholesky(matrix: Value, b: Value, of: System) -> Value:
         )
 
     if of.turned:
-        return conjugated(_in_columns(conjugated(b), of.axis, solve))
-    return _in_columns(b, of.axis, solve)
+        return conjugated(in_columns(conjugated(b), of.axis, solve))
+    return in_columns(b, of.axis, solve)
 
 
-def _in_columns(b: Value, axis: int, solve: Callable[[Value], Value]) -> Value:
+def in_columns(b: Value, axis: int, solve: Callable[[Value], Value]) -> Value:
     """The right-hand sides side by side, solved for, and put back."""
     rows = move_axis(b, axis, 0)
     count = rows.type.shape[0]
