@@ -17,6 +17,7 @@ import jax
 from ir.core import Value
 from ir.errors import ArgumentError, ArgumentTypeError, UnboundAxisError
 from ir.ops import collectives as ops
+from tracer.api.arguments import tree_flatten, tree_unflatten
 from tracer.numpy.dispatch import convert, lift, normalize_axis
 from tracer.state import state
 from tracer.types import scalar_dtype
@@ -26,19 +27,19 @@ AxisName = Any  # hashable; a tuple of them means all of these axes together
 _NUMBERS = (int, float, complex)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lanes:
     """An axis that `vmap` has named.
 
     Attributes:
       name: in the program; that of the user, unless an axis around it has the same.
       size: how many examples.
-      index: the number of the example, a traced value.
+      index: the number of the example, a traced value, once the function is being traced.
     """
 
     name: str
     size: int
-    index: Tensor
+    index: Any = None
 
     def here(self) -> ops.Axis:
         """The axis in the innermost trace."""
@@ -61,7 +62,7 @@ def _found(what: str, axis_name: AxisName) -> list[Lanes] | None:
     return found
 
 
-def _of_jax(what: str, f: Callable[..., Any], axis_name: AxisName, *args: Any, **kwargs: Any) -> Any:
+def _of_jax(what: str, f: Callable[..., Any], named: AxisName, /, *args: Any, **kwargs: Any) -> Any:
     """A function of `jax.lax` where the axis is none of ours."""
     try:
         if state.trace is None:
@@ -73,8 +74,13 @@ def _of_jax(what: str, f: Callable[..., Any], axis_name: AxisName, *args: Any, *
         if isinstance(error, UnboundAxisError):
             raise
         raise UnboundAxisError(
-            f"{what}: no axis is named {axis_name!r} here; name one by vmap(f, axis_name={axis_name!r})"
+            f"{what}: no axis is named {named!r} here; name one by vmap(f, axis_name={named!r})"
         ) from error
+
+
+def _mapped(f: Callable[[Any], Any], x: Any) -> Any:
+    leaves, tree = tree_flatten(x)
+    return tree_unflatten(tree, [f(leaf) for leaf in leaves])
 
 
 def _each(f: Callable[[ops.Axis, Value], Value], axis: Lanes, x: Any) -> Any:
@@ -82,7 +88,7 @@ def _each(f: Callable[[ops.Axis, Value], Value], axis: Lanes, x: Any) -> Any:
     trace = state.trace
     assert trace is not None
     here = axis.here()
-    return jax.tree_util.tree_map(lambda leaf: Tensor(trace, f(here, lift(leaf).value), False), x)
+    return _mapped(lambda leaf: Tensor(trace, f(here, lift(leaf).value), False), x)
 
 
 def _reduced(f: Callable[[ops.Axis, Value], Value], x: Any, axes: Sequence[Lanes]) -> Any:
@@ -147,7 +153,7 @@ def psum(x: Any, axis_name: AxisName) -> Any:
             array = convert(array, scalar_dtype(int))
         return _reduced(ops.Axis.sum, array, found)
 
-    return jax.tree_util.tree_map(total, x)
+    return _mapped(total, x)
 
 
 def pmean(x: Any, axis_name: AxisName) -> Any:
@@ -155,7 +161,7 @@ def pmean(x: Any, axis_name: AxisName) -> Any:
     if _found("pmean", axis_name) is None:
         return _of_jax("pmean", jax.lax.pmean, axis_name, x, axis_name=axis_name)
     size = axis_size(axis_name)
-    return jax.tree_util.tree_map(lambda total: total / size, psum(x, axis_name))
+    return _mapped(lambda total: total / size, psum(x, axis_name))
 
 
 def pmax(x: Any, axis_name: AxisName) -> Any:
@@ -205,7 +211,7 @@ def all_gather(x: Any, axis_name: AxisName, *, axis: int = 0, tiled: bool = Fals
             out = _each(lambda here, v: here.gather_along(v, position, tiled=True), outer, out)
         return out
 
-    return jax.tree_util.tree_map(gathered, x)
+    return _mapped(gathered, x)
 
 
 def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:
@@ -269,7 +275,7 @@ def all_to_all(
         split, concat = (normalize_axis(a, lift(leaf).ndim, "all_to_all") for a in (split_axis, concat_axis))
         return _each(lambda here, v: here.exchange_along(v, split, concat, tiled=tiled), axis, leaf)
 
-    return jax.tree_util.tree_map(exchanged, x)
+    return _mapped(exchanged, x)
 
 
 def psum_scatter(
@@ -296,7 +302,7 @@ def psum_scatter(
         position = normalize_axis(scatter_dimension, lift(leaf).ndim, "psum_scatter")
         return _each(lambda here, v: here.sum_scattered(v, position, tiled=tiled), axis, leaf)
 
-    return jax.tree_util.tree_map(scattered, x)
+    return _mapped(scattered, x)
 
 
 def _single(what: str, found: Sequence[Lanes]) -> Lanes:

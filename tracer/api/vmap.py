@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -82,27 +83,28 @@ def vmap(
 
         mapped = [a is not None for a in axes]
         # Of a named axis, the number of the example is one more argument (`ir.ops.collectives`).
-        named = [] if axis_name is None else [arange(size, dtype="int32")]
-        traced = trace_flat(
-            lambda *leaves: _within(f, flat, leaves, axis_name, size),
-            [*inner_types, *[_NUMBER for _ in named]],
-            (*flat.weak, *[False for _ in named]),
-            name=function_name(f),
-            names=(*flat.names, *[str(axis_name) for _ in named]),
-            inputs=Inputs(
-                [*[UNKNOWN if m else x for x, m in zip(flat.leaves, mapped, strict=True)], *[UNKNOWN for _ in named]],
-                [*mapped, *[True for _ in named]],
-            ),
-        )
+        with _named(axis_name, size) as lanes:
+            numbers = [] if lanes is None else [arange(size, dtype="int32")]
+            count = len(flat.leaves)
+            known = [UNKNOWN if m else x for x, m in zip(flat.leaves, mapped, strict=True)]
+            traced = trace_flat(
+                lambda *leaves: call(f, *flat.unflatten(leaves[:count])),
+                [*inner_types, *[_NUMBER for _ in numbers]],
+                (*flat.weak, *[False for _ in numbers]),
+                name=function_name(f),
+                names=(*flat.names, *[str(axis_name) for _ in numbers]),
+                inputs=Inputs([*known, *[UNKNOWN for _ in numbers]], [*mapped, *[True for _ in numbers]]),
+                begin=None if lanes is None else lambda args: setattr(lanes, "index", args[-1]),
+            )
         out_tree = traced.out_tree
         outs_like = tree_unflatten(out_tree, [0] * out_tree.num_leaves)
         wanted = _spread(out_axes, outs_like, "out_axes")
-        all_axes = (*[None] * len(traced.captures), *axes, *[0 for _ in named])
+        all_axes = (*[None] * len(traced.captures), *axes, *[0 for _ in numbers])
         outs = apply(
             ("vmap", all_axes, wanted, size),
             traced.function,
             lambda fn: _batched(fn, all_axes, wanted, size),
-            (*traced.captures, *flat.leaves, *named),
+            (*traced.captures, *flat.leaves, *numbers),
             traced.out_weak,
         )
         return tree_unflatten(out_tree, outs)
@@ -110,18 +112,21 @@ def vmap(
     return batched
 
 
-def _within(f: Callable[..., Any], flat: Flat, leaves: Sequence[Any], axis_name: Any, size: int) -> Any:
-    """`f` of traced leaves; with the axis, whose index is the last of them, where it has a name."""
+@contextlib.contextmanager
+def _named(axis_name: Any, size: int) -> Iterator[Lanes | None]:
+    """A function that is traced knows the axis by its name, if it has one."""
     if axis_name is None:
-        return call(f, *flat.unflatten(leaves))
+        yield None
+        return
     outer = state.axes
     taken = {axis.name for axis in outer.values()}
     name = str(axis_name)
     while name in taken:
         name += "_"
-    state.axes = {**outer, axis_name: Lanes(name, size, leaves[-1])}
+    lanes = Lanes(name, size)
+    state.axes = {**outer, axis_name: lanes}
     try:
-        return call(f, *flat.unflatten(leaves[:-1]))
+        yield lanes
     finally:
         state.axes = outer
 
