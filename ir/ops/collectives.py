@@ -1,4 +1,4 @@
-"""Exchange between the lanes of a named axis: what `vmap(f, axis_name="i")` lets the examples of a batch know of others.
+"""Exchange between the lanes of a named axis: what `vmap(f, axis_name="i")` lets examples know of others.
 
     gathered = all_gather(x, index) {axis="i", lanes=4}
 
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from ir.core import Value
 from ir.errors import EvaluationError
+from ir.op import Op
 from ir.ops.families import check, materialize, op
 from ir.ops.reduce import reduce_max, reduce_min, reduce_sum
 from ir.ops.shape import (
@@ -74,7 +75,7 @@ def _gather_batch(operands: Any, batched: Any, size: int, *, axis: str, lanes: i
     return (materialize(x, batched[0], size),), (False,)
 
 
-all_gather = op(
+all_gather: Op = op(
     "all_gather",
     attrs=("axis", "lanes"),
     type=_gather_type,
@@ -106,7 +107,7 @@ def _exchange_batch(operands: Any, batched: Any, size: int, *, axis: str, lanes:
     return (broadcast_in_dim(x, shape=shape, dims=(0, *range(2, len(shape)))),), (True,)
 
 
-all_to_all = op(
+all_to_all: Op = op(
     "all_to_all",
     attrs=("axis", "lanes"),
     type=_exchange_type,
@@ -123,7 +124,9 @@ all_to_all = op(
 # Permutation --------------------------------------------------------------------------------------
 
 
-def _send_type(x: TensorType, index: TensorType, *, axis: str, lanes: int, senders: tuple[int, ...]) -> TensorType:
+def _send_type(
+    x: TensorType, index: TensorType, *, axis: str, lanes: int, senders: tuple[int, ...]
+) -> TensorType:
     _require_index("collective_permute", index)
     sent = [s for s in senders if s >= 0]
     check(
@@ -133,9 +136,7 @@ def _send_type(x: TensorType, index: TensorType, *, axis: str, lanes: int, sende
     return x
 
 
-def _send_transpose(
-    cts: Any, operands: Any, *, axis: str, lanes: int, senders: tuple[int, ...]
-) -> Any:
+def _send_transpose(cts: Any, operands: Any, *, axis: str, lanes: int, senders: tuple[int, ...]) -> Any:
     receivers = [-1] * lanes
     for receiver, sender in enumerate(senders):
         if sender >= 0:
@@ -163,12 +164,14 @@ def _rows(x: Value, senders: tuple[int, ...]) -> Value:
             stop += 1
         count = stop - start
         shape = (count, *x.type.shape[1:])
-        parts.append(slice_axis(x, 0, first, first + count) if first >= 0 else zeros(x.type.with_shape(shape)))
+        parts.append(
+            slice_axis(x, 0, first, first + count) if first >= 0 else zeros(x.type.with_shape(shape))
+        )
         start = stop
     return parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
 
 
-collective_permute = op(
+collective_permute: Op = op(
     "collective_permute",
     attrs=("axis", "lanes", "senders"),
     type=_send_type,

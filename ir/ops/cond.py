@@ -245,9 +245,9 @@ def _batch(operands: Any, batched: Any, size: int, **attrs: Any) -> Any:
         made = tuple([batch(branch, present, size, all_results=True)[0] for branch in branches])
         index = materialize(index, batched[0], size)
         if any(exchanges(branch) for branch in branches):
-            each = {"branches": made, "lanes": (size, *lanes), "depths": depths}
+            every = {"branches": made, "lanes": (size, *lanes), "depths": depths}
             types = [v.type for v in (index, *values)]
-            outs = inline(without_lanes(types, each, safe=False, apart=False), (index, *values))
+            outs = inline(without_lanes(types, every, safe=False, apart=False), (index, *values))
             return outs, (True,) * len(outs)
         outs = results_of(cond(index, *values, branches=made, lanes=(size, *lanes), depths=depths))
         return outs, (True,) * len(outs)

@@ -16,7 +16,14 @@ import tracer as tr
 import tracer.numpy as tnp
 from ir.types import TensorType, f32, i32
 from tests.tracer.helpers import array, assert_same, x64
-from tracer.errors import ArgumentError, BatchingError, EvaluationError, IRTypeError, LoweringError, UnboundAxisError
+from tracer.errors import (
+    ArgumentError,
+    BatchingError,
+    EvaluationError,
+    IRTypeError,
+    LoweringError,
+    UnboundAxisError,
+)
 
 X = array(3, 3)
 
@@ -40,10 +47,12 @@ FUNCTIONS: dict[str, Case] = {
     "psum_scatter, tiled": lambda t, n: lambda x: t.psum_scatter(n.concatenate([x, x * x]), "i", tiled=True),
     "axis_index": lambda t, n: lambda x: t.axis_index("i") * x + t.axis_index("i"),
     "axis_size": lambda t, n: lambda x: t.axis_size("i") * x,
-    "scan": lambda t, n: lambda x: t.scan(lambda c, y: (c + t.pmean(c * y, "i"), t.axis_index("i") * c), 1.0, x),
-    "number in a carry": lambda t, n: lambda x: t.scan(
-        lambda c, y: (c + t.axis_index("i"), y * t.psum(c, "i")), 0, x
-    )[1],
+    "scan": lambda t, n: (
+        lambda x: t.scan(lambda c, y: (c + t.pmean(c * y, "i"), t.axis_index("i") * c), 1.0, x)
+    ),
+    "number in a carry": lambda t, n: (
+        lambda x: t.scan(lambda c, y: (c + t.axis_index("i"), y * t.psum(c, "i")), 0, x)[1]
+    ),
     "fori_loop": lambda t, n: lambda x: t.fori_loop(0, 4, lambda i, c: c * 0.5 + t.pmean(n.sin(c), "i"), x),
     "unrolled": lambda t, n: lambda x: sum(n.sin(t.psum(x[k % 3] * k, "i")) for k in range(30)),
 }
@@ -89,9 +98,7 @@ def test_another_axis_inside_and_outside(name: str) -> None:
     both(lambda T, t, n: T.vmap(lambda c: lanes(T)(T.grad(lambda x: loss(case, t, n)(x * c)))(X))(scales))
     both(lambda T, t, n: lanes(T)(lambda x: T.vmap(lambda c: case(t, n)(x * c))(scales))(X))
     both(
-        lambda T, t, n: lanes(T)(
-            T.grad(lambda x: T.vmap(lambda c: loss(case, t, n)(x * c))(scales).sum())
-        )(X)
+        lambda T, t, n: lanes(T)(T.grad(lambda x: T.vmap(lambda c: loss(case, t, n)(x * c))(scales).sum()))(X)
     )
 
 
@@ -143,7 +150,8 @@ def test_while_loops_whose_condition_exchanges() -> None:
         )
 
     both(lambda T, t, n: T.vmap(f(t), axis_name="i")(X))
-    both(lambda T, t, n: T.vmap(lambda x: t.while_loop(lambda s: s < 2 * t.axis_index("i"), lambda s: s + 1, 0) + x, axis_name="i")(X))  # fmt: skip
+    own = lambda t: lambda x: t.while_loop(lambda s: s < 2 * t.axis_index("i"), lambda s: s + 1, 0) + x
+    both(lambda T, t, n: T.vmap(own(t), axis_name="i")(X))
 
 
 def test_examples_that_rest_count_for_others() -> None:
@@ -153,9 +161,7 @@ def test_examples_that_rest_count_for_others() -> None:
     """
 
     def halved(t: Any) -> Callable[[Any], Any]:
-        return lambda x: t.while_loop(
-            lambda s: abs(s[0]) > 0.3, lambda s: s * 0.5 + 0.01 * t.psum(s, "i"), x
-        )
+        return lambda x: t.while_loop(lambda s: abs(s[0]) > 0.3, lambda s: s * 0.5 + 0.01 * t.psum(s, "i"), x)
 
     def chosen(t: Any, n: Any, cond: Any) -> Callable[[Any], Any]:
         some = lambda x: t.psum(n.sin(x), "i")
@@ -175,9 +181,7 @@ def test_examples_that_rest_count_for_others() -> None:
         got = tr.vmap(derived(tr, ours), axis_name="i")(X)
         assert_same(got, jax.vmap(derived(jax, theirs), axis_name="i")(X), 1e-4, weak=False)
     got = tr.grad(lambda x: tr.vmap(ours, axis_name="i")(x).sum())(X)
-    assert_same(
-        got, jax.grad(lambda x: jax.vmap(theirs, axis_name="i")(x).sum())(X), 1e-4, weak=False
-    )
+    assert_same(got, jax.grad(lambda x: jax.vmap(theirs, axis_name="i")(x).sum())(X), 1e-4, weak=False)
 
     both(lambda T, t, n: T.vmap(halved(t), axis_name="i")(X))
     both(lambda T, t, n: T.vmap(lambda x: T.jvp(halved(t), (x,), (x * x,)), axis_name="i")(X))
@@ -219,7 +223,9 @@ def test_batch_norm_in_double_precision() -> None:
             return (x - mean) / n.sqrt(t.pmean(x * x, "batch") - mean**2 + 1e-5)
 
         each = T.vmap(lambda w, x: norm(n.tanh(x @ w)), in_axes=(None, 0), axis_name="batch")
-        return T.jit(T.value_and_grad(lambda w, x: (each(w, x) ** 3).sum()))(n.eye(3) * 0.3, jnp.asarray(wide))
+        return T.jit(T.value_and_grad(lambda w, x: (each(w, x) ** 3).sum()))(
+            n.eye(3) * 0.3, jnp.asarray(wide)
+        )
 
     wide = np.random.default_rng(0).normal(size=(5, 3))
     with x64():

@@ -64,11 +64,17 @@ def test_jacobians_by_integers_are_zeros() -> None:
 @pytest.mark.parametrize("transform", [tr.grad, tr.jacfwd, tr.jacrev])
 def test_what_does_not_fit_is_said(transform: Any) -> None:
     z = jnp.complex64(1 + 2j)
-    with pytest.raises(ArgumentTypeError, match=r"got c64\[\].*; of a holomorphic function, holomorphic=True"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"got c64\[\].*; of a holomorphic function, holomorphic=True"
+    ):
         transform(lambda z: z * z)(z)
-    with pytest.raises(ArgumentTypeError, match=r"complex.*got f32\[\].*; holomorphic=True is for functions of complex"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"complex.*got f32\[\].*; holomorphic=True is for functions of complex"
+    ):
         transform(lambda z: z * z, holomorphic=True)(1.0)
-    with pytest.raises(ArgumentTypeError, match=r"complex.*got f32\[\].*; holomorphic=True is for functions of complex"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"complex.*got f32\[\].*; holomorphic=True is for functions of complex"
+    ):
         transform(lambda z: abs(z), holomorphic=True)(z)
 
 

@@ -250,9 +250,7 @@ def senders_of(perm: Sequence[tuple[int, int]], size: int) -> tuple[int, ...]:
     return tuple([to.get(k, -1) for k in range(size)])
 
 
-def all_to_all(
-    x: Any, axis_name: AxisName, split_axis: int, concat_axis: int, *, tiled: bool = False
-) -> Any:
+def all_to_all(x: Any, axis_name: AxisName, split_axis: int, concat_axis: int, *, tiled: bool = False) -> Any:
     """Every example gives a part of `x` to each, and puts together what it gets, as `jax.lax.all_to_all`.
 
     Args:
@@ -278,9 +276,7 @@ def all_to_all(
     return _mapped(exchanged, x)
 
 
-def psum_scatter(
-    x: Any, axis_name: AxisName, *, scatter_dimension: int = 0, tiled: bool = False
-) -> Any:
+def psum_scatter(x: Any, axis_name: AxisName, *, scatter_dimension: int = 0, tiled: bool = False) -> Any:
     """Part k of the sum of `x` over the examples along a named axis, for example k.
 
     Args:

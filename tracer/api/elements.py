@@ -19,7 +19,12 @@ _NOT_HOLOMORPHIC = "holomorphic=True is for functions of complex numbers with co
 
 
 def require_arguments(
-    types: Sequence[TensorType], names: Sequence[str], what: str, *, holomorphic: bool, allow_int: bool = False
+    types: Sequence[TensorType],
+    names: Sequence[str],
+    what: str,
+    *,
+    holomorphic: bool,
+    allow_int: bool = False,
 ) -> None:
     """ArgumentTypeError, which names the argument, unless derivatives by these types are defined in reverse mode.
 
@@ -39,14 +44,18 @@ def require_arguments(
                     "(allow_int=True gives zeros of dtype float0)"
                 )
         elif holomorphic and not type_.dtype.is_complex:
-            raise ArgumentTypeError(f"{what}: expected complex arguments, got {type_} for {name}; {_NOT_HOLOMORPHIC}")
+            raise ArgumentTypeError(
+                f"{what}: expected complex arguments, got {type_} for {name}; {_NOT_HOLOMORPHIC}"
+            )
 
 
 def require_scalar_kind(type_: TensorType, name: str, *, holomorphic: bool) -> None:
     """ArgumentTypeError unless the result of `name` is real, or complex for a holomorphic function."""
     if holomorphic:
         if not type_.dtype.is_complex:
-            raise ArgumentTypeError(f"grad: expected a complex result of {name}, got {type_}; {_NOT_HOLOMORPHIC}")
+            raise ArgumentTypeError(
+                f"grad: expected a complex result of {name}, got {type_}; {_NOT_HOLOMORPHIC}"
+            )
     elif type_.dtype.kind != "float":
         hint = _HOLOMORPHIC if type_.dtype.is_complex else ""
         raise ArgumentTypeError(f"grad: expected a real float result of {name}, got {type_}{hint}")
@@ -59,7 +68,9 @@ def require_kinds(tree: Any, kinds: tuple[str, ...], what: str, *, holomorphic: 
         type_ = leaf_type(leaf)[0]
         if type_.dtype.kind not in wanted:
             hint = f"; {_NOT_HOLOMORPHIC}" if holomorphic else _HOLOMORPHIC if type_.dtype.is_complex else ""
-            raise ArgumentTypeError(f"{what}: expected elements of kind {' or '.join(wanted)}, got {type_}{hint}")
+            raise ArgumentTypeError(
+                f"{what}: expected elements of kind {' or '.join(wanted)}, got {type_}{hint}"
+            )
 
 
 __all__ = ["require_arguments", "require_kinds", "require_scalar_kind"]

@@ -230,7 +230,7 @@ def _traced(
 
     def select(out: Any) -> Any:
         if scalar:
-            return _scalar_first(out, has_aux, f)
+            return _scalar_first(out, has_aux, f, False)
         return _pair(out, f) if has_aux else (out, ())
 
     traced = trace_call(of_chosen, flat, [True] * len(flat.leaves), select, True)

@@ -90,9 +90,7 @@ def _all_to_all(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
 @imports("reduce_scatter")
 def _reduce_scatter(importer: Importer, eqn: Any, operands: list[Value]) -> Any:
     p = eqn.params
-    return _one(importer, eqn).sum_scattered(
-        operands[0], int(p["scatter_dimension"]), tiled=bool(p["tiled"])
-    )
+    return _one(importer, eqn).sum_scattered(operands[0], int(p["scatter_dimension"]), tiled=bool(p["tiled"]))
 
 
 @imports("ppermute")
