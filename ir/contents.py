@@ -36,6 +36,12 @@ def has_open_loops(what: Function | Eqn) -> bool:
     return _contains(what, "has_open_loops", lambda eqn: eqn.op.name in _OPEN_LOOPS)
 
 
+def exchanges(what: Function | Eqn) -> bool:
+    """Whether it contains an op that lets the lanes of a named axis know of each other."""
+    return _contains(what, "exchanges", lambda eqn: eqn.op.name in _COLLECTIVES)
+
+
+_COLLECTIVES = frozenset({"all_gather", "all_to_all", "collective_permute"})
 _OPEN_LOOPS = frozenset({"while_loop", "while_record", "replay"})
 
 

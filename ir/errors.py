@@ -54,6 +54,10 @@ class ArgumentTypeError(TracerError, TypeError):
     """An argument of a public function has a wrong type."""
 
 
+class UnboundAxisError(TracerError, NameError):
+    """No axis has the name that a function over a named axis was given."""
+
+
 class StaticIndexError(TracerError, IndexError):
     """A static index lies outside its axis."""
 

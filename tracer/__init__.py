@@ -7,6 +7,18 @@ from tracer.api.assume import assume
 from tracer.api.autograph import autograph
 from tracer.api.bridge import deserialize, export, from_jax, to_jax
 from tracer.api.checkpoint import checkpoint, checkpoint_name, stop_gradient
+from tracer.api.collectives import (
+    all_gather,
+    all_to_all,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
+    psum_scatter,
+)
 from tracer.api.control import cond, switch
 from tracer.api.custom import custom_jvp, custom_vjp
 from tracer.api.derivatives import grad, jvp, linearize, value_and_grad, vjp
@@ -32,9 +44,13 @@ if TYPE_CHECKING:
     from tracer.debug import check, checkify
 
 __all__ = [
+    "all_gather",
+    "all_to_all",
     "associative_scan",
     "assume",
     "autograph",
+    "axis_index",
+    "axis_size",
     "check",
     "checkify",
     "checkpoint",
@@ -71,7 +87,13 @@ __all__ = [
     "nn",
     "numpy",
     "odeint",
+    "pmax",
+    "pmean",
+    "pmin",
+    "ppermute",
     "profile",
+    "psum",
+    "psum_scatter",
     "random",
     "scan",
     "show",

@@ -126,19 +126,23 @@ class Call:
 
     def imported(self) -> list[Tensor]:
         """The results of the program that JAX traces."""
-        from lowering.jaxprs.importer import import_jaxpr  # imports much of JAX
+        from lowering.jaxprs.importer import NamedAxis, import_jaxpr  # imports much of JAX
+
+        axes = {name: NamedAxis(axis.name, axis.size, axis.index) for name, axis in state.axes.items()}
+        env = [(name, axis.lanes) for name, axis in axes.items()]
 
         while True:
             structs = [struct_of(t.value.type, t.weak) for t in self.tensors]
             try:
                 with self._suspended(), kept_apart(again=not self.closed_over):
                     # Rules of custom functions may be traced by the import, and close over values of the trace.
-                    closed = jax.make_jaxpr(self.run)(*structs)
-                    found = import_jaxpr(closed, self.name, embeds=self.trace.embeds)
+                    closed = jax.make_jaxpr(self.run, axis_env=env)(*structs)
+                    found = import_jaxpr(closed, self.name, embeds=self.trace.embeds, axes=axes)
                 break
             except Missing:
                 continue
-        values = [self.trace.lift(x).value for x in (*found.captures, *self.tensors)]
+        captures = [x.index if isinstance(x, NamedAxis) else x for x in found.captures]
+        values = [self.trace.lift(x).value for x in (*captures, *self.tensors)]
         results = zip(inline(found.function, values), found.weak, strict=True)
         return [Tensor(self.trace, v, weak) for v, weak in results]
 

@@ -27,6 +27,7 @@ from ir.errors import (
     SparsityError,
     StaticIndexError,
     TracerError,
+    UnboundAxisError,
     UndefinedVariableError,
     VerificationError,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "SparsityError",
     "StaticIndexError",
     "TracerError",
+    "UnboundAxisError",
     "UndefinedVariableError",
     "VerificationError",
 ]

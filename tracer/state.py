@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ir.core import Function
+    from tracer.api.collectives import Lanes
     from tracer.bridge import Bridge
     from tracer.debug.nonfinite import nans
     from tracer.debug.recording import record
@@ -27,6 +28,7 @@ class State(threading.local):
       bridge: stands for the trace that is suspended while JAX traces a function, `None` elsewhere.
       watches: the contexts of `debug.nans` that this thread is in, the last entered last.
       records: those of `debug.record`.
+      axes: the named axes of the `vmap`s being traced, by name, outermost first.
       looking: whether results are looked at within `debug.nans`; not while they are.
     """
 
@@ -39,6 +41,7 @@ class State(threading.local):
     def __init__(self) -> None:
         self.watches: list[nans] = []
         self.records: list[record] = []
+        self.axes: dict[Any, Lanes] = {}
 
     @property
     def watch(self) -> nans | None:

@@ -249,6 +249,7 @@ def trace_flat(
     inputs: Inputs | None = None,
     has_aux: bool = False,
     embeds: bool | None = None,
+    begin: Callable[[Sequence[Tensor]], None] | None = None,
 ) -> Traced:
     """Record `fn`, which takes one traced value for each type and returns a pytree.
 
@@ -261,6 +262,7 @@ def trace_flat(
       has_aux: `fn` returns `(result, aux)`; leaves of `aux` that do not depend on the arguments may be
         any objects and are returned as they are.
       embeds: whether small arrays become constants; as in the enclosing trace by default.
+      begin: is given the traced arguments before `fn` runs, once for every attempt at tracing it.
 
     Raises:
       ArgumentTypeError: a result is no array and no number.
@@ -269,7 +271,7 @@ def trace_flat(
     parent = state.trace or state.bridge
     try:
         trace, results, tree, fixed = _recorded(
-            fn, Trace(parent, inputs, embeds), params, weak, name, has_aux
+            fn, Trace(parent, inputs, embeds), params, weak, name, has_aux, begin
         )
     except Exception as error:
         from tracer.bridge import handed_to_jax, raised_by_jax, through_jax
@@ -279,7 +281,7 @@ def trace_flat(
         by_jax = functools.partial(through_jax, fn, name)
         try:
             trace, results, tree, fixed = _recorded(
-                by_jax, Trace(parent, inputs, embeds), params, weak, name, has_aux
+                by_jax, Trace(parent, inputs, embeds), params, weak, name, has_aux, begin
             )
         except Exception as again:
             if not isinstance(again, JaxCallError):  # for which an enclosing function may be traced by JAX
@@ -317,6 +319,7 @@ def _recorded(
     weak: Sequence[bool],
     name: str,
     has_aux: bool,
+    begin: Callable[[Sequence[Tensor]], None] | None,
 ) -> tuple[Trace, list[Tensor], Any, dict[int, Any]]:
     """Run `fn` while `trace` records: (trace, results, structure of all leaves, leaves that are none)."""
     outer = state.trace
@@ -325,7 +328,10 @@ def _recorded(
     ACTIVE.add(id(trace))
     try:
         with building(trace):
-            out = fn(*[Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)])
+            args = [Tensor(trace, v, w) for v, w in zip(params, weak, strict=True)]
+            if begin is not None:
+                begin(args)
+            out = fn(*args)
             leaves, tree = jax.tree_util.tree_flatten(out)
             fixed: dict[int, Any] = {}
             if has_aux:

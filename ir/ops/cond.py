@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.contents import has_effects, has_open_loops
+from ir.contents import exchanges, has_effects, has_open_loops
 from ir.core import Eqn, Function, Value
 from ir.errors import IRTypeError
 from ir.evaluate import key_words
@@ -87,7 +87,9 @@ def _flops(operands: Any, results: Any, *, branches: tuple[Function, ...], lanes
 # Lanes ------------------------------------------------------------------------------------------------
 
 
-def without_lanes(types: Sequence[TensorType], attrs: dict[str, Any], *, safe: bool) -> Function:
+def without_lanes(
+    types: Sequence[TensorType], attrs: dict[str, Any], *, safe: bool, apart: bool = True
+) -> Function:
     """The program of a `cond` with lanes: every branch, and of each the lanes that took it.
 
     A branch that might not end for operands which are not meant for it gets no others: lanes that took
@@ -95,6 +97,7 @@ def without_lanes(types: Sequence[TensorType], attrs: dict[str, Any], *, safe: b
 
     Args:
       safe: do so for every branch.
+      apart: lanes do not know of each other. Where they do, what every lane has counts in every branch.
     """
     branches, lanes, depths = attrs["branches"], attrs["lanes"], attrs["depths"]
 
@@ -106,9 +109,10 @@ def without_lanes(types: Sequence[TensorType], attrs: dict[str, Any], *, safe: b
             live = eq(place, full(lanes, i, i32))
             given: Sequence[Value] = operands
             new: Sequence[Value]
-            if safe or has_open_loops(branch):
+            open_ = apart and has_open_loops(branch)
+            if safe or open_:
                 given = live_operands(live, operands, depths)
-            if has_open_loops(branch):
+            if open_:
                 skip = build([v.type for v in operands], lambda *_: [blank(t) for t in branches[0].out_types])
                 taken = convert(any_live(live), dtype=i32)
                 new = results_of(cond(taken, *given, branches=(skip, branch)))
@@ -125,6 +129,7 @@ def without_lanes(types: Sequence[TensorType], attrs: dict[str, Any], *, safe: b
 
 
 def _differentiate(operands: Any, tangents: Any, **attrs: Any) -> Any:
+    from ir.transforms.guard import guarded
     from ir.transforms.jvp import push
     from ir.transforms.linearize import LinearBuilder
 
@@ -134,6 +139,10 @@ def _differentiate(operands: Any, tangents: Any, **attrs: Any) -> Any:
     mask = [t is not None for t in tangents[1:]]
     given = [t for t in tangents[1:] if t is not None]
     apart = isinstance(current_builder(), LinearBuilder)
+    if apart and any(exchanges(branch) for branch in branches):
+        # Others may read what this lane would have kept of the branch that it does not take.
+        every = without_lanes([v.type for v in operands], {**attrs, "depths": ()}, safe=False, apart=False)
+        return push(guarded(every, [False, *mask]), operands, tangents)
     made = [pushed(branch, mask, apart=apart) for branch in branches]
     moving = [any(each) for each in zip(*[[t is not None for t in m.dresults] for m in made], strict=True)]
     if not any(moving):
@@ -235,6 +244,11 @@ def _batch(operands: Any, batched: Any, size: int, **attrs: Any) -> Any:
         present = [depth > 0 for depth in depths]
         made = tuple([batch(branch, present, size, all_results=True)[0] for branch in branches])
         index = materialize(index, batched[0], size)
+        if any(exchanges(branch) for branch in branches):
+            every = {"branches": made, "lanes": (size, *lanes), "depths": depths}
+            types = [v.type for v in (index, *values)]
+            outs = inline(without_lanes(types, every, safe=False, apart=False), (index, *values))
+            return outs, (True,) * len(outs)
         outs = results_of(cond(index, *values, branches=made, lanes=(size, *lanes), depths=depths))
         return outs, (True,) * len(outs)
     each = [batch(branch, flags, size) for branch in branches]

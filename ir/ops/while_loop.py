@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from ir.contents import has_effects, has_open_loops
+from ir.contents import exchanges, has_effects, has_open_loops
 from ir.core import Function, Value
-from ir.errors import IRTypeError
+from ir.errors import BatchingError, IRTypeError
 from ir.evaluate import key_words
 from ir.op import build, current_builder, inline
 from ir.ops.carries import (
@@ -134,20 +134,23 @@ def while_flops(
 # Lanes ------------------------------------------------------------------------------------------------
 
 
-def without_lanes(operands: Sequence[Value], attrs: dict[str, Any], *, safe: bool) -> tuple[Any, Any, Any]:
+def without_lanes(
+    operands: Sequence[Value], attrs: dict[str, Any], *, safe: bool, apart: bool = True
+) -> tuple[Any, Any, Any]:
     """The loop that runs while any lane is live, as (operands, attributes, position of each old carry).
 
     The mask of live lanes and the trips of each come first among its carries.
 
     Args:
       safe: give resting lanes the operands of a live one.
+      apart: lanes do not know of each other. Where they do, what resting lanes have counts.
     """
     cond, body, lanes, depths = attrs["cond"], attrs["body"], attrs["lanes"], attrs["depths"]
     num_cond, num_body = attrs["num_cond_consts"], attrs["num_body_consts"]
     split = num_cond + num_body
     cond_consts, carry = operands[:num_cond], operands[split:]
     full = (len(lanes),) * len(carry)
-    safe = safe or has_open_loops(body) or has_open_loops(cond)
+    safe = safe or (apart and (has_open_loops(body) or has_open_loops(cond)))
     live = inline(cond, (*cond_consts, *carry))[0]
     trips = zeros(TensorType(lanes, i32))
     state = (live, trips, *carry)
@@ -321,6 +324,15 @@ def batched_loop(the_op: Any, operands: Any, batched: Any, size: int, attrs: dic
         for v, b, m in zip(operands[split:], batched[split:], moving, strict=True)
     ]
     made_attrs = {**attrs, "cond": test, "body": made, "lanes": lanes, "depths": depths}
+    if lanes and (exchanges(cond) or exchanges(body)):
+        if the_op is not while_loop:
+            raise BatchingError(
+                "reverse mode goes through no while loop in which examples exchange and whose number of trips differs "
+                "among them; let the condition be the same for all, by psum or pmax, or use fori_loop or scan"
+            )
+        given, plain, places = without_lanes([*consts, *carry], made_attrs, safe=False, apart=False)
+        every = results_of(while_loop(*given, **plain, checkpoints=attrs["checkpoints"]))
+        return tuple([every[k] for k in places]), tuple(moving), True
     return results_of(the_op(*consts, *carry, **made_attrs)), tuple(moving), bool(lanes)
 
 

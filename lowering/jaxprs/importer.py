@@ -8,8 +8,9 @@ Invariant: every result has the type that JAX says it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -21,8 +22,9 @@ from ir.collector import without_collection
 from ir.core import Dense, Value
 from ir.errors import JaxprError, TracerError
 from ir.op import Builder, Op, building
+from ir.ops.collectives import Axis
 from ir.ops.shape import broadcast_in_dim, constant
-from ir.types import Shape, TensorType
+from ir.types import Shape, TensorType, i32
 from lowering.jaxprs.source import source_of
 from lowering.jaxprs.types import type_of
 
@@ -72,7 +74,8 @@ class Imported:
 
     Attributes:
       function: params are the captures, then the operands of the jaxpr.
-      captures: arrays (or tracers of JAX) that the jaxpr closes over, for the leading params.
+      captures: arrays (or tracers of JAX, or `NamedAxis` for an index) that the jaxpr closes over, for the
+        leading params.
       weak: which results are weakly typed.
     """
 
@@ -81,8 +84,28 @@ class Imported:
     weak: tuple[bool, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NamedAxis:
+    """An axis that a jaxpr may name.
+
+    Attributes:
+      name: in the program.
+      lanes: its size.
+      index: stands for the number of the lane among captures.
+    """
+
+    name: str
+    lanes: int
+    index: Any
+
+
 def import_jaxpr(
-    closed: ClosedJaxpr, name: str = "f", names: Sequence[str] = (), *, embeds: bool = True
+    closed: ClosedJaxpr,
+    name: str = "f",
+    names: Sequence[str] = (),
+    *,
+    embeds: bool = True,
+    axes: Mapping[Any, NamedAxis] | None = None,
 ) -> Imported:
     """A closed jaxpr as a function of the IR.
 
@@ -91,6 +114,7 @@ def import_jaxpr(
       name: of the function, for printing.
       names: of its operands, for printing.
       embeds: small NumPy arrays become constants, not captures.
+      axes: what the jaxpr calls axes; captures may hold these.
 
     Raises:
       JaxprError: operands or results are no arrays, or an equation cannot be imported.
@@ -98,7 +122,8 @@ def import_jaxpr(
     import lowering.jaxprs.rules  # noqa: F401 (registers them)
 
     with without_collection():
-        return Importer({}, most=CONSTANT_BYTES if embeds else -1).convert(closed, name, names)
+        most = CONSTANT_BYTES if embeds else -1
+        return Importer({}, most=most, axes=axes or {}).convert(closed, name, names)
 
 
 def import_closed(closed: ClosedJaxpr, name: str = "f", given: Sequence[Any] = ()) -> ir.Function:
@@ -125,13 +150,20 @@ class Importer:
       captures: outer array by id, with the param that stands for it.
       embed: turn outer arrays of whatever size into constants instead.
       most: bytes of NumPy arrays that become constants.
+      axes: named axes around the jaxpr.
       variables: those of the jaxpr; rules of custom functions may close over the tracers that they were.
     """
 
     def __init__(
-        self, known: dict[Any, tuple[Any, Imported]], *, embed: bool = False, most: int = CONSTANT_BYTES
+        self,
+        known: dict[Any, tuple[Any, Imported]],
+        *,
+        embed: bool = False,
+        most: int = CONSTANT_BYTES,
+        axes: Mapping[Any, NamedAxis] = MappingProxyType({}),
     ) -> None:
         self.known = known
+        self.axes = axes
         self.embed = embed
         self.most = most
         self.builder = Builder(ir.source.UNKNOWN)
@@ -174,7 +206,7 @@ class Importer:
         key = (id(closed), embed or self.embed)
         found = self.known.get(key)
         if found is None:
-            inner = Importer(self.known, embed=embed or self.embed, most=self.most)
+            inner = Importer(self.known, embed=embed or self.embed, most=self.most, axes=self.axes)
             found = self.known[key] = (closed, inner.convert(whole, name))
         return found[1].function, found[1].captures
 
@@ -185,7 +217,9 @@ class Importer:
     # Values ---------------------------------------------------------------------------------------
 
     def lift(self, x: Any) -> Value:
-        """An outer array as a value of this function."""
+        """An outer array, or the index of a named axis, as a value of this function."""
+        if isinstance(x, NamedAxis):
+            return self._captured(x, TensorType((), i32))
         type_ = type_of(jax.typeof(x))
         if isinstance(x, jax.core.Tracer):
             found = self.variables.get(getattr(x, "val", None))
@@ -199,10 +233,20 @@ class Importer:
             array = jax.random.key_data(x) if type_.dtype.kind == "key" else x
             dense = Dense(np.asarray(array).astype(type_.dtype.np), type_.dtype)
             return constant(value=dense, shape=type_.shape)  # type: ignore[no-any-return]
+        return self._captured(x, type_)
+
+    def _captured(self, x: Any, type_: TensorType) -> Value:
         held = self.captures.get(id(x))
         if held is None:
             held = self.captures[id(x)] = (x, Value(type_, "captured"))
         return held[1]
+
+    def axis(self, name: Any) -> Axis:
+        """The named axis around the jaxpr; Unmapped where it is none of ours."""
+        found = self.axes.get(name)
+        if found is None or self.embed:
+            raise Unmapped
+        return Axis(found.name, found.lanes, self.lift(found))
 
     def literal(self, literal: Any, shape: Shape) -> Value:
         """A literal, as a value of `shape` where it is a scalar."""
@@ -341,5 +385,5 @@ def _identifier(name: str) -> str:
 
 
 __all__ = [
-    "Imported", "Importer", "Unmapped", "import_closed", "import_jaxpr", "imports", "imports_elementwise",
+    "Imported", "Importer", "NamedAxis", "Unmapped", "import_closed", "import_jaxpr", "imports", "imports_elementwise",
 ]  # fmt: skip

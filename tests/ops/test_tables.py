@@ -20,6 +20,9 @@ NO_SAMPLE = {
     "custom_vjp_tangent": "stands for a linear map of which only the transpose is known",
     "foreign": "holds what has no counterpart in the IR; tests/lowering/test_foreign.py",
     "foreign_effect": "likewise; tests/lowering/test_foreign.py",
+    "all_gather": "exchanges between examples of a batch; tests/tracer/test_collectives.py",
+    "all_to_all": "likewise; tests/tracer/test_collectives.py",
+    "collective_permute": "likewise; tests/tracer/test_collectives.py",
     "check": "has no results; tests/tracer/debug/test_check.py",
     "custom_vjp_call": "has no forward mode to test; tests/tracer/test_custom_rules.py has its reverse mode",
 }

@@ -18,7 +18,16 @@ OPS = ir.all_ops()
 MOST = 150  # inputs: the reference takes one evaluation for each
 
 # Ops of which nothing more is said than that all depends on all.
-CONSERVATIVE = {"foreign", "foreign_effect", "linear_solve", "replay", "while_record"}
+CONSERVATIVE = {
+    "all_gather",
+    "all_to_all",
+    "collective_permute",
+    "foreign",
+    "foreign_effect",
+    "linear_solve",
+    "replay",
+    "while_record",
+}
 # Ops that meet tangents without having a transpose: loops and windows over primals and tangents together.
 JOINT = {"while_loop", "while_record", "reduce_window", "assume"}
 

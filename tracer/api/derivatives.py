@@ -31,6 +31,7 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import requested
+from tracer.api.elements import require_arguments, require_scalar_kind
 from tracer.concrete import Inputs
 from tracer.execution import Derivative, apply, split
 from tracer.numpy.dispatch import convert, lift
@@ -70,16 +71,6 @@ def trace_call(
     )
 
 
-def _require_differentiable(flat: Flat, wanted: Sequence[bool], what: str) -> None:
-    for name, type_, asked in zip(flat.names, flat.types, wanted, strict=True):
-        if asked and not type_.dtype.is_inexact:
-            raise ArgumentTypeError(
-                f"{what}: expected float or complex arguments to differentiate, "
-                f"got {type_.dtype.kind} {type_} for {name}; integers have no tangents "
-                "(allow_int=True gives zeros of dtype float0)"
-            )
-
-
 def float0_zeros(shape: tuple[int, ...]) -> Any:
     """The tangent or cotangent of integers, bools and keys."""
     return np.zeros(shape, jax.dtypes.float0)
@@ -91,6 +82,7 @@ def value_and_grad(
     has_aux: bool = False,
     allow_int: bool = False,
     *,
+    holomorphic: bool = False,
     autograph: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns `(f(...), gradient)`.
@@ -100,6 +92,8 @@ def value_and_grad(
       argnums: positional arguments to differentiate; a tuple gives a tuple of gradients.
       has_aux: `f` returns `(scalar, aux)`; the new function returns `((scalar, aux), gradient)`.
       allow_int: integer arguments get gradients of dtype float0 instead of an error.
+      holomorphic: `f` is a holomorphic function of complex arguments with a complex result, and the gradient
+        its complex derivative.
       autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Raises:
@@ -119,17 +113,23 @@ def value_and_grad(
         mask = argument_mask(args, chosen, count)
         flat = flatten(args, kwargs, f, [not m for m in mask])
         wanted = [m for i, m in enumerate(mask) if i not in flat.fixed]
-        if not allow_int:
-            _require_differentiable(flat, wanted, "grad")
+        asked = [(t, n) for t, n, w in zip(flat.types, flat.names, wanted, strict=True) if w]
+        require_arguments(
+            [t for t, _ in asked],
+            [n for _, n in asked],
+            "grad",
+            holomorphic=holomorphic,
+            allow_int=allow_int,
+        )
         moved = [w and t.dtype.is_inexact for w, t in zip(wanted, flat.types, strict=True)]
-        traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f), True)
+        traced = trace_call(f, flat, moved, lambda out: _scalar_first(out, has_aux, f, holomorphic), True)
         nonzero = (*[False] * len(traced.captures), *moved)
         outs = apply(
             ("value_and_grad", nonzero),
             traced.function,
             lambda fn: transforms.value_and_grad(fn, nonzero),
             (*traced.captures, *flat.leaves),
-            (*traced.out_weak, *_weak_cotangents(flat, moved, ())),
+            (*traced.out_weak, *_weak_cotangents(flat, moved, traced.function.out_types[:1])),
             Derivative(nonzero, 1),
         )
         count = len(traced.function.results)
@@ -151,6 +151,7 @@ def grad(
     has_aux: bool = False,
     allow_int: bool = False,
     *,
+    holomorphic: bool = False,
     autograph: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `f`; arguments as for `value_and_grad`.
@@ -163,8 +164,10 @@ def grad(
       12.0 12.0
       >>> print(tr.grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 3.0})["a"])
       3.0
+      >>> print(tr.grad(lambda z: z**2, holomorphic=True)(1 + 2j))
+      (2+4j)
     """
-    both = value_and_grad(f, argnums, has_aux, allow_int, autograph=autograph)
+    both = value_and_grad(f, argnums, has_aux, allow_int, holomorphic=holomorphic, autograph=autograph)
 
     @functools.wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -174,7 +177,7 @@ def grad(
     return gradient
 
 
-def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any]) -> Any:
+def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any], holomorphic: bool) -> Any:
     """(scalar, aux) from what the user returned, the scalar checked and being the first leaf."""
     if has_aux:
         if not isinstance(out, (tuple, list)) or len(out) != 2:
@@ -195,8 +198,7 @@ def _scalar_first(out: Any, has_aux: bool, fn: Callable[..., Any]) -> Any:
             f"grad: expected a scalar result of {function_name(fn)}, got {type_}; "
             "reduce it with sum or mean, or use jacobian"
         )
-    if type_.dtype.kind != "float":
-        raise ArgumentTypeError(f"grad: expected a real float result of {function_name(fn)}, got {type_}")
+    require_scalar_kind(type_, function_name(fn), holomorphic=holomorphic)
     return value, aux
 
 

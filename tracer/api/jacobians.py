@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from ir.errors import ArgumentTypeError
 from tracer.api.arguments import (
     call,
@@ -18,10 +20,12 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import requested
+from tracer.api.control import leaf_path
 from tracer.api.derivatives import grad, jvp, linearize, trace_call, vjp
+from tracer.api.elements import require_arguments, require_kinds
 from tracer.api.vmap import vmap
 from tracer.execution import apply
-from tracer.numpy.creation import eye
+from tracer.numpy.creation import eye, zeros
 from tracer.numpy.manipulation import reshape
 from tracer.state import state
 
@@ -86,17 +90,21 @@ def _split_leading(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list
     return out
 
 
-def _require(tree: Any, kinds: tuple[str, ...], what: str) -> None:
-    for leaf in tree_flatten(tree)[0]:
-        type_ = leaf_type(leaf)[0]
-        if type_.dtype.kind not in kinds:
-            raise ArgumentTypeError(f"{what}: expected elements of kind {' or '.join(kinds)}, got {type_}")
+def _with_zeros(cotangents: Any, args: Any) -> Any:
+    """Cotangents with zeros of the arguments' types in the place of float0."""
+
+    def dense(cotangent: Any, x: Any) -> Any:
+        type_ = leaf_type(x)[0]
+        return cotangent if type_.dtype.is_inexact else zeros(type_.shape, type_.dtype.np)
+
+    return jax.tree_util.tree_map(dense, cotangents, args)
 
 
 def jacfwd(
     f: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    holomorphic: bool = False,
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
@@ -104,17 +112,18 @@ def jacfwd(
 
     For a result of shape `m` and an argument of shape `n` it has shape `(*m, *n)`; for pytrees, the
     result's structure holds the argument's. With `has_aux`, `f` returns `(result, aux)` and
-    `(jacobian, aux)` is returned. With `autograph`, plain Python control flow in `f` is converted; see
-    `tracer.autograph`.
+    `(jacobian, aux)` is returned. With `holomorphic`, `f` is a holomorphic function of complex arguments, and the
+    complex Jacobian is returned; otherwise arguments are real. With `autograph`, plain Python control flow in `f`
+    is converted; see `tracer.autograph`.
     """
     f = requested(f, autograph)
 
     @functools.wraps(f)
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacfwd")
-        _require(chosen, ("float",), "jacfwd")
+        require_kinds(chosen, ("float",), "jacfwd", holomorphic=holomorphic)
         out, push, *aux = linearize(of_chosen, *chosen, has_aux=has_aux)
-        _require(out, ("float", "complex"), "jacfwd: the result")
+        require_kinds(out, ("float", "complex"), "jacfwd: the result", holomorphic=holomorphic)
         columns = vmap(push, out_axes=-1)(*_basis(chosen))
         shapes = [leaf_type(x)[0].shape for x in tree_flatten(chosen)[0]]
         structure = tree_flatten(chosen)[1]
@@ -134,19 +143,27 @@ def jacrev(
     f: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
-    """The Jacobian by reverse mode, one pass an output element; arguments and layout as for `jacfwd`."""
+    """The Jacobian by reverse mode, one pass an output element; arguments and layout as for `jacfwd`.
+
+    Results are real unless `holomorphic`; of complex arguments, columns are gradients as those of `tracer.grad`. With
+    `allow_int`, integer arguments get zeros of their own type, as in JAX, instead of an error.
+    """
     f = requested(f, autograph)
 
     @functools.wraps(f)
     def jacobian_(*args: Any, **kwargs: Any) -> Any:
         of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, "jacrev")
-        _require(chosen, ("float",), "jacrev")
+        types = [leaf_type(x)[0] for x in tree_leaves(chosen)]
+        names = [f"leaf{leaf_path(tree_flatten(chosen)[1], k)} of the arguments" for k in range(len(types))]
+        require_arguments(types, names, "jacrev", holomorphic=holomorphic, allow_int=allow_int)
         out, pull, *aux = vjp(of_chosen, *chosen, has_aux=has_aux)
-        _require(out, ("float",), "jacrev: the result")
-        rows = vmap(pull)(_basis(out))
+        require_kinds(out, ("float",), "jacrev: the result", holomorphic=holomorphic)
+        rows = vmap(lambda cotangent: _with_zeros(pull(cotangent), chosen))(_basis(out))
         leaves, out_tree = tree_flatten(out)
         shapes = [leaf_type(x)[0].shape for x in leaves]
         row_leaves, row_tree = tree_flatten(rows)
@@ -166,6 +183,8 @@ def jacobian(
     f: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
@@ -176,13 +195,14 @@ def jacobian(
       [[2. 0.]
        [0. 4.]]
     """
-    return jacrev(f, argnums, has_aux, autograph=autograph)
+    return jacrev(f, argnums, has_aux, holomorphic, allow_int, autograph=autograph)
 
 
 def hessian(
     f: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    holomorphic: bool = False,
     *,
     autograph: bool = False,
 ) -> Callable[..., Any]:
@@ -193,7 +213,9 @@ def hessian(
       [[4. 2.]
        [2. 0.]]
     """
-    return jacfwd(jacrev(f, argnums, has_aux, autograph=autograph), argnums, has_aux)
+    return jacfwd(
+        jacrev(f, argnums, has_aux, holomorphic, autograph=autograph), argnums, has_aux, holomorphic
+    )
 
 
 def hvp(

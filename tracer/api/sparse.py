@@ -16,7 +16,8 @@ from ir.sparsity import ORDERS, Pattern
 from tracer.api.arguments import flatten, leaf_type, tree_flatten, tree_leaves, tree_unflatten
 from tracer.api.autograph import requested
 from tracer.api.derivatives import _pair, _scalar_first, grad, linearize, trace_call, vjp
-from tracer.api.jacobians import _chosen, _one_program, _require
+from tracer.api.elements import require_kinds
+from tracer.api.jacobians import _chosen, _one_program
 from tracer.api.mapping import map as map_
 from tracer.api.sparse_formats import FORMATS, as_pattern, assembled, densified, require_format
 from tracer.api.sparse_plan import Block, Plan, hessian_plan, jacobian_plan, pattern_of
@@ -224,12 +225,12 @@ def _traced(
       (a function that repeats the record, the record, the chosen arguments, whether it is a single one).
     """
     of_chosen, chosen, single = _chosen(f, args, argnums, kwargs, what)
-    _require(chosen, ("float",), what)
+    require_kinds(chosen, ("float",), what)
     flat = flatten(chosen, {}, of_chosen)
 
     def select(out: Any) -> Any:
         if scalar:
-            return _scalar_first(out, has_aux, f)
+            return _scalar_first(out, has_aux, f, False)
         return _pair(out, f) if has_aux else (out, ())
 
     traced = trace_call(of_chosen, flat, [True] * len(flat.leaves), select, True)
@@ -298,7 +299,7 @@ def _by_columns(f: Callable[..., Any], primals: tuple[Any, ...], plan: Plan, chu
 def _by_rows(f: Callable[..., Any], primals: tuple[Any, ...], plan: Plan, chunk_size: int | None) -> Any:
     """(elements of each block, aux) by one VJP for each colour of rows."""
     out, pull, aux = vjp(f, *primals, has_aux=True)
-    _require(out, ("float",), "sparse_jacobian: the result")
+    require_kinds(out, ("float",), "sparse_jacobian: the result")
     seeds = _seeds(out, plan)
     rows = _compressed(
         lambda color: tree_leaves(pull(seeds(color))), tree_leaves(primals), out, plan, chunk_size

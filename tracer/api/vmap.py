@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,15 +16,27 @@ from ir.op import Builder, building
 from ir.ops.families import materialize
 from ir.ops.shape import transpose
 from ir.transforms.batch import batch_into
+from ir.types import TensorType, i32
 from tracer.api.arguments import Flat, call, flatten, function_name, tree_flatten, tree_unflatten
 from tracer.api.autograph import requested
+from tracer.api.collectives import Lanes
 from tracer.concrete import UNKNOWN, Inputs
 from tracer.execution import apply
+from tracer.numpy.creation import arange
+from tracer.state import state
 from tracer.trace import trace_flat
+
+_NUMBER = TensorType((), i32)  # of an example
 
 
 def vmap(
-    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, *, autograph: bool = False
+    f: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    *,
+    autograph: bool = False,
 ) -> Callable[..., Any]:
     """A function that applies `f` along an axis of its arguments, all examples at once.
 
@@ -32,10 +45,12 @@ def vmap(
       in_axes: an int, None (not mapped), or a pytree prefix of the positional arguments of those;
         keyword arguments are mapped over axis 0.
       out_axes: likewise for the result: where the new axis goes.
+      axis_name: names the axis, so that `f` may exchange along it: `tracer.psum(x, axis_name)` and the like.
+      axis_size: how many examples, where no argument is mapped.
       autograph: convert plain Python control flow in `f`; see `tracer.autograph`.
 
     Raises:
-      BatchingError: no mapped argument, mapped sizes that differ, an axis out of range, or a mapped
+      BatchingError: no mapped argument and no `axis_size`, mapped sizes that differ, an axis out of range, or a mapped
         result with out_axes None.
 
     Examples:
@@ -43,6 +58,9 @@ def vmap(
       >>> a, b = np.float32([[1, 2], [3, 4]]), np.float32([1, 1])
       >>> print(tr.vmap(dot, in_axes=(0, None))(a, b))
       [3. 7.]
+      >>> centred = lambda x: x - tr.pmean(x, "batch")
+      >>> print(tr.vmap(centred, axis_name="batch")(np.float32([1, 2, 6])))
+      [-2. -1.  3.]
     """
     f = requested(f, autograph)
 
@@ -57,35 +75,60 @@ def vmap(
             *_spread(0, kwargs, "in_axes"),
         )
         flat = flatten(args, kwargs, f, [a is None for a in every])
-        axes, size = _check_axes(flat, [a for i, a in enumerate(every) if i not in flat.fixed])
+        axes, size = _check_axes(flat, [a for i, a in enumerate(every) if i not in flat.fixed], axis_size)
         inner_types = [
             t if a is None else t.with_shape((*t.shape[:a], *t.shape[a + 1 :]))
             for t, a in zip(flat.types, axes, strict=True)
         ]
 
         mapped = [a is not None for a in axes]
-        traced = trace_flat(
-            lambda *leaves: call(f, *flat.unflatten(leaves)),
-            inner_types,
-            flat.weak,
-            name=function_name(f),
-            names=flat.names,
-            inputs=Inputs([UNKNOWN if m else x for x, m in zip(flat.leaves, mapped, strict=True)], mapped),
-        )
+        # Of a named axis, the number of the example is one more argument (`ir.ops.collectives`).
+        with _named(axis_name, size) as lanes:
+            numbers = [] if lanes is None else [arange(size, dtype="int32")]
+            count = len(flat.leaves)
+            known = [UNKNOWN if m else x for x, m in zip(flat.leaves, mapped, strict=True)]
+            traced = trace_flat(
+                lambda *leaves: call(f, *flat.unflatten(leaves[:count])),
+                [*inner_types, *[_NUMBER for _ in numbers]],
+                (*flat.weak, *[False for _ in numbers]),
+                name=function_name(f),
+                names=(*flat.names, *[str(axis_name) for _ in numbers]),
+                inputs=Inputs([*known, *[UNKNOWN for _ in numbers]], [*mapped, *[True for _ in numbers]]),
+                begin=None if lanes is None else lambda args: setattr(lanes, "index", args[-1]),
+            )
         out_tree = traced.out_tree
         outs_like = tree_unflatten(out_tree, [0] * out_tree.num_leaves)
         wanted = _spread(out_axes, outs_like, "out_axes")
-        all_axes = (*[None] * len(traced.captures), *axes)
+        all_axes = (*[None] * len(traced.captures), *axes, *[0 for _ in numbers])
         outs = apply(
             ("vmap", all_axes, wanted, size),
             traced.function,
             lambda fn: _batched(fn, all_axes, wanted, size),
-            (*traced.captures, *flat.leaves),
+            (*traced.captures, *flat.leaves, *numbers),
             traced.out_weak,
         )
         return tree_unflatten(out_tree, outs)
 
     return batched
+
+
+@contextlib.contextmanager
+def _named(axis_name: Any, size: int) -> Iterator[Lanes | None]:
+    """A function that is traced knows the axis by its name, if it has one."""
+    if axis_name is None:
+        yield None
+        return
+    outer = state.axes
+    taken = {axis.name for axis in outer.values()}
+    name = str(axis_name)
+    while name in taken:
+        name += "_"
+    lanes = Lanes(name, size)
+    state.axes = {**outer, axis_name: lanes}
+    try:
+        yield lanes
+    finally:
+        state.axes = outer
 
 
 def _spread(prefix: Any, full: Any, what: str) -> tuple[int | None, ...]:
@@ -109,10 +152,12 @@ def _spread(prefix: Any, full: Any, what: str) -> tuple[int | None, ...]:
     return tuple(leaves)
 
 
-def _check_axes(flat: Flat, axes: Sequence[int | None]) -> tuple[tuple[int | None, ...], int]:
-    """Non-negative axes and the common size."""
+def _check_axes(
+    flat: Flat, axes: Sequence[int | None], size: int | None
+) -> tuple[tuple[int | None, ...], int]:
+    """Non-negative axes and the common size, which is `size` where that is given."""
     out: list[int | None] = []
-    sizes: dict[str, int] = {}
+    sizes: dict[str, int] = {} if size is None else {"axis_size": size}
     for name, type_, axis in zip(flat.names, flat.types, axes, strict=True):
         if axis is None:
             out.append(None)
@@ -122,9 +167,11 @@ def _check_axes(flat: Flat, axes: Sequence[int | None]) -> tuple[tuple[int | Non
         out.append(axis % type_.rank)
         sizes[f"{name} ({type_}, axis {axis})"] = type_.shape[axis]
     if not sizes:
-        raise BatchingError("vmap: expected at least one mapped argument, all in_axes are None")
+        raise BatchingError(
+            "vmap: expected at least one mapped argument, all in_axes are None; give axis_size where that is meant"
+        )
     if len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{name} has {n}" for name, n in sizes.items())
+        shown = ", ".join(f"{name} {'is' if name == 'axis_size' else 'has'} {n}" for name, n in sizes.items())
         raise BatchingError(f"vmap: expected mapped axes of equal size, got {shown}")
     return tuple(out), next(iter(sizes.values()))
 

@@ -50,4 +50,7 @@ def _by_transpose(walk: Propagation, eqn: Eqn, ids: Found, known: Known) -> Foun
     return [every[s : s + n].reshape(t.shape) for s, n, t in zip(starts, sizes, outs, strict=False)]
 
 
-conservative("foreign", "foreign_effect", "linear_solve", "replay", "while_record")
+conservative(
+    "all_gather", "all_to_all", "collective_permute", "foreign", "foreign_effect", "linear_solve", "replay",
+    "while_record",
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from lowering.jaxprs.rules import (
     calls,
+    collectives,
     contraction,
     control,
     convert,
@@ -17,6 +18,7 @@ from lowering.jaxprs.rules import (
 
 __all__ = [
     "calls",
+    "collectives",
     "contraction",
     "control",
     "convert",
