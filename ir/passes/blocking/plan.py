@@ -19,6 +19,7 @@ from ir.machine import Machine, current
 from ir.ops.loops import scan
 from ir.passes.blocking.cost import kernels, seconds
 from ir.passes.blocking.loops import written
+from ir.passes.blocking.moves import moved
 from ir.passes.blocking.region import Program, Region, regions
 from ir.passes.dce import dce
 from ir.passes.nested import deep
@@ -81,6 +82,7 @@ def blocked(function: Function, machine: Machine, depth: int = 2, larger: float 
     """
     if not depth or not machine.caches:
         return function
+    function = moved(function, larger * _cache(machine))
     seen: set[Value] = set()
     program: Program | None = None
     for _ in range(_SEEDS):
