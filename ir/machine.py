@@ -18,6 +18,7 @@ class Machine:
       fresh: bytes a second for which a program gets memory that it had not before.
       one_order: whether convolutions take images and kernels with their axes in one order, (batch, …, features)
         and (…, features in, features out), and others are copied into it before.
+      counted_bits: whether random bits of Threefry keys are those of positions, each by itself.
     """
 
     flops: float
@@ -26,6 +27,7 @@ class Machine:
     caches: tuple[tuple[float, float], ...] = ()
     fresh: float = float("inf")
     one_order: bool = False
+    counted_bits: bool = True
 
     def seconds(self, flops: float, nbytes: float) -> float:
         """Of one kernel that does so many operations and moves so many bytes to and from memory."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 
 from ir.machine import ACCELERATOR, CPU, Machine, answer
@@ -9,7 +11,8 @@ from ir.machine import ACCELERATOR, CPU, Machine, answer
 
 def machine() -> Machine:
     """That of JAX's default backend."""
-    return CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    found = CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    return found if jax.config.jax_threefry_partitionable else replace(found, counted_bits=False)
 
 
 answer(machine)

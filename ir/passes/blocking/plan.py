@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ir.core import Function, Value
 from ir.machine import Machine, current
 from ir.ops.loops import scan
+from ir.passes.blocking.bits import counted
 from ir.passes.blocking.cost import kernels, seconds
 from ir.passes.blocking.loops import written
 from ir.passes.blocking.moves import moved
@@ -82,11 +83,12 @@ def blocked(function: Function, machine: Machine, depth: int = 2, larger: float 
     """
     if not depth or not machine.caches:
         return function
-    function = moved(function, larger * _cache(machine))
+    least = larger * _cache(machine)
+    function = moved(counted(function, least) if machine.counted_bits else function, least)
     seen: set[Value] = set()
     program: Program | None = None
     for _ in range(_SEEDS):
-        large = [v for v in _large(function, larger * _cache(machine)) if v not in seen]
+        large = [v for v in _large(function, least) if v not in seen]
         if not large:
             break
         program = Program(function) if program is None else program
