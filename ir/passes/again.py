@@ -24,8 +24,8 @@ from ir.passes.replacing import renamed
 from ir.remarks import remark
 
 # Arrays of an iteration that are so many times as large as the cache are computed again, from such as are so many
-# times as small.
-_LARGE, _SMALLER = 8, 8
+# times as small; and at most this share of their bytes is stacked for it.
+_LARGE, _SMALLER, _MORE = 8, 8, 0.25
 # What is computed again takes at most this share of the time of writing and reading.
 _SHARE = 0.8
 
@@ -118,7 +118,7 @@ def _again(first: Eqn, readers: dict[Eqn, None], least: float) -> _Again | None:
         if stack in read and stack.type.nbytes >= least * first.attrs["length"]
     }
     program = Program(body)
-    small = least / _SMALLER
+    small = min(result.type.nbytes for result in outputs) / _SMALLER
     eqns: dict[Eqn, None] = {}
     given: dict[Value, None] = {}
     pending = list(outputs)
@@ -137,8 +137,9 @@ def _again(first: Eqn, readers: dict[Eqn, None], least: float) -> _Again | None:
         if made not in eqns:
             eqns[made] = None
             pending += made.operands
-    large = [v for v in given if v.type.nbytes > small and v in body.params[consts : consts + carries]]
-    if large:
+    there = {*body.params[:consts], *body.params[consts + carries :], *body.results}
+    more = sum(v.type.nbytes for v in given if v not in there)
+    if more > _MORE * sum(v.type.nbytes for v in outputs):
         return None
     return _Again(outputs, sorted(eqns, key=program.positions.__getitem__), list(given))
 

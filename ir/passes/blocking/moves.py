@@ -171,43 +171,45 @@ class _Mover:
         move = _of_large(eqn, self.least)
         if move is None or move.shape(eqn.operands[0].type.shape) != eqn.results[0].type.shape or eqn.op is pad:
             return False
-        made: dict[Value, Value] = {}
-        if not self._reaches(eqn.operands[0], move, [eqn]):
+        if not self._reaches(eqn.operands[0], move, eqn):
             return False
-        self.env[eqn.results[0]] = self._pulled(eqn.operands[0], move, made)
+        self.env[eqn.results[0]] = self._pulled(eqn.operands[0], move, {})
         return True
 
-    def _reaches(self, v: Value, move: Move, users: list[Eqn]) -> bool:
-        """Whether the value is computed for these alone, from products and small arrays."""
-        seen: dict[Value, Move] = {}
-        pending = [(v, move, users)]
+    def _reaches(self, v: Value, move: Move, last: Eqn) -> bool:
+        """Whether the value is computed from products and small arrays, and for the last equation and later ones alone.
+
+        Later ones read what is merged as it was, which costs nothing. What is cut is no more there for others.
+        """
+        seen: set[Value] = set()
+        merged = {last}
+        pending = [v]
         while pending:
-            v, move, users = pending.pop()
-            if v in seen:
-                if seen[v] != move:
-                    return False
+            v = pending.pop()
+            if v in seen or self._given(v, move) or self._free(v):
                 continue
-            seen[v] = move
+            seen.add(v)
             eqn = self.program.definitions.get(v)
-            if self._given(v, move) or self._free(v, move):
-                continue
-            if eqn is None or len(seen) > _FEW or v in self.program.results:
-                return False
-            if any(user not in users for user in self.program.users[v]):
+            if eqn is None or len(seen) > _FEW:
                 return False
             if eqn.op is dot_general:
                 if _owner(eqn, move) is None:
                     return False
             elif eqn.op.elementwise and len(eqn.results) == 1:
-                pending += [(u, move, [*self.program.users[v], eqn]) for u in eqn.operands]
+                merged.add(eqn)
+                pending += eqn.operands
             else:
                 return False
-        return True
+        others = {user for v in seen for user in self.program.users[v]} - merged
+        if isinstance(move, Cut):
+            return not others and seen.isdisjoint(self.program.results)
+        at = self.program.positions
+        return all(at[user] > at[last] for user in others)
 
     def _given(self, v: Value, move: Move) -> bool:
         return v in self.known and self.known[v][0] == move
 
-    def _free(self, v: Value, move: Move) -> bool:
+    def _free(self, v: Value) -> bool:
         """Whether it costs little to make the value anew, or to move it: one that is small, or spread from such."""
         if v.type.nbytes < self.least / 4:
             return True
@@ -240,6 +242,8 @@ class _Mover:
                 out = self.builder.emit(eqn.op, operands, eqn.attrs)[0]
             if not out.name:
                 out.name = v.name
+            if isinstance(move, Merge):
+                self.known[v] = move, out
         made[v] = out
         return out
 
@@ -310,7 +314,7 @@ class _Mover:
             return True
         if not eqn.op.elementwise or (isinstance(move, Cut) and eqn.op not in _KEEP_ZERO):
             return False
-        if not all(self._given(v, move) or self._free(v, move) for v in eqn.operands):
+        if not all(self._given(v, move) or self._free(v) for v in eqn.operands):
             return False
         made: dict[Value, Value] = {}
         operands = tuple([self._pulled(v, move, made) for v in eqn.operands])

@@ -75,7 +75,7 @@ def block(function: Function) -> Function:
     return blocked(function, current())
 
 
-def blocked(function: Function, machine: Machine, depth: int = 2, larger: float = _LARGE) -> Function:
+def blocked(function: Function, machine: Machine, depth: int = 3, larger: float = _LARGE) -> Function:
     """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep.
 
     Args:
@@ -93,7 +93,7 @@ def blocked(function: Function, machine: Machine, depth: int = 2, larger: float 
             break
         program = Program(function) if program is None else program
         seed = max(large, key=lambda v: v.type.nbytes)
-        plan = _best(program, seed, machine)
+        plan = _best(program, seed, machine, nested=depth > 1)
         if plan is not None:
             # What holds for one array of a region holds for the others.
             seen.update(v for v in large if v in plan.region.dims)
