@@ -171,18 +171,24 @@ class _Mover:
         move = _of_large(eqn, self.least)
         if move is None or move.shape(eqn.operands[0].type.shape) != eqn.results[0].type.shape or eqn.op is pad:
             return False
-        if not self._reaches(eqn.operands[0], move, eqn):
+        also = self._reaches(eqn.operands[0], move, eqn)
+        if also is None:
             return False
-        self.env[eqn.results[0]] = self._pulled(eqn.operands[0], move, {})
+        made: dict[Value, Value] = {}
+        self.env[eqn.results[0]] = self._pulled(eqn.operands[0], move, made)
+        for v in also:
+            self._pulled(v, move, made)
         return True
 
-    def _reaches(self, v: Value, move: Move, last: Eqn) -> bool:
-        """Whether the value is computed from products and small arrays, and for the last equation and later ones alone.
+    def _reaches(self, v: Value, move: Move, last: Eqn) -> list[Value] | None:
+        """Where the value is computed from products and small arrays, what has to be moved with it.
 
-        Later ones read what is merged as it was, which costs nothing. What is cut is no more there for others.
+        It has to be computed for the last equation alone, or for later ones, which read what is merged as it was: that
+        costs nothing. Earlier ones are moved too, where they can be.
         """
         seen: set[Value] = set()
         merged = {last}
+        also: list[Value] = []
         pending = [v]
         while pending:
             v = pending.pop()
@@ -191,20 +197,26 @@ class _Mover:
             seen.add(v)
             eqn = self.program.definitions.get(v)
             if eqn is None or len(seen) > _FEW:
-                return False
+                return None
             if eqn.op is dot_general:
                 if _owner(eqn, move) is None:
-                    return False
+                    return None
             elif eqn.op.elementwise and len(eqn.results) == 1:
                 merged.add(eqn)
                 pending += eqn.operands
             else:
-                return False
-        others = {user for v in seen for user in self.program.users[v]} - merged
+                return None
+            if isinstance(move, Merge):
+                early = [u for u in self.program.users[v] if self._before(u, last) and u not in merged]
+                also += [u.results[0] for u in early]
+                pending += [u.results[0] for u in early]
+        others = {user for v in seen for user in self.program.users.get(v, ())} - merged
         if isinstance(move, Cut):
-            return not others and seen.isdisjoint(self.program.results)
-        at = self.program.positions
-        return all(at[user] > at[last] for user in others)
+            return also if not others and seen.isdisjoint(self.program.results) else None
+        return None if any(self._before(user, last) for user in others) else also
+
+    def _before(self, eqn: Eqn, last: Eqn) -> bool:
+        return self.program.positions[eqn] < self.program.positions[last]
 
     def _given(self, v: Value, move: Move) -> bool:
         return v in self.known and self.known[v][0] == move
