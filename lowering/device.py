@@ -12,7 +12,8 @@ from ir.machine import ACCELERATOR, CPU, Machine, answer
 def machine() -> Machine:
     """That of JAX's default backend."""
     found = CPU if jax.default_backend() == "cpu" else ACCELERATOR
-    return found if jax.config.jax_threefry_partitionable else replace(found, counted_bits=False)
+    counted: bool = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    return found if counted else replace(found, counted_bits=False)
 
 
 answer(machine)

@@ -43,7 +43,9 @@ def computed_again(function: Function, machine: Machine) -> Function:
         return function
     least = _LARGE * machine.caches[0][0]
     for eqn in loops:
-        large = [v for v in eqn.results[eqn.attrs["num_carry"] :] if v.type.nbytes >= least * eqn.attrs["length"]]
+        large = [
+            v for v in eqn.results[eqn.attrs["num_carry"] :] if v.type.nbytes >= least * eqn.attrs["length"]
+        ]
         if large:
             function = _without(function, eqn, least, machine)
     return function

@@ -46,7 +46,9 @@ def squeeze_inside(function: Function) -> Function:
         for eqn in function.eqns:
             builder.source = eqn.source
             if eqn.op.elementwise or eqn.op is optimization_barrier:
-                env.update(zip(eqn.results, _elementwise(eqn, [squeezed(v) for v in eqn.operands]), strict=True))
+                env.update(
+                    zip(eqn.results, _elementwise(eqn, [squeezed(v) for v in eqn.operands]), strict=True)
+                )
                 continue
             rule = _RULES.get(eqn.op)
             made = None if rule is None else rule(eqn, [squeezed(v) for v in eqn.operands])

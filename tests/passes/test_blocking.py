@@ -269,7 +269,9 @@ def test_what_blocks_scatter_is_added_up(dtype: str) -> None:
         after = dce(written(program, region, 5, squeeze_inside))
         ir.verify(after)
         for a, b in zip(ir.evaluate(after, *args), want, strict=True):
-            np.testing.assert_allclose(np.asarray(a, np.float64), b, rtol=1e-5 if dtype == "float32" else 2e-2)
+            np.testing.assert_allclose(
+                np.asarray(a, np.float64), b, rtol=1e-5 if dtype == "float32" else 2e-2
+            )
 
 
 def test_rows_of_a_batch_count_together() -> None:

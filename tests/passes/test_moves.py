@@ -15,7 +15,7 @@ import ir
 import tracer as tr
 import tracer.numpy as tnp
 from ir.core import Function
-from ir.passes.blocking.moves import moved
+from ir.passes.blocking.moving import moved
 from ir.passes.pipeline import optimize, pipeline
 
 PASSES = pipeline()
@@ -105,7 +105,9 @@ def test_no_large_array_is_rearranged(f: Callable[..., Any]) -> None:
             np.testing.assert_allclose(got, each, rtol=1e-9, atol=1e-12)
 
 
-@given(st.integers(2, 5), st.integers(4, 7), st.sampled_from([*MOVED, flat_with_bias_of_places]), st.floats(0, 1))
+@given(
+    st.integers(2, 5), st.integers(4, 7), st.sampled_from([*MOVED, flat_with_bias_of_places]), st.floats(0, 1)
+)
 def test_of_any_size(b: int, t: int, f: Callable[..., Any], share: float) -> None:
     args = drawn(b, t)
     with jax.enable_x64(True):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from math import prod
 
 from ir.core import Eqn, Function, Value
-from ir.ops.elementwise import add, mul
+from ir.numerics.threefry import PARITY, ROTATIONS
 from ir.ops.calls import optimization_barrier
 from ir.ops.convert import convert
-from ir.numerics.threefry import PARITY, ROTATIONS
+from ir.ops.elementwise import add, mul
 from ir.ops.logic import or_, shift_left, shift_right_logical, xor_
 from ir.ops.random import UNSIGNED, random_bits, random_unwrap
 from ir.ops.shape import broadcast_in_dim, full, iota, slice_axis, squeeze
@@ -33,7 +33,9 @@ def counted(function: Function, least: float) -> Function:
             return None
         keys, shape = eqn.operands[0], eqn.attrs["shape"]
         # (Encrypted once, and not anew by each kernel that reads them.)
-        return optimization_barrier(_bits(keys, shape, eqn.attrs["bit_width"])) if _fits(keys, shape) else None
+        return (
+            optimization_barrier(_bits(keys, shape, eqn.attrs["bit_width"])) if _fits(keys, shape) else None
+        )
 
     return rewritten(function, write, {})
 
@@ -47,7 +49,9 @@ def _bits(keys: Value, shape: Sequence[int], width: int) -> Value:
     leading = tuple(range(keys.type.rank))
     words = random_unwrap(keys)
     key = [
-        broadcast_in_dim(squeeze(slice_axis(words, keys.type.rank, k, k + 1), (keys.type.rank,)), shape=whole, dims=leading)
+        broadcast_in_dim(
+            squeeze(slice_axis(words, keys.type.rank, k, k + 1), (keys.type.rank,)), shape=whole, dims=leading
+        )
         for k in (0, 1)
     ]
     high, low = _encrypted(key, full(whole, 0, u32), _positions(whole, len(leading)))

@@ -105,10 +105,10 @@ def kernels(program: Program, region: Region, eqns: Sequence[Eqn], outputs: Iter
 
 def _rows(region: Region, eqn: Eqn) -> int:
     """Of a product of a block with an array that is taken whole, for each element of the block; otherwise 0."""
-    parted = region.axis_of[eqn].operands
-    if None not in parted:
+    lhs, rhs = region.axis_of[eqn].operands
+    if lhs is not None and rhs is not None:
         return 0
-    k = 1 if parted[0] is None else 0
-    name, shape = ("lhs", "rhs")[k], eqn.operands[k].type.shape
-    free = free_dims(len(shape), eqn.attrs[f"{name}_contract"], eqn.attrs[f"{name}_batch"])
-    return math.prod([shape[d] for d in free]) // shape[parted[k]]
+    name, x, dim = ("rhs", eqn.operands[1], rhs) if lhs is None else ("lhs", eqn.operands[0], lhs)
+    assert dim is not None
+    free = free_dims(x.type.rank, eqn.attrs[f"{name}_contract"], eqn.attrs[f"{name}_batch"])
+    return math.prod([x.type.shape[d] for d in free]) // x.type.shape[dim]

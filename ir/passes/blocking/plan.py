@@ -20,7 +20,7 @@ from ir.ops.loops import scan
 from ir.passes.blocking.bits import counted
 from ir.passes.blocking.cost import kernels, seconds
 from ir.passes.blocking.loops import written
-from ir.passes.blocking.moves import moved
+from ir.passes.blocking.moving import moved
 from ir.passes.blocking.region import Program, Region, regions
 from ir.passes.dce import dce
 from ir.passes.nested import deep
