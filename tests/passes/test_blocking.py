@@ -19,6 +19,8 @@ import tracer.numpy as tnp
 from ir.core import Function, Value, inner_first
 from ir.machine import CPU, Machine
 from ir.op import build
+from ir.ops.elementwise import add
+from ir.ops.random import threefry2x32
 from ir.ops.scatter import scatter_add
 from ir.passes.blocking import blocked
 from ir.passes.blocking.axes import Axis, axes
@@ -28,7 +30,7 @@ from ir.passes.dce import dce
 from ir.passes.pipeline import optimize, pipeline
 from ir.passes.squeeze import squeeze_inside
 from ir.remarks import remarks
-from ir.types import TensorType, f32
+from ir.types import TensorType, f32, u32
 from tests.ops.harness import BY_NAME, as_tuple, case, primary
 from tests.passes.test_products import programs
 
@@ -198,6 +200,15 @@ def projected(q: Any, k: Any, v: Any) -> Any:
 
 
 ATTENTION = [einsum, by_hand, causal, grouped, self_attention, projected]
+
+
+def test_squeezed_equations_of_several_results() -> None:
+    words = np.random.default_rng(0).integers(0, 1 << 32, (4, 1, 5, 1), dtype=np.uint32)
+    types = [TensorType((1, 5, 1), u32)] * 4
+    before = build(types, lambda *xs: threefry2x32(*[add(x, x) for x in xs]))
+    after = squeeze_inside(before)
+    assert_equal(before, after, tuple(words))
+    assert all(v.type.shape == (5,) for e in after.eqns if e.op is threefry2x32 for v in e.results)
 
 
 @pytest.mark.parametrize("f", ATTENTION, ids=lambda f: f.__name__)
