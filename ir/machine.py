@@ -19,6 +19,7 @@ class Machine:
       one_order: whether convolutions take images and kernels with their axes in one order, (batch, …, features)
         and (…, features in, features out), and others are copied into it before.
       precise: how many times as long contractions may take in the highest precision.
+      counted_bits: whether random bits of Threefry keys are those of positions, each by itself.
     """
 
     flops: float
@@ -28,6 +29,7 @@ class Machine:
     fresh: float = float("inf")
     one_order: bool = False
     precise: float = 1.0
+    counted_bits: bool = True
 
     def seconds(self, flops: float, nbytes: float) -> float:
         """Of one kernel that does so many operations and moves so many bytes to and from memory."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 
 from ir.machine import ACCELERATOR, CPU, Machine, answer
@@ -9,7 +11,9 @@ from ir.machine import ACCELERATOR, CPU, Machine, answer
 
 def machine() -> Machine:
     """That of JAX's default backend."""
-    return CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    found = CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    counted: bool = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    return found if counted else replace(found, counted_bits=False)
 
 
 answer(machine)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 UInt32 = npt.NDArray[np.uint32]
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = np.uint32(0x1BD11BDA)
 
 
 def threefry2x32(key1: Array, key2: Array, x1: Array, x2: Array) -> tuple[UInt32, UInt32]:
@@ -28,11 +28,11 @@ def threefry2x32(key1: Array, key2: Array, x1: Array, x2: Array) -> tuple[UInt32
     for array in (k1, k2, y1, y2):
         if array.dtype != np.uint32:
             raise TypeError(f"threefry2x32: expected uint32 arguments, got {array.dtype.name}")
-    schedule = (k1, k2, k1 ^ k2 ^ _PARITY)
+    schedule = (k1, k2, k1 ^ k2 ^ PARITY)
     with np.errstate(over="ignore"):  # NumPy warns of wrapping in 0-d additions
         y1, y2 = y1 + schedule[0], y2 + schedule[1]
         for block in range(5):
-            for rotation in _ROTATIONS[block % 2]:
+            for rotation in ROTATIONS[block % 2]:
                 y1 = y1 + y2
                 y2 = (y2 << np.uint32(rotation) | y2 >> np.uint32(32 - rotation)) ^ y1
             y1 = y1 + schedule[(block + 1) % 3]

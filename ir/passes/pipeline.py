@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ir.collector import without_collection
 from ir.core import Function
 from ir.errors import ArgumentError
+from ir.passes.again import compute_again
 from ir.passes.blocking import block
 from ir.passes.cse import cse
 from ir.passes.dce import dce
@@ -69,7 +70,7 @@ def pipeline(opt: int = 1, *, exact: bool = False, fast_math: bool = False) -> t
         rules,
         cse,
         simplify_scans,
-        *(() if exact else (*_PRODUCTS, rules, cse, block, skip_masked, rules, cse)),
+        *(() if exact else (*_PRODUCTS, rules, cse, compute_again, block, skip_masked, rules, cse)),
         sink_slices,
         dce,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, Op, building, current_builder
+from ir.ops.calls import optimization_barrier
 from ir.ops.contraction import dot_general
 from ir.ops.indexing import dynamic_slice
 from ir.ops.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_sum
@@ -44,7 +45,12 @@ def squeeze_inside(function: Function) -> Function:
     with building(builder):
         for eqn in function.eqns:
             builder.source = eqn.source
-            rule = _elementwise if eqn.op.elementwise else _RULES.get(eqn.op)
+            if eqn.op.elementwise or eqn.op is optimization_barrier:
+                env.update(
+                    zip(eqn.results, _elementwise(eqn, [squeezed(v) for v in eqn.operands]), strict=True)
+                )
+                continue
+            rule = _RULES.get(eqn.op)
             made = None if rule is None else rule(eqn, [squeezed(v) for v in eqn.operands])
             if made is None:
                 operands = [reshape_to(squeezed(v), v.type.shape) for v in eqn.operands]
@@ -80,8 +86,11 @@ def _emitted(op: Op, operands: Sequence[Value], **attrs: object) -> Value:
     return current_builder().emit(op, tuple(operands), op.normalize(attrs))[0]
 
 
-def _elementwise(eqn: Eqn, operands: list[Value]) -> Value:
-    return _emitted(eqn.op, operands, **eqn.attrs)
+def _elementwise(eqn: Eqn, operands: list[Value]) -> tuple[Value, ...]:
+    made = current_builder().emit(eqn.op, tuple(operands), eqn.op.normalize(eqn.attrs))
+    for new, old in zip(made, eqn.results, strict=True):
+        new.name = new.name or old.name
+    return made
 
 
 def _constant(eqn: Eqn, operands: list[Value]) -> Value | None:

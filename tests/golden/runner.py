@@ -16,6 +16,7 @@ import ir
 from ir.core import Function
 from ir.errors import TracerError
 from ir.machine import Machine
+from ir.passes.again import computed_again
 from ir.passes.blocking import blocked
 from ir.passes.cse import cse
 from ir.passes.dce import dce
@@ -44,6 +45,7 @@ SLOW = Machine(flops=1e12, bandwidth=1e6, launch=0.0, caches=((4000, 2e7),))
 PASSES: dict[str, tuple[Pass, int]] = {
     "block": (deep(lambda function: blocked(function, SLOW)), ROUNDING),
     "choose_rows": (choose_rows, ROUNDING),
+    "compute_again": (deep(lambda function: computed_again(function, SLOW)), ROUNDING),
     "cse": (cse, NOTHING),
     "dce": (dce, NOTHING),
     "fold": (fold, NOTHING),

@@ -19,6 +19,9 @@ import tracer.numpy as tnp
 from ir.core import Function, Value, inner_first
 from ir.machine import CPU, Machine
 from ir.op import build
+from ir.ops.elementwise import add
+from ir.ops.random import threefry2x32
+from ir.ops.scatter import scatter_add
 from ir.passes.blocking import blocked
 from ir.passes.blocking.axes import Axis, axes
 from ir.passes.blocking.loops import written
@@ -27,7 +30,7 @@ from ir.passes.dce import dce
 from ir.passes.pipeline import optimize, pipeline
 from ir.passes.squeeze import squeeze_inside
 from ir.remarks import remarks
-from ir.types import TensorType, f32
+from ir.types import TensorType, f32, u32
 from tests.ops.harness import BY_NAME, as_tuple, case, primary
 from tests.passes.test_products import programs
 
@@ -57,8 +60,13 @@ def test_blocks_of_an_op_are_those_of_its_result(name: str) -> None:
     whole = as_tuple(ir.evaluate(c.function, *c.operands))
     for axis in axes(eqn):
         size = _size(eqn, axis)
+        # What a scatter adds to counts once.
+        again = (np.zeros_like(c.operands[0]), *c.operands[1:]) if eqn.op is scatter_add else c.operands
+        if axis.combine is None:
+            again = c.operands
         parts = [
-            _evaluated(eqn, axis, c.operands, slice(a, b)) for a, b in ((0, size // 2), (size // 2, size))
+            _evaluated(eqn, axis, operands, slice(a, b))
+            for operands, a, b in ((c.operands, 0, size // 2), (again, size // 2, size))
         ]
         for k, (want, d) in enumerate(zip(whole, axis.results, strict=True)):
             if d is None:
@@ -194,6 +202,15 @@ def projected(q: Any, k: Any, v: Any) -> Any:
 ATTENTION = [einsum, by_hand, causal, grouped, self_attention, projected]
 
 
+def test_squeezed_equations_of_several_results() -> None:
+    words = np.random.default_rng(0).integers(0, 1 << 32, (4, 1, 5, 1), dtype=np.uint32)
+    types = [TensorType((1, 5, 1), u32)] * 4
+    before = build(types, lambda *xs: threefry2x32(*[add(x, x) for x in xs]))
+    after = squeeze_inside(before)
+    assert_equal(before, after, tuple(words))
+    assert all(v.type.shape == (5,) for e in after.eqns if e.op is threefry2x32 for v in e.results)
+
+
 @pytest.mark.parametrize("f", ATTENTION, ids=lambda f: f.__name__)
 def test_every_plan_of_attention(f: Any) -> None:
     rng = np.random.default_rng(0)
@@ -241,6 +258,53 @@ def test_sums_of_half_precision_are_rounded_once() -> None:
             np.testing.assert_allclose(np.asarray(got, np.float64), want[0], rtol=1e-2)
             return
     raise AssertionError("no region along the rows")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_blocks_scatter_is_added_up(dtype: str) -> None:
+    """The gradient of a bias of positions, as it is and added to what is there."""
+    rng = np.random.default_rng(0)
+    x, table = (jnp.asarray(rng.uniform(size=n), dtype) for n in ((2, 48, 40), (2, 87)))
+    places = lambda: tnp.arange(48)[:, None] - tnp.arange(40) + 39
+
+    def f(x: Any, table: Any) -> Any:
+        y, table = tnp.exp(x) * tnp.exp(-x / 2), tnp.asarray(table)
+        return tnp.zeros_like(table).at[:, places()].add(y), table.at[:, places()].add(y)
+
+    function = optimize(tr.trace(f)(x, table), pipeline()[:-5])
+    args = [np.asarray(x), np.asarray(table)]
+    want = [np.asarray(a, np.float64) for a in f(*[a.astype(np.float64) for a in args])]
+    found = [(p, r) for p, r in plans(function) if r.size == 48]
+    assert found
+    for program, region in found:
+        after = dce(written(program, region, 5, squeeze_inside))
+        ir.verify(after)
+        for a, b in zip(ir.evaluate(after, *args), want, strict=True):
+            np.testing.assert_allclose(
+                np.asarray(a, np.float64), b, rtol=1e-5 if dtype == "float32" else 2e-2
+            )
+
+
+def test_rows_of_a_batch_count_together() -> None:
+    """A few tokens of each of several sentences are as good as many of one."""
+    h, w = np.ones((4, 256, 256), np.float32), np.ones((256, 32000), np.float32)
+    y = np.zeros((4, 256), np.int32)
+    f = lambda h, w, y: -tnp.mean(tnp.take_along_axis(tr.nn.log_softmax(h @ w), y[..., None], -1))
+    types = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (h, w, y)]
+    before = optimize(tr.trace(tr.grad(f, argnums=(0, 1)))(*types), pipeline()[:-6])
+    assert _largest(blocked(before, CPU)) <= w.size < _largest(before)
+
+
+def test_loops_that_wait_for_others_have_loops_inside() -> None:
+    """Heads one after the other, each in blocks of rows, though the derivative has to wait for all heads."""
+    q, w = jax.ShapeDtypeStruct((4, 4096, 64), np.float32), jax.ShapeDtypeStruct((4, 64, 64), np.float32)
+
+    def f(q: Any, k: Any, v: Any, w: Any) -> Any:
+        o = tr.nn.softmax(q @ k.swapaxes(-1, -2)) @ v
+        return tnp.sum(tnp.tanh(tnp.einsum("htd,hde->te", o, w)))
+
+    before = optimize(tr.trace(tr.grad(f, argnums=(0, 1, 2)))(q, q, q, w), pipeline()[:-6])
+    assert _largest(blocked(before, CPU)) <= 4096 * 4 * 64
 
 
 def test_effects_keep_their_order() -> None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from ir.core import Attrs, Eqn
 from ir.op import Op
 from ir.ops import cumulative, scatter
+from ir.ops.calls import optimization_barrier
 from ir.ops.contraction import dot_general
+from ir.ops.convert import bitcast_convert
 from ir.ops.elementwise import add, and_, max, min, mul, or_
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice, gather
 from ir.ops.linalg import triangular_solve
@@ -200,6 +202,10 @@ def _scatter(eqn: Eqn) -> Iterator[Axis]:
     batching = zip(attrs["scatter_indices_batching_dims"], attrs["operand_batching_dims"], strict=True)
     for k, d in batching:
         yield Axis((d, k, outer[k]), (d,))
+    if eqn.op is scatter.scatter_add:
+        for k, d in enumerate(outer):
+            if k not in attrs["scatter_indices_batching_dims"]:
+                yield Axis((None, k, d), (None,), add)
     gone = (*attrs["inserted_window_dims"], *attrs["operand_batching_dims"])
     window = [d for d in range(x.type.rank) if d not in gone]
     for d, k in zip(window, window_dims, strict=True):
@@ -253,9 +259,16 @@ def _triangular_solve(eqn: Eqn) -> Iterator[Axis]:
     yield Axis((None, column), (column,))
 
 
+def _alike(eqn: Eqn) -> Iterator[Axis]:
+    """Of an op that is elementwise where operand and result have one shape."""
+    if len(eqn.operands) == 1 and eqn.operands[0].type.shape == eqn.results[0].type.shape:
+        yield from _elementwise(eqn)
+
+
 _RULES: dict[Op, Rule] = {
     argmax: _reduction(None),
     argmin: _reduction(None),
+    bitcast_convert: _alike,
     broadcast_in_dim: _broadcast,
     concatenate: _except("axis"),
     constant: _constant,
@@ -269,6 +282,7 @@ _RULES: dict[Op, Rule] = {
     dynamic_update_slice: _dynamic_update_slice,
     gather: _gather,
     iota: _iota,
+    optimization_barrier: _alike,
     pad: _pad,
     reduce: _reduction(None),
     reduce_and: _reduction(and_),

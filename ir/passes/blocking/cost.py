@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ir.core import Eqn, Value
 from ir.machine import Machine
-from ir.ops.contraction import dot_general
+from ir.ops.contraction import dot_general, free_dims
 from ir.ops.elementwise import eq, ge, gt, le, lt, ne
 from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, transpose
 from ir.passes.blocking.region import Program, Region
@@ -35,12 +35,13 @@ class Kernel:
 
     Attributes:
       flops: operations, of all blocks.
-      narrow: whether it is a product of a block with an array that is taken whole.
+      rows: for a product of a block with an array that is taken whole, how many rows each element of the block
+        has; 0 for others.
       moved: what is read and written.
     """
 
     flops: int
-    narrow: bool
+    rows: int
     moved: list[Source]
 
 
@@ -52,7 +53,7 @@ def seconds(
     once = 0.0
     for kernel in found:
         nbytes = [v.type.nbytes if d is None else v.type.nbytes / count for v, d in kernel.moved]
-        flops = kernel.flops * block / region.size * (1 + _ROWS / block if kernel.narrow else 1)
+        flops = kernel.flops * block / region.size * (1 + _ROWS / (block * kernel.rows) if kernel.rows else 1)
         # A product is computed while its operands arrive.
         once += max(flops / machine.flops, machine.moving(sum(nbytes), max(nbytes))) + machine.launch
     if block < region.size:
@@ -93,10 +94,21 @@ def kernels(program: Program, region: Region, eqns: Sequence[Eqn], outputs: Iter
         sources.update({v: frozenset([(v, d)]) for v, d in made})
         if eqn.op in (constant, iota):
             continue
-        flops, narrow = 0, False
+        flops, rows = 0, 0
         if eqn.op is dot_general:
             depth = math.prod([eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]])
             flops = 2 * eqn.results[0].type.size * depth
-            narrow = None in region.axis_of[eqn].operands
-        out.append(Kernel(flops, narrow, [*read, *made]))
+            rows = _rows(region, eqn)
+        out.append(Kernel(flops, rows, [*read, *made]))
     return out
+
+
+def _rows(region: Region, eqn: Eqn) -> int:
+    """Of a product of a block with an array that is taken whole, for each element of the block; otherwise 0."""
+    lhs, rhs = region.axis_of[eqn].operands
+    if lhs is not None and rhs is not None:
+        return 0
+    name, x, dim = ("rhs", eqn.operands[1], rhs) if lhs is None else ("lhs", eqn.operands[0], lhs)
+    assert dim is not None
+    free = free_dims(x.type.rank, eqn.attrs[f"{name}_contract"], eqn.attrs[f"{name}_batch"])
+    return math.prod([x.type.shape[d] for d in free]) // x.type.shape[dim]

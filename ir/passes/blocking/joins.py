@@ -16,6 +16,7 @@ from ir.ops.elementwise import add, and_, max, min, mul, not_
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice
 from ir.ops.loops import scan
 from ir.ops.reduce import identity
+from ir.ops.scatter import scatter_add
 from ir.ops.shape import full, iota, permute
 from ir.types import TensorType, f32, i32
 
@@ -42,6 +43,11 @@ class Join:
     def widened(self) -> bool:
         dtype = self.eqn.results[0].type.dtype
         return self.combine in (add, mul) and dtype.is_float and dtype.bits < 32
+
+    @property
+    def scatters(self) -> bool:
+        """Whether blocks are added to some of the elements."""
+        return self.eqn.op is scatter_add
 
     @property
     def turned(self) -> bool:
@@ -77,6 +83,10 @@ class Join:
             operands, attrs = _rows_first(operands, attrs)
             if chunk := _chunk(total, operands[1], attrs):
                 return _added_in_chunks(total, operands, attrs, chunk)
+        elif self.scatters:
+            indices, updates = operands[1:]
+            operands = (total, indices, convert(updates, dtype=f32) if self.widened else updates)
+            return current_builder().emit(self.eqn.op, operands, attrs)[0]
         elif self.widened:
             operands = [convert(x, dtype=f32) for x in operands]
         part: Value = current_builder().emit(self.eqn.op, tuple(operands), attrs)[0]
@@ -91,8 +101,14 @@ class Join:
             return not_(full(shape, 0, dtype))  # type: ignore[no-any-return]
         return full(shape, 1 if self.combine is mul else 0, dtype)
 
-    def last(self, joined: Value) -> Value:
-        """The result of the equation."""
+    def last(self, joined: Value, base: Value | None = None) -> Value:
+        """The result of the equation.
+
+        Args:
+          base: what a scatter adds to, where that is not zero.
+        """
+        if base is not None:
+            joined = add(convert(base, dtype=joined.type.dtype) if self.widened else base, joined)
         if self.turned:
             order = self._exchange()
             joined = permute(joined, tuple([order.index(d) for d in range(len(order))]))

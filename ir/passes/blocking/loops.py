@@ -84,11 +84,21 @@ class _Writer:
                 concatenate(done, part, axis=self.region.dims[v])
                 for v, done, part in zip(self.mapped, mapped, more, strict=True)
             ]
-        self.env.update({v: join.last(x) for (v, join), x in zip(self.joins.items(), joined, strict=True)})
+        for (v, join), x in zip(self.joins.items(), joined, strict=True):
+            self.env[v] = join.last(x, self._base(join))
         self.env.update(zip(self.mapped, mapped, strict=True))
         for v in self.loop.outputs:
             if not self.env[v].name:
                 self.env[v].name = v.name
+
+    def _base(self, join: Join) -> Value | None:
+        """What the blocks of a scatter are added to; None where that is zero."""
+        if not join.scatters:
+            return None
+        base = join.eqn.operands[0]
+        made = self.program.definitions.get(base)
+        zero = made is not None and made.op is constant and not made.attrs["value"].array.any()
+        return None if zero else self.env.get(base, base)
 
     def _scan(self, block: int, count: int) -> tuple[list[Value], list[Value]]:
         """Joined and mapped outputs of `count` blocks."""

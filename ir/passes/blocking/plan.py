@@ -17,17 +17,21 @@ from dataclasses import dataclass
 from ir.core import Function, Value
 from ir.machine import Machine, current
 from ir.ops.loops import scan
+from ir.passes.blocking.bits import counted
 from ir.passes.blocking.cost import kernels, seconds
 from ir.passes.blocking.loops import written
+from ir.passes.blocking.moving import moved
 from ir.passes.blocking.region import Program, Region, regions
 from ir.passes.dce import dce
 from ir.passes.nested import deep
 from ir.remarks import remark
 
-# Arrays that are so many times as large as the cache are looked at, and so many of them.
-_LARGE, _SEEDS = 8, 64
+# Arrays that are so many times as large as the cache are looked at, in loops over blocks smaller ones, and so many.
+_LARGE, _LARGE_INSIDE, _SEEDS = 8, 2, 64
 # A loop has to be quicker by this factor; or by the other, where it takes half the memory.
 _QUICKER, _NO_SLOWER = 0.8, 0.97
+# Plans that differ by less, of the seconds at once, are about as quick.
+_ALIKE = 0.02
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,25 @@ def block(function: Function) -> Function:
     return blocked(function, current())
 
 
-def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
-    """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep."""
+def blocked(function: Function, machine: Machine, depth: int = 3, larger: float = _LARGE) -> Function:
+    """As `block`, on a kind of device, and not in functions inside; loops in loops at most so deep.
+
+    Args:
+      larger: arrays so many times as large as the cache are looked at.
+    """
     if not depth or not machine.caches:
         return function
+    least = larger * _cache(machine)
+    function = moved(counted(function, least) if machine.counted_bits else function, least)
     seen: set[Value] = set()
     program: Program | None = None
     for _ in range(_SEEDS):
-        large = [v for v in _large(function, _LARGE * _cache(machine)) if v not in seen]
+        large = [v for v in _large(function, least) if v not in seen]
         if not large:
             break
         program = Program(function) if program is None else program
         seed = max(large, key=lambda v: v.type.nbytes)
-        plan = _best(program, seed, machine)
+        plan = _best(program, seed, machine, nested=depth > 1)
         if plan is not None:
             # What holds for one array of a region holds for the others.
             seen.update(v for v in large if v in plan.region.dims)
@@ -91,7 +101,7 @@ def blocked(function: Function, machine: Machine, depth: int = 2) -> Function:
             seen.add(seed)
             continue
         remark("block", program.definitions[seed].source, str(plan))
-        inside = functools.partial(blocked, machine=machine, depth=depth - 1)
+        inside = functools.partial(blocked, machine=machine, depth=depth - 1, larger=_LARGE_INSIDE)
         function, program = dce(written(program, plan.region, plan.block, inside)), None
     return function
 
@@ -103,7 +113,7 @@ def _large(function: Function, least: float) -> list[Value]:
 
 def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = True) -> _Plan | None:
     """The plan that saves most for a large array."""
-    best: _Plan | None = None
+    plans: list[_Plan] = []
     for region in regions(program, seed):
         used = {eqn for loop in region.loops for eqn in loop.eqns}
         once = [eqn for eqn in region.axis_of if eqn in used]
@@ -118,15 +128,18 @@ def _best(program: Program, seed: Value, machine: Machine, *, nested: bool = Tru
             new = after / machine.fresh + sum(
                 seconds(region, found, outputs, block, machine) for found, outputs in loops
             )
-            plan = _Plan(region, block, old, new, before, after)
-            if best is None or plan.saved > best.saved:
-                best = plan
+            plans.append(_Plan(region, block, old, new, before, after))
             block *= 2
-        if nested and region.parallel and seed.type.nbytes / region.size > _cache(machine):
+        if nested and seed.type.nbytes / region.size > _cache(machine):
             inner = _within(program, region, old, before, machine)
-            if inner is not None and (best is None or inner.saved > best.saved):
-                best = inner
-    return best
+            if inner is not None:
+                plans.append(inner)
+    if not plans:
+        return None
+    most = max(plan.saved for plan in plans)
+    # Of those that are about as quick, the smallest.
+    alike = [plan for plan in plans if plan.saved >= most - _ALIKE * plan.old]
+    return min(alike, key=lambda plan: (plan.after, -plan.saved))
 
 
 def _within(program: Program, region: Region, old: float, before: float, machine: Machine) -> _Plan | None:
@@ -138,14 +151,19 @@ def _within(program: Program, region: Region, old: float, before: float, machine
         return body
 
     written(program, region, 1, seen)
-    body = Program(bodies[0])
-    seed = max(body.definitions, key=lambda v: v.type.nbytes)
-    inner = _best(body, seed, machine, nested=False)
-    if inner is None or not inner.pays:
-        return None
-    (loop,) = [loop for loop in region.loops if loop.eqns]
-    one = seconds(region, kernels(program, region, loop.eqns, loop.outputs), loop.outputs, 1, machine)
-    return _Plan(region, 1, old, one + region.size * (inner.new - inner.old), before, inner.after)
+    new = after = 0.0
+    for loop, function in zip([loop for loop in region.loops if loop.eqns], bodies, strict=True):
+        body = Program(function)
+        large = max(body.definitions, key=lambda v: v.type.nbytes)
+        if large.type.nbytes < _LARGE_INSIDE * _cache(machine):
+            return None
+        inner = _best(body, large, machine, nested=False)
+        if inner is None or not inner.pays:
+            return None
+        found = kernels(program, region, loop.eqns, loop.outputs)
+        new += seconds(region, found, loop.outputs, 1, machine) + region.size * (inner.new - inner.old)
+        after = max(after, inner.after)
+    return _Plan(region, 1, old, new, before, after)
 
 
 def _cache(machine: Machine) -> float:
