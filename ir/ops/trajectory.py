@@ -138,7 +138,7 @@ def record_program(types: Sequence[TensorType], attrs: dict[str, Any]) -> Functi
             stride = max(add(stride, stride), number(first))
             out = loop(
                 (*cs, stride),
-                (div(count, number(2)), trips, *carry, *_halved(buffers, size)),
+                (div(count, number(2)), trips, *carry, *_halved(buffers, count)),
                 lambda cs, vs: and_(lt(vs[0], number(size)), going(cs, vs[2 : n + 2])),
                 segment,
             )
@@ -152,11 +152,11 @@ def record_program(types: Sequence[TensorType], attrs: dict[str, Any]) -> Functi
     return build(types, program, "while_record")
 
 
-def _halved(buffers: Values, size: int) -> Values:
-    """The first half of the slots takes every second one, in place; the others keep what they hold."""
+def _halved(buffers: Values, count: Value) -> Values:
+    """Of so many slots, the first half takes every second one, in place; the others keep what they hold."""
     if not buffers:
         return buffers
-    return count_up(number(size // 2), (), buffers, lambda cs, k, vs: put(vs, k, get(vs, add(k, k))))
+    return count_up(div(count, number(2)), (), buffers, lambda cs, k, vs: put(vs, k, get(vs, add(k, k))))
 
 
 # replay -----------------------------------------------------------------------------------------------

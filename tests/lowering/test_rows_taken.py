@@ -47,7 +47,7 @@ def test_rows_of_other_types(dtype: Any) -> None:
 
 
 def test_large_arrays_are_taken_from_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    f = lambda x, i: tnp.take(x, i, 0, mode="fill", fill_value=0.0)
+    f: Any = lambda x, i: tnp.take(x, i, 0, mode="fill", fill_value=0.0)
     x, i = np.zeros((100, 4), np.float32), np.zeros(3, np.int32)
     assert "stablehlo.pad" in tr.jit(f).lower(x, i).as_text()
     monkeypatch.setattr(indexing, "_LARGEST", 1599)
