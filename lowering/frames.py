@@ -45,7 +45,7 @@ def call_at(source: Source) -> Call:
     if found is None:
         if len(_calls) >= _MANY:
             _calls.clear()
-        found = _calls[key] = _made(source) if source.line else _call
+        found = _calls[key] = _made(source) if 0 < source.line < 1 << 31 else _call
     return found
 
 

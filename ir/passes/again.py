@@ -38,17 +38,25 @@ def compute_again(function: Function) -> Function:
 
 def computed_again(function: Function, machine: Machine) -> Function:
     """As `compute_again`, on a kind of device, and not in functions inside."""
-    loops = [eqn for eqn in function.eqns if eqn.op is scan]
-    if len(loops) < 2 or not machine.caches:
+    if sum(eqn.op is scan for eqn in function.eqns) < 2 or not machine.caches:
         return function
     least = _LARGE * machine.caches[0][0]
-    for eqn in loops:
-        large = [
-            v for v in eqn.results[eqn.attrs["num_carry"] :] if v.type.nbytes >= least * eqn.attrs["length"]
-        ]
-        if large:
-            function = _without(function, eqn, least, machine)
+    seen: set[Value] = set()
+    # (Looked for afresh each time: a loop that reads stacks may itself stack, and is another equation then.)
+    while (eqn := _next(function, least, seen)) is not None:
+        seen.add(eqn.results[0])
+        function = _without(function, eqn, least, machine)
     return function
+
+
+def _next(function: Function, least: float, seen: set[Value]) -> Eqn | None:
+    """The first loop that stacks large arrays and was not looked at."""
+    for eqn in function.eqns:
+        if eqn.op is scan and eqn.results[0] not in seen:
+            stacked = eqn.results[eqn.attrs["num_carry"] :]
+            if any(v.type.nbytes >= least * eqn.attrs["length"] for v in stacked):
+                return eqn
+    return None
 
 
 @dataclass(frozen=True)

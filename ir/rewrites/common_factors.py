@@ -19,7 +19,7 @@ _WIDE = ("f32", "f64", "c64", "c128")
 
 def _pays(y, z, out, contract):
     """Whether one product saves more than the sum of factors, instead of products, costs."""
-    if y.type is not z.type or y.type.dtype.real.bits < 32:
+    if y.type is not z.type or y.type.dtype.real.bits < 32 or out.type.dtype is not y.type.dtype:
         return False
     depth = math.prod([y.type.shape[d] for d in contract])
     machine = current()

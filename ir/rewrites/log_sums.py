@@ -122,12 +122,19 @@ def _share(x, axes, definition, repeated):
         at((3, 40), axes=(1,), shape=(3, 40), dims=(0,), dtypes=("f32", "f64")),
         at((40,), axes=(0,), shape=(40,), dims=(), dtypes=("f32", "f64")),
     ],
-    counterexamples=[at((2, 0), axes=(1,), shape=(2, 0), dims=(0,))],
+    counterexamples=[
+        at((2, 0), axes=(1,), shape=(2, 0), dims=(0,)),
+        at((4, 4), axes=(1,), shape=(4, 4), dims=(1,)),
+        at((3, 3, 3), axes=(0,), shape=(3, 3, 3), dims=(0, 1)),
+    ],
 )
 def share_of_exp(x, *, axes, shape, dims):
     """exp(x) / sum exp(x) = exp(x - m) / sum exp(x - m) with m = max x, also for x whose exponentials are inf."""
 
     def write(x, axes, shape, dims, definition):
+        kept = tuple([d for d in range(x.type.rank) if d not in axes])
+        if shape != x.type.shape or dims != kept:
+            return None  # (sums of rows that divide columns, say)
         return _share(x, axes, definition, lambda total: broadcast_in_dim(total, shape=shape, dims=dims))
 
     return div(exp(x), broadcast_in_dim(reduce_sum(exp(x), axes=axes), shape=shape, dims=dims)), write
@@ -137,12 +144,19 @@ def share_of_exp(x, *, axes, shape, dims):
     changes=RANGE,
     on=FLOAT,
     examples=[at((3, 40), axes=(1,), one=(3, 1), shape=(3, 40), dims=(0, 1), dtypes=("f32", "f64"))],
-    counterexamples=[at((2, 0), axes=(1,), one=(2, 1), shape=(2, 0), dims=(0, 1))],
+    counterexamples=[
+        at((2, 0), axes=(1,), one=(2, 1), shape=(2, 0), dims=(0, 1)),
+        at((4, 4), axes=(1,), one=(1, 4), shape=(4, 4), dims=(0, 1)),
+        at((4, 4), axes=(1,), one=(4,), shape=(4, 4), dims=(1,)),
+    ],
 )
 def share_of_exp_with_axes_kept(x, *, axes, one, shape, dims):
     """As `share_of_exp`, with axes of one element in place of those summed over."""
 
     def write(x, axes, one, shape, dims, definition):
+        kept = tuple([1 if d in axes else n for d, n in enumerate(x.type.shape)])
+        if shape != x.type.shape or one != kept or dims != tuple(range(x.type.rank)):
+            return None
         return _share(
             x, axes, definition, lambda t: broadcast_in_dim(reshape(t, shape=one), shape=shape, dims=dims)
         )
@@ -158,8 +172,8 @@ def log_of_two_exps(x, y):
     def write(x, y):
         above = gt(x, y)
         high, low = select(above, x, y), select(above, y, x)
-        # (The difference of two infinities would be nan.)
-        return add(high, log1p(exp(select(is_finite(high), sub(low, high), low))))
+        # (The difference of two infinities would be nan; beside one, the other adds nothing.)
+        return add(high, log1p(exp(select(is_finite(high), sub(low, high), full_like(low, -math.inf)))))
 
     return log(add(exp(x), exp(y))), write
 

@@ -78,14 +78,17 @@ def _rows(at_side):
         if d in sides.batch:
             return None
         if (other := sides.partner(d)) is not None:
+            if mode == "fill":
+                return None  # what is dropped may be nan, which zeros do not take away
             met = y.type.size // y.type.shape[other] * count
             if not _pays(whole, y, out, sides, put=u.type.size, met=met, made=out.type.size):
                 return None
             taken = gather(
                 y, i, offset_dims=tuple([k for k in range(y.type.rank) if k != other]),
                 collapsed_slice_dims=(other,), start_index_map=(other,),
-                slice_sizes=tuple([1 if k == other else n for k, n in enumerate(y.type.shape)]), mode=mode,
-                fill_value=_zero(y) if mode == "fill" else None,
+                slice_sizes=tuple([1 if k == other else n for k, n in enumerate(y.type.shape)]),
+                # (What is added out of bounds is dropped, and what is read there is not.)
+                mode="clip" if mode == "clip" else "fill", fill_value=None if mode == "clip" else _zero(y),
             )  # fmt: skip
             return sides.dot(rows, taken)
         axis = sides.out_axis(d, whole, y)
@@ -128,11 +131,21 @@ _SMALL = _ROWS | {"s": (3, 2)}
     guard=lambda z: not z.array.any(),
     examples=[
         at(_INDEX, (3, 100), (100, 80), dtypes=_WIDE, **_ROWS, **MATMUL),
-        at(_INDEX, (3, 100), (200, 80), dtypes=_WIDE, **_ROWS | {"mode": "fill"}, **MATMUL | {"lc": (0,)}),
+        at(
+            _INDEX,
+            (3, 100),
+            (200, 80),
+            dtypes=_WIDE,
+            **_ROWS | {"mode": "promise_in_bounds"},
+            **MATMUL | {"lc": (0,)},
+        ),
         at(_INDEX, (100, 3), (200, 80), dtypes=_WIDE, **_COLUMNS, **MATMUL),
         at(_INDEX, (100, 3), (100, 80), dtypes=_WIDE, **_COLUMNS, **MATMUL | {"lc": (0,)}),
     ],
-    counterexamples=[at(_INDEX, (3, 2), (2, 4), **_SMALL, **MATMUL)],
+    counterexamples=[
+        at(_INDEX, (3, 2), (2, 4), **_SMALL, **MATMUL),
+        at(_INDEX, (3, 100), (200, 80), **_ROWS | {"mode": "fill"}, **MATMUL | {"lc": (0,)}),
+    ],
 )
 def dot_of_added_rows(
     i, u, y, *, z, s, window, inserted, into, batch, indices_batch, mode, sorted, unique,

@@ -114,7 +114,7 @@ def _rows_of(
     offsets = tuple([moved(k) for k in range(v.type.rank) if k != axis])
     rows = gather(
         v, i, offset_dims=offsets, collapsed_slice_dims=(axis,), start_index_map=(axis,),
-        slice_sizes=tuple([1 if k == axis else n for k, n in enumerate(v.type.shape)]), mode=mode, fill_value=fv,
+        slice_sizes=tuple([1 if k == axis else n for k, n in enumerate(v.type.shape)]), mode=mode, fill_value=None,
         indices_are_sorted=so, unique_indices=un,
     )  # fmt: skip
     dims = [lc, rc, lb, rb, precision, preferred]
@@ -127,7 +127,10 @@ def _fills_alike(mode, value, x, contract):
     if mode in ("clip", "promise_in_bounds"):
         return True
     summed = math.prod([x.type.shape[d] for d in contract]) > 0
-    return summed and x.type.dtype.is_inexact and (value is None or bool(np.isnan(value.array)))
+    # (nan is what fills by default.)
+    return summed and (
+        x.type.dtype.is_inexact if value is None else x.type.dtype.is_float and bool(np.isnan(value.array))
+    )
 
 
 _INDEX, _BY_TWO = TensorType((3, 1), i32), TensorType((2, 2, 1), i32)

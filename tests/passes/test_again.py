@@ -121,3 +121,43 @@ def test_second_derivatives() -> None:
         ir.verify(after)
         for got, want in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+def chain(x: Any, w: Any) -> Any:
+    """A loop that stacks for a second, which stacks for a third."""
+
+    def first(c: Any, w: Any) -> tuple[Any, Any]:
+        scores = tnp.exp(c @ w @ x.T / 9)
+        return tnp.tanh(scores @ c), scores
+
+    def second(c: Any, s: Any) -> tuple[Any, Any]:
+        u = tnp.sin(s * s) + tnp.outer(c[:, 0], c[:, 1])
+        return tnp.tanh(c + u @ x), u
+
+    c, scores = tr.scan(first, x, w)
+    c, others = tr.scan(second, c, scores)
+    return tr.scan(lambda c, u: (tnp.tanh(c + u @ x), None), c, others)[0]
+
+
+REVERSE: dict[str, Callable[..., Any]] = {
+    "chain": chain,
+    "its gradient": tr.grad(lambda x, w: tnp.sum(chain(x, w) ** 2)),
+    "second by the first argument": tr.grad(lambda x, w: tnp.sum(tr.grad(layers)(x, w) * tnp.cos(x))),
+    "second by the second": tr.grad(lambda x, w: tnp.sum(tr.grad(layers, 1)(x, w) * tnp.cos(w)), 1),
+    "third": tr.grad(
+        lambda x, w: tnp.sum(tr.grad(lambda x: tnp.sum(tr.grad(layers)(x, w) * tnp.cos(x)))(x) ** 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REVERSE)
+def test_loops_that_stack_for_loops_that_stack(name: str) -> None:
+    args = drawn()
+    with jax.enable_x64(True):
+        before = optimize(tr.trace(REVERSE[name])(*args), BEFORE)
+        with remarks() as said:
+            after = computed_again(before, SLOW)
+        ir.verify(after)
+        assert len(said) > 1
+        for got, want in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)

@@ -186,3 +186,57 @@ def test_a_step_of_message_passing_multiplies_nodes() -> None:
         products = [e for e in program.eqns if e.op is dot_general]
         assert len(products) == 6
         assert all(edges not in v.type.shape for e in products for v in e.operands)
+
+
+SQUARE, MANY = RNG.normal(size=(8, 8)), np.full(400, 1, np.int32)
+OUTSIDE = np.where(np.arange(400) % 7 == 3, 999, MANY).astype(np.int32)
+ODD: dict[str, Callable[[Any, Any], Any]] = {
+    "integers, by default filled with the smallest": lambda t, w: (
+        tnp.take(t.astype(np.int32), OUTSIDE, 0, mode="fill") @ w.astype(np.int32)
+    ),
+    "unsigned, the largest": lambda t, w: (
+        tnp.abs(t).astype(np.uint8).at[OUTSIDE].get(mode="fill") @ tnp.abs(w).astype(np.uint8)
+    ),
+    "integers filled with zeros": lambda t, w: (
+        t.astype(np.int32).at[OUTSIDE].get(mode="fill", fill_value=0) @ w.astype(np.int32)
+    ),
+    "complex": lambda t, w: t.astype(np.complex64).at[OUTSIDE].get(mode="fill", fill_value=0) @ w,
+    "complex, by default": lambda t, w: t.astype(np.complex64).at[OUTSIDE].get(mode="fill") @ w,
+    "zeros in half precision, a wider product": lambda t, w: tnp.matmul(
+        t.astype(np.float16).at[OUTSIDE].get(mode="fill", fill_value=0), w.astype(np.float16),
+        preferred_element_type=np.float32,
+    ),
+    "nan in half precision, a wider product": lambda t, w: tnp.matmul(
+        t.astype(np.float16).at[OUTSIDE].get(mode="fill", fill_value=np.nan), w.astype(np.float16),
+        preferred_element_type=np.float32,
+    ),
+    "no indices": lambda t, w: t[np.zeros(0, np.int32)] @ w,
+    "no columns": lambda t, w: t[:, :0][MANY] @ w[:0],
+    "repeated never": lambda t, w: tnp.broadcast_to(t[None], (0, 8, 8)) @ w,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_fills_types_and_empty_arrays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "current", lambda: EAGER)
+    f, (t, w) = ODD[name], (5 * SQUARE, 3 * SQUARE.T)
+    got, want = tr.jit(lambda t, w: f(t, w))(t, w), tr.jit(lambda t, w: f(t, w), opt=0)(t, w)
+    assert got.dtype == want.dtype
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-3)
+
+
+def test_rows_that_are_not_chosen_have_no_part_in_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be infinite: the exponential of row 0 is, which no index is."""
+    monkeypatch.setattr(blocks, "current", lambda: EAGER)
+    t = SQUARE.copy()
+    t[0] = 1e4
+    for mode, index in (("clip", MANY), ("fill", OUTSIDE), ("promise_in_bounds", MANY)):
+        loss = lambda xp, t, w: xp.sum(xp.tanh(xp.take(xp.exp(t), index, 0, mode=mode, fill_value=0.0) @ w))
+        if mode == "promise_in_bounds":
+            loss = lambda xp, t, w: xp.sum(xp.tanh(xp.exp(t)[MANY] @ w))
+        with x64():
+            got = tr.jit(tr.grad(lambda t, w: loss(tnp, t, w), (0, 1)))(t, SQUARE)
+            want: Any = jax.grad(lambda t, w: loss(jnp, t, w), (0, 1))(t, SQUARE)
+            np.testing.assert_allclose(got[1], want[1], rtol=1e-9, atol=1e-12)
+            # (The derivative of what is infinite is nan where its cotangent is zero, with or without rows chosen.)
+            np.testing.assert_allclose(got[0][1:], want[0][1:], rtol=1e-9, atol=1e-12)

@@ -34,6 +34,7 @@ from ir.passes.products.polynomials import (
     ZERO,
     Polynomial,
     Polynomials,
+    Powers,
     one_hot,
     plus,
     ratio,
@@ -113,6 +114,7 @@ class _Adjoints:
         for found in self.products.values():
             for product in found:
                 self.sides[product.by, product.way, product.operand].append(product)
+        self.terms: dict[object, defaultdict[frozenset[Powers], list[LinearProduct]]] = {}
         self.holds = self._holds()
 
     def function(self) -> Function:
@@ -122,17 +124,27 @@ class _Adjoints:
         env: dict[Value, Value] = {}
         return rewritten(self.whole, lambda e: _written(sums[e], env) if e in sums else None, env)
 
-    def _partners(self, product: LinearProduct) -> list[LinearProduct]:
+    def _partners(self, product: LinearProduct) -> Iterator[LinearProduct]:
         """Products with the same array from the other side."""
         found = self.sides.get((product.by, product.way, product.adjoint), [])
-        return [p for p in found if p.eqn is not product.eqn]
+        return (p for p in found if p.eqn is not product.eqn)
+
+    def _alike(self, product: LinearProduct, of: Polynomial) -> Iterator[LinearProduct]:
+        """Those of what has the terms of a polynomial."""
+        place = product.by, product.way, product.adjoint
+        found = self.terms.get(place)
+        if found is None:
+            found = self.terms[place] = defaultdict(list)
+            for each in self.sides.get(place, []):
+                found[frozenset(self.polynomials.of(each.of))].append(each)
+        return (p for p in found.get(frozenset(of), []) if p.eqn is not product.eqn)
 
     def _holds(self) -> set[Value]:
         """Values under which there are products that may be read from the other side."""
         found: set[Value] = set()
         for eqn in self.whole.eqns:
             if eqn.op is dot_general:
-                if any(self._partners(product) for product in self.products[eqn]):
+                if any(True for product in self.products[eqn] for _ in self._partners(product)):
                     found.update(eqn.results)
             elif eqn.op in (add, sub, neg, mul) and not found.isdisjoint(eqn.operands):
                 found.update(eqn.results)
@@ -222,7 +234,9 @@ class _Adjoints:
         return ways
 
     def _may_be_read(self, eqn: Eqn, axes: frozenset[int]) -> bool:
-        return any(p.summed_over(axes) is not None and self._partners(p) for p in self.products[eqn])
+        return any(
+            True for p in self.products[eqn] if p.summed_over(axes) is not None for _ in self._partners(p)
+        )
 
     def _cotangents(self, top: Value, first: Polynomial, ways: list[_Way]) -> dict[Eqn, Polynomial]:
         """What equations of a region are multiplied by in the sum; without those of which it is too long."""
@@ -251,7 +265,7 @@ class _Adjoints:
             over = product.summed_over(axes)
             if over is None:
                 continue
-            for other in self._partners(product):
+            for other in self._alike(product, cotangent):
                 if self.place[other.eqn.results[0]] < self.place[root.results[0]]:
                     number = ratio(cotangent, self.polynomials.of(other.of))
                     if number is not None:

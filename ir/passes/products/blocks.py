@@ -221,7 +221,7 @@ class _Product:
         part, other = (left, right) if side == 0 else (right, left)
         rows = self._rows(part)
         product = None if rows is None else rows.product(other.value, side, self.eqn.attrs)
-        if rows is None or product is None:
+        if rows is None or product is None or not min(rows.source.type.size, math.prod(part.shape)):
             return None
         if self.narrow and self.users[part.value] > 1:
             return None  # (measured: where rows are there for others, more of them take longer than their product)
@@ -237,7 +237,8 @@ class _Product:
 
         def write(env: dict[Value, Value]) -> Value:
             index = env.get(rows.eqn.operands[1], rows.eqn.operands[1]) if rows.axis is not None else None
-            return product.write(env.get(rows.source, rows.source), index, other.write(env), shape)
+            source = env.get(rows.source, rows.source)
+            return product.write(source, index, other.write(env), shape, guarded=self.times > 1)
 
         return _Plan(seconds, 1, write, 1)
 

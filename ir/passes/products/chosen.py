@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isnan
 from typing import Any
 
-from ir.core import Eqn, Value
+import numpy as np
+
+from ir.core import Dense, Eqn, Value
 from ir.ops.contraction import dot_general, free_dims
+from ir.ops.elementwise import gt, select
 from ir.ops.indexing import gather
-from ir.ops.shape import broadcast_in_dim, transpose
+from ir.ops.scatter import scatter_add
+from ir.ops.shape import broadcast_in_dim, full, full_like, transpose
+from ir.types import DType, i32
 
 Dims = tuple[int, ...]
 
@@ -85,13 +89,22 @@ class ProductOfRows:
     places: Dims
     axis: int | None
 
-    def write(self, source: Value, index: Value | None, other: Value, shape: Dims) -> Value:
-        """The product, of that shape, of rows of `source` at an index with `other`."""
+    def write(self, source: Value, index: Value | None, other: Value, shape: Dims, *, guarded: bool) -> Value:
+        """The product, of that shape, of rows of `source` at an index with `other`.
+
+        Args:
+          guarded: rows that are not chosen are zeros in the product, so that no derivative is of infinite ones.
+        """
+        if guarded and index is not None:
+            source = self._chosen_alone(source, index)
         first, second = (source, other) if self.side == 0 else (other, source)
         made = dot_general(first, second, **self.inner)
         if index is None:
             return broadcast_in_dim(made, shape=shape, dims=self.places)  # type: ignore[no-any-return]
         attrs = dict(self.chosen.eqn.attrs)
+        if attrs["fill_value"] is not None:
+            dtype, is_zero = made.type.dtype, bool(attrs["fill_value"].array == 0)
+            attrs["fill_value"] = Dense(np.zeros((), dtype.np), dtype) if is_zero else None
         attrs.update(
             offset_dims=tuple([k for k in self.places if k >= 0]),
             collapsed_slice_dims=(self.axis,),
@@ -99,6 +112,18 @@ class ProductOfRows:
             slice_sizes=tuple([1 if k == self.axis else n for k, n in enumerate(made.type.shape)]),
         )
         return gather(made, index, **attrs)  # type: ignore[no-any-return]
+
+    def _chosen_alone(self, source: Value, index: Value) -> Value:
+        """`source` with zeros for rows that are not chosen."""
+        axis = self.chosen.axis
+        assert axis is not None
+        counts = scatter_add(
+            full((source.type.shape[axis],), 0, i32), index, full(index.type.shape[:-1], 1, i32),
+            update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,),
+            mode=self.chosen.eqn.attrs["mode"],
+        )  # fmt: skip
+        are_chosen = broadcast_in_dim(gt(counts, full_like(counts, 0)), shape=source.type.shape, dims=(axis,))
+        return select(are_chosen, source, full_like(source, 0))  # type: ignore[no-any-return]
 
 
 def _axes(value: Value, other: Value, side: int, attrs: Mapping[str, Any]) -> list[tuple[bool, int]]:
@@ -129,6 +154,13 @@ def chosen(rows: Value, definition: Callable[[Value], Eqn | None]) -> Chosen | N
     )
 
 
+def _stays(fill: Dense | None, dtype: DType) -> bool:
+    """Whether products of rows of what fills are such rows: of zeros, or of nan, which is what fills by default."""
+    if fill is None:
+        return dtype.is_inexact
+    return bool(fill.array == 0) or (dtype.is_float and bool(np.isnan(fill.array)))
+
+
 _Found = tuple[tuple[int | None, ...], dict[int, int], int | None]
 
 
@@ -148,9 +180,7 @@ def _gathered(eqn: Eqn) -> _Found | None:
     whole = tuple([1 if d == axis else n for d, n in enumerate(source.type.shape)])
     if attrs["collapsed_slice_dims"] != (axis,) or attrs["slice_sizes"] != whole:
         return None
-    fill = attrs["fill_value"]
-    # (Rows of nan stay rows of nan, and zeros zeros.)
-    if attrs["mode"] == "fill" and fill is not None and not (isnan(fill.item()) or fill.item() == 0):
+    if attrs["mode"] == "fill" and not _stays(attrs["fill_value"], source.type.dtype):
         return None
     kept = iter([d for d in range(source.type.rank) if d != axis])
     axes = tuple([next(kept) if d in attrs["offset_dims"] else None for d in range(eqn.results[0].type.rank)])

@@ -169,4 +169,15 @@ def _minus(p: Polynomial, q: Polynomial) -> Polynomial:
     return plus(p, {powers: -number for powers, number in q.items()})
 
 
-__all__ = ["MINUS_ONE", "ONE", "ZERO", "Polynomial", "Polynomials", "one_hot", "plus", "ratio", "times"]
+__all__ = [
+    "MINUS_ONE",
+    "ONE",
+    "ZERO",
+    "Polynomial",
+    "Polynomials",
+    "Powers",
+    "one_hot",
+    "plus",
+    "ratio",
+    "times",
+]
