@@ -144,10 +144,21 @@ class _Products:
 
     def _inner(self, value: Value) -> bool:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
-        if value in self.opened or (value not in self.kept and self.uses[value] == 1):
-            return True
-        eqn = self.definitions.get(value)
+        return value in self.opened or self._is_alone(value) or self._is_no_work(self.definitions.get(value))
+
+    def _is_no_work(self, eqn: Eqn | None) -> bool:
         return eqn is not None and (self.reader.is_outer(eqn) or self.reader.is_multiple(eqn))
+
+    def _is_alone(self, value: Value) -> bool:
+        """Whether nothing reads a value besides one equation, nor that for others."""
+        while value not in self.kept and self.uses[value] == 1:
+            (reader,) = self.readers[value]
+            if not self._is_no_work(reader):
+                return True
+            (value,) = reader.results
+            if value in self.opened:
+                return True
+        return False
 
     def chosen(self) -> dict[Value, _Choice | _Sum]:
         """The networks to write anew, by the result of their root."""
@@ -169,6 +180,8 @@ class _Products:
         out = self._multiplied_out(eqn, choice, _TERMS)
         if out is not None:
             return out
+        if eqn.op is reduce_sum and len(choice.network.terms) < 2:
+            return None  # a multiple of a sum
         return choice if choice.network.multiplies and choice.network.terms else None
 
     def _multiplied_out(self, eqn: Eqn, choice: _Choice, most: int) -> _Sum | None:

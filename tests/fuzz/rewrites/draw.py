@@ -76,6 +76,9 @@ def draw(seed: int, must: Sequence[str] = (), count: int = 6) -> Drawn:
             drawing.pattern(scope, name)
         if rng.random() < 0.5:
             drawing.between(scope)
+    for name in must:
+        if not drawing.used[name]:  # what was there would not do for it, or for a loop
+            drawing.pattern(scope, name)
     if not scope.values:
         scope.fresh(TensorType((2, 3), f64))
     return Drawn(*drawing.finished(scope), drawing.used)
@@ -91,7 +94,7 @@ class _Drawing:
     def pattern(self, scope: Scope, name: str) -> bool:
         """Append a pattern of the rule, of operands that are there already if they will do."""
         known = patterns()[name]
-        for attempt in range(6):
+        for attempt in range(12):
             # The first ones are of floats: see `patterns`.
             few = self.rng.random() < 0.7
             chosen = known[int(self.rng.integers(min(len(known), 4) if few else len(known)))]
