@@ -52,7 +52,7 @@ def computed_again(function: Function, machine: Machine) -> Function:
 def _next(function: Function, least: float, seen: set[Value]) -> Eqn | None:
     """The first loop that stacks large arrays and was not looked at."""
     for eqn in function.eqns:
-        if eqn.op is scan and eqn.results[0] not in seen:
+        if eqn.op is scan and eqn.results and eqn.results[0] not in seen:
             stacked = eqn.results[eqn.attrs["num_carry"] :]
             if any(v.type.nbytes >= least * eqn.attrs["length"] for v in stacked):
                 return eqn

@@ -161,3 +161,21 @@ def test_loops_that_stack_for_loops_that_stack(name: str) -> None:
         assert len(said) > 1
         for got, want in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_a_loop_without_results_is_left() -> None:
+    """One that only checks, say."""
+
+    def f(x: Any, w: Any) -> Any:
+        def body(c: Any, w: Any) -> tuple[tuple[()], None]:
+            tr.check(tnp.all(w < 100), "small")
+            return (), None
+
+        tr.scan(body, (), w)
+        return layers(x, w)
+
+    args = drawn()
+    with jax.enable_x64(True):
+        before = optimize(tr.trace(tr.grad(f))(*args), BEFORE)
+        assert any(not e.results for e in before.eqns if e.op.name == "scan")
+        ir.verify(computed_again(before, SLOW))

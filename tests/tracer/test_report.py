@@ -73,9 +73,11 @@ def test_what_happens_before_and_during_differentiation(report: Report) -> None:
         "roll",
         "stabilize",
         "stop_shifts",
+        "multiply_rows",
         "tabulate_powers",
         "value_and_grad",
         "simplify_inner",
+        "share_adjoints",
     ]
     assert len(group.stages[0].function.results) == 1
     assert len(group.stages[-1].function.results) == 2
