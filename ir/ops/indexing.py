@@ -19,11 +19,18 @@ from ir.op import Op
 from ir.ops import shape as shapes
 from ir.ops.families import INTEGER, REQUIRED, Linear, batch_axis_moved, check, materialize, op, require_dtype
 from ir.ops.shape import zeros, zeros_like
-from ir.types import TensorType
+from ir.types import DType, TensorType
 
 Dims = tuple[int, ...]
 
 MODES = ("clip", "fill", "promise_in_bounds")
+
+
+def fills_with_nan(fill: Dense | None, dtype: DType) -> bool:
+    """Whether what fills is nan, as it is by default where there is one; of complex numbers only by default."""
+    if fill is None:
+        return dtype.is_inexact
+    return dtype.is_float and bool(np.isnan(fill.array))
 
 
 # Dimension numbers, shared with scatter --------------------------------------------------------------

@@ -52,11 +52,15 @@ def computed_again(function: Function, machine: Machine) -> Function:
 def _next(function: Function, least: float, seen: set[Value]) -> Eqn | None:
     """The first loop that stacks large arrays and was not looked at."""
     for eqn in function.eqns:
-        if eqn.op is scan and eqn.results and eqn.results[0] not in seen:
-            stacked = eqn.results[eqn.attrs["num_carry"] :]
-            if any(v.type.nbytes >= least * eqn.attrs["length"] for v in stacked):
-                return eqn
+        if eqn.op is scan and _large(eqn, least) and eqn.results[0] not in seen:
+            return eqn
     return None
+
+
+def _large(loop: Eqn, least: float) -> list[Value]:
+    """What a loop stacks of arrays of at least so many bytes."""
+    stacked = loop.results[loop.attrs["num_carry"] :]
+    return [v for v in stacked if v.type.nbytes >= least * loop.attrs["length"]]
 
 
 @dataclass(frozen=True)
@@ -99,19 +103,15 @@ def _without(function: Function, first: Eqn, least: float, machine: Machine) -> 
 
 def _readers(function: Function, first: Eqn, least: float) -> dict[Eqn, None]:
     """The loops that read large stacks of a loop, row by row; none where something else does."""
-    stacked = {
-        v: None
-        for v in first.results[first.attrs["num_carry"] :]
-        if v.type.nbytes >= least * first.attrs["length"] and v not in function.results
-    }
+    stacked = {v for v in _large(first, least) if v not in function.results}
     readers: dict[Eqn, None] = {}
     for eqn in function.eqns:
-        if stacked.keys().isdisjoint(eqn.operands):
+        if stacked.isdisjoint(eqn.operands):
             continue
         if eqn.op is not scan or eqn.attrs["length"] != first.attrs["length"]:
             return {}
         split = eqn.attrs["num_consts"] + eqn.attrs["num_carry"]
-        if not stacked.keys().isdisjoint(eqn.operands[:split]):
+        if not stacked.isdisjoint(eqn.operands[:split]):
             return {}
         readers[eqn] = None
     return readers
@@ -121,11 +121,11 @@ def _again(first: Eqn, readers: dict[Eqn, None], least: float) -> _Again | None:
     """What has to be computed again for the large arrays that are read."""
     body: Function = first.attrs["function"]
     consts, carries = first.attrs["num_consts"], first.attrs["num_carry"]
-    read = {v for eqn in readers for v in eqn.operands}
+    read = {v for v in _large(first, least) if any(v in eqn.operands for eqn in readers)}
     outputs = {
         result: stack
         for result, stack in zip(body.results[carries:], first.results[carries:], strict=True)
-        if stack in read and stack.type.nbytes >= least * first.attrs["length"]
+        if stack in read
     }
     program = Program(body)
     small = min(result.type.nbytes for result in outputs) / _SMALLER

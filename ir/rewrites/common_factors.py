@@ -35,45 +35,43 @@ def _right_pays(y, z, out, rc):
     return _pays(y, z, out, rc)
 
 
-def _common(op):
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_products_by_left",
-        single_use=True,
-        guard=_right_pays,
-        examples=[
-            at((40, 30), (30, 20), (30, 20), dtypes=_WIDE, **MATMUL),
-            at((2, 9, 3), (2, 3, 5), (2, 3, 5), dtypes=_WIDE, **BATCHED),
-        ],
-        counterexamples=[at((2, 300), (300, 200), (300, 200), **MATMUL)],
-    )
-    def by_left(x, y, z, *, lc, rc, lb, rb, precision, preferred):
-        """x . y + x . z = x . (y + z)."""
+# Which operand of the products the common factor is, and whether one product pays.
+_SIDES = (("left", _right_pays), ("right", _left_pays))
+
+
+def _product(side, x, y, dims):
+    """The common factor `x` times `y`, from its side."""
+    return dot(x, y, dims) if side == "left" else dot(y, x, dims)
+
+
+def _at(side, x, y, *numbers, **attrs):
+    """An example: shapes of the common factor, as the left one, and of both others; numbers they are multiplied by."""
+    if side == "right":
+        x, y = [(*s[:-2], s[-1], s[-2]) for s in (x, y)]
+    return at(x, y, y, *numbers, **attrs)
+
+
+def _documented(fn, side, left, right):
+    fn.__doc__ = left if side == "left" else right
+    return fn
+
+
+def _common(op, side, guard):
+    def of_products(x, y, z, *, lc, rc, lb, rb, precision, preferred):
         dims = (lc, rc, lb, rb, precision, preferred)
-        return op(dot(x, y, dims), dot(x, z, dims)), dot(x, op(y, z), dims)
+        return op(_product(side, x, y, dims), _product(side, x, z, dims)), _product(side, x, op(y, z), dims)
 
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_products_by_right",
-        single_use=True,
-        guard=_left_pays,
+    return rule(
+        changes=ROUNDING, on=INEXACT, name=f"{op.name}_of_products_by_{side}", single_use=True, guard=guard,
         examples=[
-            at((20, 30), (20, 30), (30, 40), dtypes=_WIDE, **MATMUL),
-            at((2, 4, 3), (2, 4, 3), (2, 3, 9), dtypes=_WIDE, **BATCHED),
+            _at(side, (40, 30), (30, 20), dtypes=_WIDE, **MATMUL),
+            _at(side, (2, 9, 3), (2, 3, 5), dtypes=_WIDE, **BATCHED),
         ],
-        counterexamples=[at((200, 300), (200, 300), (300, 2), **MATMUL)],
-    )
-    def by_right(y, z, x, *, lc, rc, lb, rb, precision, preferred):
-        """y . x + z . x = (y + z) . x."""
-        dims = (lc, rc, lb, rb, precision, preferred)
-        return op(dot(y, x, dims), dot(z, x, dims)), dot(op(y, z), x, dims)
-
-    return by_left, by_right
+        counterexamples=[_at(side, (2, 300), (300, 200), **MATMUL)],
+    )(_documented(of_products, side, "x . y + x . z = x . (y + z).", "y . x + z . x = (y + z) . x."))  # fmt: skip
 
 
-COMMON = tuple(each for op in (add, sub) for each in _common(op))
+COMMON = tuple(_common(op, *side) for op in (add, sub) for side in _SIDES)
 
 
 # Multiples of products ----------------------------------------------------------------------------
@@ -90,20 +88,11 @@ def _times(p, y, definition):
     return mul(y, broadcast_in_dim(eqn.operands[0], shape=y.type.shape, dims=()))
 
 
+_SQUARE = (40, 30), (30, 40)
+
+
 def _number(make):
     return broadcast_in_dim(make(()), shape=(40, 40), dims=())
-
-
-_LEFT = at((40, 30), (30, 40), (30, 40), _number, dtypes=_WIDE, **MATMUL)
-_RIGHT = at((40, 30), (40, 30), (30, 40), _number, dtypes=_WIDE, **MATMUL)
-_NO_NUMBER = [at((40, 30), (30, 40), (30, 40), (40, 40), **MATMUL)]
-_NO_NUMBER_RIGHT = [at((40, 30), (40, 30), (30, 40), (40, 40), **MATMUL)]
-
-
-_BOTH = at((40, 30), (30, 40), (30, 40), _number, _number, dtypes=_WIDE, **MATMUL)
-_BOTH_RIGHT = at((40, 30), (40, 30), (30, 40), _number, _number, dtypes=_WIDE, **MATMUL)
-_NEITHER = [at((40, 30), (30, 40), (30, 40), (40, 40), _number, **MATMUL)]
-_NEITHER_RIGHT = [at((40, 30), (40, 30), (30, 40), (40, 40), _number, **MATMUL)]
 
 
 def _summed(op, y, z, p, q, definition):
@@ -113,96 +102,54 @@ def _summed(op, y, z, p, q, definition):
     return None if one is None or other is None else op(one, other)
 
 
-def _multiples(op, first):
-    """Rules for a multiple of the first product, or of the second."""
-    name, which = op.name, "first" if first else "second"
+def _multiples(op, first, side, guard):
+    """A rule for a multiple of the first product, or of the second."""
 
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{name}_of_{which}_multiple_by_left",
-        single_use=True,
-        guard=_right_pays,
-        examples=[_LEFT],
-        counterexamples=_NO_NUMBER,
-    )
-    def by_left(x, y, z, p, *, lc, rc, lb, rb, precision, preferred):
-        """p (x . y) + x . z = x . (p y + z) for a number p."""
-
+    def of_multiple(x, y, z, p, *, lc, rc, lb, rb, precision, preferred):
         def write(x, y, z, p, lc, rc, lb, rb, precision, preferred, definition):
             made = _summed(op, y, z, p if first else None, None if first else p, definition)
-            return None if made is None else dot(x, made, (lc, rc, lb, rb, precision, preferred))
+            return None if made is None else _product(side, x, made, (lc, rc, lb, rb, precision, preferred))
 
         dims = (lc, rc, lb, rb, precision, preferred)
-        one, other = dot(x, y, dims), dot(x, z, dims)
+        one, other = _product(side, x, y, dims), _product(side, x, z, dims)
         return (op(mul(one, p), other) if first else op(one, mul(other, p))), write
 
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{name}_of_{which}_multiple_by_right",
-        single_use=True,
-        guard=_left_pays,
-        examples=[_RIGHT],
-        counterexamples=_NO_NUMBER_RIGHT,
-    )
-    def by_right(y, z, x, p, *, lc, rc, lb, rb, precision, preferred):
-        """p (y . x) + z . x = (p y + z) . x for a number p."""
-
-        def write(y, z, x, p, lc, rc, lb, rb, precision, preferred, definition):
-            made = _summed(op, y, z, p if first else None, None if first else p, definition)
-            return None if made is None else dot(made, x, (lc, rc, lb, rb, precision, preferred))
-
-        dims = (lc, rc, lb, rb, precision, preferred)
-        one, other = dot(y, x, dims), dot(z, x, dims)
-        return (op(mul(one, p), other) if first else op(one, mul(other, p))), write
-
-    return by_left, by_right
+    return rule(
+        changes=ROUNDING, on=INEXACT, name=f"{op.name}_of_{'first' if first else 'second'}_multiple_by_{side}",
+        single_use=True, guard=guard, examples=[_at(side, *_SQUARE, _number, dtypes=_WIDE, **MATMUL)],
+        counterexamples=[_at(side, *_SQUARE, (40, 40), **MATMUL)],
+    )(
+        _documented(
+            of_multiple, side, "p (x . y) + x . z = x . (p y + z) for a number p.",
+            "p (y . x) + z . x = (p y + z) . x for a number p.",
+        )
+    )  # fmt: skip
 
 
-def _both_multiples(op):
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_multiples_by_left",
-        single_use=True,
-        guard=_right_pays,
-        examples=[_BOTH],
-        counterexamples=_NEITHER,
-    )
-    def by_left(x, y, z, p, q, *, lc, rc, lb, rb, precision, preferred):
-        """p (x . y) + q (x . z) = x . (p y + q z) for numbers p and q."""
-
+def _both_multiples(op, side, guard):
+    def of_multiples(x, y, z, p, q, *, lc, rc, lb, rb, precision, preferred):
         def write(x, y, z, p, q, lc, rc, lb, rb, precision, preferred, definition):
             made = _summed(op, y, z, p, q, definition)
-            return None if made is None else dot(x, made, (lc, rc, lb, rb, precision, preferred))
+            return None if made is None else _product(side, x, made, (lc, rc, lb, rb, precision, preferred))
 
         dims = (lc, rc, lb, rb, precision, preferred)
-        return op(mul(dot(x, y, dims), p), mul(dot(x, z, dims), q)), write
+        return op(mul(_product(side, x, y, dims), p), mul(_product(side, x, z, dims), q)), write
 
-    @rule(
-        changes=ROUNDING,
-        on=INEXACT,
-        name=f"{op.name}_of_multiples_by_right",
-        single_use=True,
-        guard=_left_pays,
-        examples=[_BOTH_RIGHT],
-        counterexamples=_NEITHER_RIGHT,
-    )
-    def by_right(y, z, x, p, q, *, lc, rc, lb, rb, precision, preferred):
-        """p (y . x) + q (z . x) = (p y + q z) . x for numbers p and q."""
-
-        def write(y, z, x, p, q, lc, rc, lb, rb, precision, preferred, definition):
-            made = _summed(op, y, z, p, q, definition)
-            return None if made is None else dot(made, x, (lc, rc, lb, rb, precision, preferred))
-
-        dims = (lc, rc, lb, rb, precision, preferred)
-        return op(mul(dot(y, x, dims), p), mul(dot(z, x, dims), q)), write
-
-    return by_left, by_right
+    return rule(
+        changes=ROUNDING, on=INEXACT, name=f"{op.name}_of_multiples_by_{side}", single_use=True, guard=guard,
+        examples=[_at(side, *_SQUARE, _number, _number, dtypes=_WIDE, **MATMUL)],
+        counterexamples=[_at(side, *_SQUARE, (40, 40), _number, **MATMUL)],
+    )(
+        _documented(
+            of_multiples, side, "p (x . y) + q (x . z) = x . (p y + q z) for numbers p and q.",
+            "p (y . x) + q (z . x) = (p y + q z) . x for numbers p and q.",
+        )
+    )  # fmt: skip
 
 
-MULTIPLES = (*_multiples(add, True), *_multiples(sub, True), *_multiples(sub, False))
-BOTH = (*_both_multiples(add), *_both_multiples(sub))
+MULTIPLES = tuple(
+    _multiples(op, first, *side) for op, first in ((add, True), (sub, True), (sub, False)) for side in _SIDES
+)
+BOTH = tuple(_both_multiples(op, *side) for op in (add, sub) for side in _SIDES)
 
 RULES = collected(globals())

@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ir.machine import current
 from ir.ops.contraction import free_dims
-from ir.ops.indexing import dynamic_slice, gather
+from ir.ops.indexing import dynamic_slice, fills_with_nan, gather
 from ir.ops.shape import full
 from ir.rewrite import ROUNDING, at, collected, rule
 from ir.rewrites.kinds import BATCHED, INEXACT, MATMUL, dot
@@ -126,11 +124,7 @@ def _fills_alike(mode, value, x, contract):
     """Whether a product of a row of what stands for rows that there are not is such a row."""
     if mode in ("clip", "promise_in_bounds"):
         return True
-    summed = math.prod([x.type.shape[d] for d in contract]) > 0
-    # (nan is what fills by default.)
-    return summed and (
-        x.type.dtype.is_inexact if value is None else x.type.dtype.is_float and bool(np.isnan(value.array))
-    )
+    return math.prod([x.type.shape[d] for d in contract]) > 0 and fills_with_nan(value, x.type.dtype)
 
 
 _INDEX, _BY_TWO = TensorType((3, 1), i32), TensorType((2, 2, 1), i32)

@@ -118,7 +118,7 @@ class _Adjoints:
         self.holds = self._holds()
 
     def function(self) -> Function:
-        sums = {s.eqn: s for eqn in self.whole.eqns for s in self._sums(eqn)}
+        sums = {eqn: found for eqn in self.whole.eqns if (found := self._sum(eqn)) is not None}
         if not sums:
             return self.whole
         env: dict[Value, Value] = {}
@@ -152,23 +152,12 @@ class _Adjoints:
 
     # Sums ---------------------------------------------------------------------------------------------
 
-    def _sums(self, eqn: Eqn) -> Iterator[_Sum]:
-        """What of a sum is read from the other side, if anything is."""
-        top, cotangent = eqn.operands[0] if eqn.operands else None, ONE
-        if eqn.op is reduce_sum and top in self.holds:
-            axes = frozenset(eqn.attrs["axes"])
-        elif eqn.op is slice and top in self.holds and eqn.results[0].type.shape == (1,):
-            # (An element of a vector is the sum of it times a vector with a one there.)
-            axes, cotangent = frozenset({0}), one_hot(top.type, eqn.attrs["starts"][0])
-        elif eqn.op is dot_general and not self.holds.isdisjoint(eqn.operands):
-            side = max((0, 1), key=lambda k: self._later(eqn.operands[k]))
-            top, factor = eqn.operands[side], self._factor_along(eqn, side)
-            axes = frozenset(eqn.attrs["rhs_contract" if side else "lhs_contract"])
-            if factor is None:
-                return
-            cotangent = self.polynomials.of(factor)
-        else:
-            return
+    def _sum(self, eqn: Eqn) -> _Sum | None:
+        """What of a sum is read from the other side; None if nothing is."""
+        found = self._begin(eqn)
+        if found is None:
+            return None
+        top, axes, cotangent = found
         ways = self._region(top)
         products = [w.eqn for w in ways if w.eqn.op is dot_general and self._may_be_read(w.eqn, axes)]
         reads: dict[Value, _Read] = {}
@@ -179,12 +168,30 @@ class _Adjoints:
             if read is not None and read.other.eqn.results[0] not in reads:
                 reads[each.results[0]] = read
                 kept.add(read.other.eqn)
-        if reads:
-            count = len(reads)
-            remark(
-                "share_adjoints", eqn.source, f"{count} product{'s' * (count > 1)} read from the other side"
-            )
-            yield _Sum(eqn, top, [w.eqn for w in reversed(ways) if w.followed], reads)
+        if not reads:
+            return None
+        count = len(reads)
+        remark("share_adjoints", eqn.source, f"{count} product{'s' * (count > 1)} read from the other side")
+        return _Sum(eqn, top, [w.eqn for w in reversed(ways) if w.followed], reads)
+
+    def _begin(self, eqn: Eqn) -> tuple[Value, frozenset[int], Polynomial] | None:
+        """Of a sum the operand that is followed, the axes it is over, and what it is multiplied by; None of others."""
+        if self.holds.isdisjoint(eqn.operands):
+            return None
+        if eqn.op is reduce_sum:
+            return eqn.operands[0], frozenset(eqn.attrs["axes"]), ONE
+        if eqn.op is slice and eqn.results[0].type.shape == (1,):
+            # (An element of a vector is the sum of it times a vector with a one there.)
+            top = eqn.operands[0]
+            return top, frozenset({0}), one_hot(top.type, eqn.attrs["starts"][0])
+        if eqn.op is not dot_general:
+            return None
+        side = max((0, 1), key=lambda k: self._later(eqn.operands[k]))
+        factor = self._factor_along(eqn, side)
+        if factor is None:
+            return None
+        axes = frozenset(eqn.attrs["rhs_contract" if side else "lhs_contract"])
+        return eqn.operands[side], axes, self.polynomials.of(factor)
 
     def _factor_along(self, eqn: Eqn, side: int) -> Value | None:
         """What an operand is multiplied by, element by element, if a product is a sum of that over some of its axes."""

@@ -16,10 +16,10 @@ import numpy as np
 from ir.core import Dense, Eqn, Value
 from ir.ops.contraction import dot_general, free_dims
 from ir.ops.elementwise import gt, select
-from ir.ops.indexing import gather
+from ir.ops.indexing import fills_with_nan, gather
 from ir.ops.scatter import scatter_add
 from ir.ops.shape import broadcast_in_dim, full, full_like, transpose
-from ir.types import DType, i32
+from ir.types import i32
 
 Dims = tuple[int, ...]
 
@@ -154,13 +154,6 @@ def chosen(rows: Value, definition: Callable[[Value], Eqn | None]) -> Chosen | N
     )
 
 
-def _stays(fill: Dense | None, dtype: DType) -> bool:
-    """Whether products of rows of what fills are such rows: of zeros, or of nan, which is what fills by default."""
-    if fill is None:
-        return dtype.is_inexact
-    return bool(fill.array == 0) or (dtype.is_float and bool(np.isnan(fill.array)))
-
-
 _Found = tuple[tuple[int | None, ...], dict[int, int], int | None]
 
 
@@ -180,7 +173,10 @@ def _gathered(eqn: Eqn) -> _Found | None:
     whole = tuple([1 if d == axis else n for d, n in enumerate(source.type.shape)])
     if attrs["collapsed_slice_dims"] != (axis,) or attrs["slice_sizes"] != whole:
         return None
-    if attrs["mode"] == "fill" and not _stays(attrs["fill_value"], source.type.dtype):
+    fill = attrs["fill_value"]
+    # (Products of rows of nan are rows of nan, and of zeros of zeros.)
+    stays = fills_with_nan(fill, source.type.dtype) or (fill is not None and bool(fill.array == 0))
+    if attrs["mode"] == "fill" and not stays:
         return None
     kept = iter([d for d in range(source.type.rank) if d != axis])
     axes = tuple([next(kept) if d in attrs["offset_dims"] else None for d in range(eqn.results[0].type.rank)])
