@@ -79,6 +79,7 @@ def _of_jax(what: str, f: Callable[..., Any], named: AxisName, /, *args: Any, **
 
 
 def _mapped(f: Callable[[Any], Any], x: Any) -> Any:
+    # (An error of ours under `tree_map` would stand for code of JAX that is to be traced by JAX.)
     leaves, tree = tree_flatten(x)
     return tree_unflatten(tree, [f(leaf) for leaf in leaves])
 
