@@ -23,6 +23,7 @@ from ir.errors import DifferentiationError
 from ir.ops.while_loop import while_loop
 from lowering.differentiable import every_eqn, jax_differentiates, without_barriers
 from lowering.emit import emit
+from lowering.kernels import emitting_for_good, has_small_loops
 
 Optimize = Callable[[ir.Function], ir.Function]
 
@@ -75,6 +76,8 @@ def emit_differentiable(
         optimized = optimize(function)
         # Passes may write loops that JAX cannot differentiate, for programs that it can.
         rules = _custom_rules(optimized)
+        if not rules and not importing.active and has_small_loops(optimized):
+            rules = {"custom_jvp_call"}  # their lowering cannot be differentiated
         if not rules:
             return emit(optimized, operands)
         optimize = _remembered(function, optimized, optimize)
@@ -88,6 +91,14 @@ def _remembered(function: ir.Function, optimized: ir.Function, optimize: Optimiz
     return lambda other: optimized if other is function else optimize(other)
 
 
+def _for_good(function: ir.Function, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """The body of a custom rule, which JAX does not differentiate."""
+    if importing.active:
+        return emit(function, operands)
+    with emitting_for_good():
+        return emit(function, operands)
+
+
 def _float0(type_: ir.TensorType) -> Any:
     return np.zeros(type_.shape, jax.dtypes.float0)
 
@@ -95,7 +106,7 @@ def _float0(type_: ir.TensorType) -> Any:
 def _with_jvp(function: ir.Function, optimize: Optimize) -> Any:
     @jax.custom_jvp
     def program(*operands: Any) -> tuple[Any, ...]:
-        return emit(optimize(function), operands)
+        return _for_good(optimize(function), operands)
 
     def rule(primals: Any, tangents: Any) -> Any:
         moves = tuple([type(t) is not SymbolicZero for t in tangents])
@@ -180,7 +191,7 @@ def _with_vjp(function: ir.Function, optimize: Optimize) -> Any:
 
     @jax.custom_vjp
     def program(*operands: Any) -> tuple[Any, ...]:
-        return emit(optimize(function), operands)
+        return _for_good(optimize(function), operands)
 
     def fwd(*operands: Any) -> Any:
         moves = tuple([x.perturbed for x in operands])

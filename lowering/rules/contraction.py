@@ -1,8 +1,6 @@
 """Lowering of `ir.ops.contraction`.
 
-XLA calls a library for a product of two matrices, however small. On CPUs such a call takes longer than the product of
-4 by 4 matrices, batches are as many calls, and a loop that has one is not compiled to one piece of code. So small
-products are written as sums of products there.
+Small products of matrices are written as sums of products on CPUs (`lowering.small_products`).
 """
 
 from __future__ import annotations
@@ -18,16 +16,7 @@ from jax import lax
 import ir
 from ir.machine import CPU, current
 from lowering.emit import is_repeated, lowers
-
-# Multiplications of a product of matrices. With fewer, XLA does not call the library.
-_FEWEST = 28
-# At most so many in a loop, over all batches: 1.1 to 12 times faster, measured for 17 shapes, batches of 1 and 4.
-_MOST_REPEATED = 1 << 11
-# And in each of a batch: JAX may make batches of a loop later, and then larger sums are up to 4 times slower.
-_MOST_REPEATED_EACH = 6**3
-# At most so many in each of any batch, where both sides are at least so long: 2 to 7 times faster, for 4 by 4 matrices.
-_MOST_BATCHED = 4**3
-_SHORTEST_BATCHED = 4
+from lowering.small_products import is_sum
 
 
 @lowers("dot_general")
@@ -59,7 +48,8 @@ def _dot_general(
         batch, rows, summed = (
             math.prod([lhs.shape[i] for i in axes]) for axes in (lhs_batch, lhs_free, lhs_contract)
         )
-        if _is_small(batch, rows, summed, math.prod([rhs.shape[i] for i in rhs_free])):
+        columns = math.prod([rhs.shape[i] for i in rhs_free])
+        if is_sum(batch, rows, summed, columns, repeated=is_repeated()):
             return _with_derivative_of(product, total)(lhs, rhs)
     return product(lhs, rhs)
 
@@ -78,16 +68,6 @@ def _with_derivative_of(product: Callable[..., Any], total: Callable[..., Any]) 
 
 def _others(x: Any, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([i for i in range(x.ndim) if i not in axes])
-
-
-def _is_small(batch: int, rows: int, summed: int, columns: int) -> bool:
-    """Whether a product of matrices is faster as a sum of products."""
-    each = rows * summed * columns
-    if min(rows, columns) < 2 or summed < 2 or not batch or each < _FEWEST:
-        return False
-    if is_repeated() and each <= _MOST_REPEATED_EACH and batch * each <= _MOST_REPEATED:
-        return True
-    return batch > 1 and min(rows, columns) >= _SHORTEST_BATCHED and each <= _MOST_BATCHED
 
 
 def _sum_of_products(left: Any, right: Any, batch: int, rows: int, summed: int) -> Any:

@@ -8,6 +8,7 @@ import jax
 
 import ir
 from lowering.emit import emit_repeated, lowers
+from lowering.kernels import FEWEST, as_loop
 
 
 @lowers("scan")
@@ -20,14 +21,22 @@ def _scan(
     reverse: bool,
     unroll: int,
 ) -> Any:
-    consts, init = operands[:num_consts], operands[num_consts : num_consts + num_carry]
-    xs = operands[num_consts + num_carry :]
+    def run(*operands: Any) -> tuple[Any, ...]:
+        consts, init = operands[:num_consts], operands[num_consts : num_consts + num_carry]
+        xs = operands[num_consts + num_carry :]
 
-    def body(carry: Any, x: Any) -> Any:
-        outs = emit_repeated(function, (*consts, *carry, *x))
-        return outs[:num_carry], outs[num_carry:]
+        def body(carry: Any, x: Any) -> Any:
+            outs = emit_repeated(function, (*consts, *carry, *x))
+            return outs[:num_carry], outs[num_carry:]
 
-    carry, ys = jax.lax.scan(
-        body, tuple([jax.numpy.asarray(c) for c in init]), xs, length=length, reverse=reverse, unroll=unroll
-    )
-    return (*carry, *ys)
+        carry, ys = jax.lax.scan(
+            body,
+            tuple([jax.numpy.asarray(c) for c in init]),
+            xs,
+            length=length,
+            reverse=reverse,
+            unroll=unroll,
+        )
+        return (*carry, *ys)
+
+    return run(*operands) if length < FEWEST else as_loop(run, operands, function)

@@ -15,6 +15,7 @@ from ir.errors import ArgumentTypeError
 from ir.passes.inlining import inline_calls
 from lowering.boundary import emit_differentiable
 from lowering.jaxprs.types import type_of
+from lowering.kernels import for_any_platform
 from tracer.api.arguments import function_name
 from tracer.api.jit import jit
 from tracer.state import state
@@ -105,7 +106,14 @@ def export(
       `mlir_module()` its text.
     """
     compiled = jit(f, **options).compiled
-    return jax.export.export(compiled, platforms=platforms)
+    exported = jax.export.export(compiled, platforms=platforms)
+
+    @functools.wraps(exported)
+    def exporting(*args: Any, **kwargs: Any) -> jax.export.Exported:
+        with for_any_platform():
+            return exported(*args, **kwargs)
+
+    return exporting
 
 
 def deserialize(data: bytes | bytearray) -> jax.export.Exported:

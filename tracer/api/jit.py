@@ -19,6 +19,7 @@ from ir.passes.rolling import roll, roll_exact
 from ir.source import capture
 from lowering.boundary import emit_differentiable
 from lowering.emit import emit, with_weak_types
+from lowering.kernels import emitting_for_good
 from tracer.api.arguments import (
     Flat,
     call,
@@ -204,7 +205,8 @@ def jit(
         def emission(function: ir.Function) -> Any:
             def program(*args: Any, **kwargs: Any) -> Any:
                 leaves = static.flatten(f, args, kwargs)[0].leaves
-                outs = emit(function, with_weak_types(leaves, ()))
+                with emitting_for_good():
+                    outs = emit(function, with_weak_types(leaves, ()))
                 return tree_unflatten(traced.out_tree, with_weak_types(outs, traced.out_weak))
 
             return emitted(program)
