@@ -164,7 +164,7 @@ def _length(function: Function) -> float:
     if found is None:
         length = sum(map(_length_of, function.eqns)) if all(map(_is_filled, function.params)) else math.inf
         found = function._cache["kernel_length"] = length
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _length_of(eqn: Eqn) -> float:

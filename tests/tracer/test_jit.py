@@ -311,6 +311,18 @@ def model(xp: Any) -> Any:
 PARAMS = {"w": A, "b": array(3, seed=2)}
 
 
+def test_what_wraps_a_compiled_function_is_lowered_itself() -> None:
+    f = tr.jit(lambda x: tnp.sum(x**3))
+    x = np.float32([1, 2])
+    for g in (jax.jit(jax.grad(f)), jax.jit(jax.vmap(jax.grad(f)))):
+        given = x if g.lower(x).out_info.ndim == 1 else x[None]
+        np.testing.assert_allclose(g.lower(given).compile()(given), 3 * given**2)
+        assert g.eval_shape(given).shape == given.shape
+    assert not hasattr(functools.wraps(f)(lambda x: f(x)), "lower")
+    assert f.lower(x).compile()(x) == f(x)
+    assert f.eval_shape(x).shape == ()
+
+
 def test_under_the_transforms_of_jax() -> None:
     ours, theirs = tr.jit(model(tnp)), jax.jit(model(jnp))
     for use in (

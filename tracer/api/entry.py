@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -127,6 +127,29 @@ def _of_three(compiled: Compiled, general: General, explained: Explained) -> Fun
     return jitted  # type: ignore[return-value]
 
 
+class _Attributes(dict[str, Any]):
+    """The attributes of a function, of which wrappers copy all but those that `jax.jit` gives its functions.
+
+    JAX's transforms copy what is in the dictionary of a function, and `jax.jit` copies that over its own: of
+    `jax.jit(jax.grad(f))` the method `lower` would be that of `f`.
+    """
+
+    _OWN = frozenset({"lower", "eval_shape", "clear_cache"})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> Any:
+        return dict.fromkeys([name for name, _ in self.items() if name not in self._OWN]).keys()
+
+
+def with_attributes(function: Any, **attributes: Any) -> Any:
+    """The function, with these attributes."""
+    function.__dict__ = _Attributes(function.__dict__)
+    function.__dict__.update(attributes)
+    return function
+
+
 _BY_COUNT = {1: _of_one, 2: _of_two, 3: _of_three}
 
-__all__ = ["entry"]
+__all__ = ["entry", "with_attributes"]

@@ -30,7 +30,7 @@ from tracer.api.arguments import (
     tree_unflatten,
 )
 from tracer.api.autograph import requested
-from tracer.api.entry import entry
+from tracer.api.entry import entry, with_attributes
 from tracer.state import ACTIVE, state
 from tracer.trace import Traced, escaped, trace_flat
 from tracer.value import Tensor
@@ -215,16 +215,18 @@ def jit(
 
     # Without static arguments it is all the same whether one is given by position or by keyword.
     direct = not (static.nums or static.names)
-    jitted = entry(f, compiled, general, explained, direct=direct)
-    jitted.compiled = compiled
-    jitted.donated = donate_argnums
-    jitted.lower = compiled.lower
-    jitted.eval_shape = compiled.eval_shape
-    jitted.clear_cache = compiled.clear_cache
-    jitted.ir = as_function
-    jitted.regions = with_regions
-    jitted.stages = stages
-    jitted.staged = staged
+    jitted = with_attributes(
+        entry(f, compiled, general, explained, direct=direct),
+        compiled=compiled,
+        donated=donate_argnums,
+        lower=compiled.lower,
+        eval_shape=compiled.eval_shape,
+        clear_cache=compiled.clear_cache,
+        ir=as_function,
+        regions=with_regions,
+        stages=stages,
+        staged=staged,
+    )
     staged.of = jitted  # type: ignore[attr-defined]  # wrappers of a function copy its attributes
     return jitted
 
