@@ -136,10 +136,34 @@ def test_costs_no_more_than_by_hand(name: str) -> None:
         np.testing.assert_allclose(c, b, rtol=1e-9, atol=1e-9)
 
 
+def centring() -> Any:
+    return tnp.eye(N) - 1 / N
+
+
+def _centred_by_ones(A: Any) -> Any:
+    H = tnp.eye(N) - tnp.outer(tnp.ones(N), tnp.ones(N)) / N
+    return H @ A @ H
+
+
+def _with_diagonal(x: Any) -> Any:
+    return tnp.diag(x) + 3 * tnp.eye(N) - 1 / N
+
+
 # As they are where a product of matrices takes much longer than to read one.
 LARGE: dict[str, tuple[str, float, Callable[..., Any]]] = {
     "gradients of a chain": ("ABCx", 10.1, _gradients(lambda A, B, C, x: ((A @ B @ C @ x) ** 2).sum())),
     "gradients with a sum between": ("ABCx", 12.1, _gradients(lambda A, B, C, x: (A @ (B @ C + A) @ x).sum())),
+    "centred on both sides": ("A", 4, lambda A: centring() @ A @ centring()),
+    "centred by an outer product": ("A", 4, lambda A: _centred_by_ones(A)),
+    "centred rows of a batch": ("T", 12, lambda T: centring() @ T @ centring()),
+    "distances to products": ("A", 5, lambda A: -0.5 * centring() @ (A**2) @ centring()),
+    "products of centred matrices": ("A", N + 4, lambda A: centring() @ A @ A.T @ centring()),
+    "centred three times": ("AB", N + 8, lambda A, B: centring() @ A @ centring() @ B @ centring()),
+    "independence": ("AB", 5, lambda A, B: tnp.trace(A @ centring() @ B @ centring())),
+    "gradients of what is centred": ("A", 13, _gradients(lambda A: tnp.sin(centring() @ A @ centring()).sum())),
+    "gradients of independence": ("AB", 10.1, _gradients(lambda A, B: tnp.trace(A @ centring() @ B @ centring()))),
+    "gradients of weighted centring": ("Ax", 10.1, _gradients(lambda A, x: tnp.sin((tnp.eye(N) - x) @ A).sum())),
+    "diagonals that are added": ("Axy", 8, lambda A, x, y: _with_diagonal(x) @ A @ _with_diagonal(y)),
 }  # fmt: skip
 
 

@@ -58,9 +58,13 @@ class Reader:
         """What is repeated to make a value, but for numbers; itself if nothing is."""
         eqn = self.definitions.get(value)
         while eqn is not None and (eqn.op in (neg, broadcast_in_dim) or self.is_multiple(eqn)):
-            value = eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]
+            value = self.multiplied(eqn)
             eqn = self.definitions.get(value)
         return value
+
+    def multiplied(self, eqn: Eqn) -> Value:
+        """The operand of an equation of one, or of a multiple the one that is no number."""
+        return eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]
 
     def is_free(self, value: Value) -> bool:
         """Whether a value is no factor to multiply by: repeated along an axis, or a diagonal matrix."""

@@ -100,6 +100,12 @@ class _Choice:
         """What is added up."""
         return [self]
 
+    @property
+    def repeats(self) -> bool:
+        """Whether its result is one along an axis."""
+        held = {leaf for _, axes in self.network.terms for axis in axes for leaf in axis.label.leaves()}
+        return any(label.size > 1 and label not in held for label in self.network.out)
+
 
 class _Sum:
     """A network factors of which are sums, multiplied out."""
@@ -140,10 +146,13 @@ class _Products:
                 self.readers.setdefault(v, []).append(eqn)
         self.kept = set(function.results)
         self.opened: set[Value] = set()
+        self.closed: set[Value] = set()
         self.reader = Reader(self.definitions, self._inner)
 
     def _inner(self, value: Value) -> bool:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
+        if value in self.closed:
+            return False
         return value in self.opened or self._is_alone(value) or self._is_no_work(self.definitions.get(value))
 
     def _is_no_work(self, eqn: Eqn | None) -> bool:
@@ -178,6 +187,9 @@ class _Products:
         if choice is None:
             return None
         out = self._multiplied_out(eqn, choice, _TERMS)
+        by_steps = self._by_steps(eqn, choice, choice.new if out is None else out.new)
+        if by_steps is not None:
+            return by_steps
         if out is not None:
             return out
         if eqn.op is reduce_sum and len(choice.network.terms) < 2:
@@ -194,14 +206,16 @@ class _Products:
         count = Counter(_factors(choice))
         for value, times in count.items():
             made = self.definitions.get(value)
-            if made is None or made.op not in (add, sub) or 2**times > most or not self._inner(value):
+            if made is None or made.op not in (add, sub) or 2**times > most:
+                continue
+            if not (self._inner(value) or self._is_light(value)):
                 continue
             products = self._products(value)
             if not products and not any(map(self._is_free, made.operands)):
                 continue
             inside = [found for e in products if (found := self._choice(e)) is not None]
             parts: list[_Choice] = []
-            seconds = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
+            seconds = 0.0
             for sides in itertools.product((0, 1), repeat=times):
                 self.reader.sides[value] = sides
                 part = self._choice(eqn)
@@ -211,13 +225,58 @@ class _Products:
                 parts += part.parts if out is None else out.parts
                 seconds += part.new if out is None else out.new
             else:
-                added = 3 * self.machine.seconds(0, value.type.nbytes)
+                seconds += self._adding(eqn.results[0], parts)
+                is_gone = self._inner(value) or self._read_by(value, [choice])
+                added = 3 * self.machine.seconds(0, value.type.nbytes) if is_gone else 0
                 before = choice.seconds + added + sum(p.seconds for p in inside)
                 if _pays(before, seconds) and len(parts) <= most:
                     del self.reader.sides[value]
                     return _Sum(parts, seconds)
             del self.reader.sides[value]
         return None
+
+    def _adding(self, out: Value, parts: list[_Choice]) -> float:
+        """Seconds to add up products; what is repeated along an axis is not written before."""
+        read = sum(not part.repeats for part in parts)
+        return (1 + read) * self.machine.seconds(0, out.type.nbytes)
+
+    def _by_steps(self, eqn: Eqn, choice: _Choice, seconds: float) -> _Choice | _Sum | None:
+        """A network whose products with light sums are computed one by one, if that is quicker than `seconds`.
+
+        Of several such sums in a chain, as of a matrix that is centred on both sides, multiplying out at once makes
+        a product of every choice of their terms.
+        """
+        steps = [e for e in choice.network.inside if e is not eqn and self._has_light_factor(e)]
+        if not steps or eqn.op not in (dot_general, reduce_sum):
+            return None
+        new = {e.results[0] for e in steps} - self.closed
+        if not new:
+            return None
+        self.closed |= new
+        whole = self._best(eqn)
+        parts = [self._best(e) for e in steps]
+        if whole is None or any(part is None or not part.pays for part in parts):
+            self.closed -= new
+            return None
+        total = whole.seconds + sum(part.seconds for part in parts if part is not None)
+        if not _pays(seconds, total):
+            self.closed -= new
+            return None
+        return whole
+
+    def _has_light_factor(self, eqn: Eqn) -> bool:
+        """Whether an equation is a product with a sum of which every term is no work to multiply by."""
+        return eqn.op is dot_general and any(self._is_light(v) for v in eqn.operands)
+
+    def _is_light(self, value: Value) -> bool:
+        """Whether a value is a sum of terms that are no factors, such as an identity matrix and a number everywhere."""
+        eqn = self.definitions.get(value)
+        while eqn is not None and (eqn.op in (transpose, neg) or self.reader.is_multiple(eqn)):
+            eqn = self.definitions.get(self.reader.multiplied(eqn))
+        return eqn is not None and eqn.op in (add, sub) and all(map(self._is_term, eqn.operands))
+
+    def _is_term(self, value: Value) -> bool:
+        return self._is_free(value) or self._is_light(value)
 
     def _is_free(self, value: Value) -> bool:
         """Whether a value, but for numbers, is no work to multiply by."""
