@@ -315,5 +315,6 @@ def put_into_zeros(eqn: Eqn, definition: Definition) -> Put | None:
 
 
 __all__ = [
-    "Definition", "Parts", "Places", "Put", "Rows", "Steps", "Taken", "Window", "common", "put", "put_into_zeros", "take", "taken"
+    "Definition", "Parts", "Places", "Put", "Rows", "Steps", "Taken", "Window", "common", "put", "put_into_zeros",
+    "take", "taken",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """What is zero but for a part is computed as that part, and put into zeros where the whole is read.
 
-    m = pad(g, 0); n = mul(m, y); z = dot_general(n, b)      becomes      h = mul(g, slice(y)); z = pad(dot_general(h, b))
+    m = pad(g, 0); n = mul(m, y); z = dot_general(n, b)     becomes     h = mul(g, slice(y)); z = pad(dot_general(h, b))
 
 Gradients of rows and elements that a program takes are such arrays. Zeros are not multiplied.
 """

@@ -1,6 +1,6 @@
 """What is only read in part is computed in part.
 
-    b = dot_general(x, y); c = exp(b); d = slice(c) {row 3}     becomes     b = dot_general(slice(x) {row 3}, y); d = exp(b)
+    b = dot_general(x, y); c = exp(b); d = c[3]     becomes     b = dot_general(x[3], y); d = exp(b)
 
 Every reader of a value has to want the same places of it: one that takes them, or an equation of which only these
 are wanted.
@@ -90,8 +90,7 @@ class _Wanted:
         cut = begun(eqn)
         kept: dict[int, Places] = {}
         for d, places in wanted.items():
-            fits = lambda a, d=d: a.results == (d,) and a.combine is None
-            if cut.along(fits, places) is not None:
+            if cut.along(lambda a, d=d: a.results == (d,) and a.combine is None, places) is not None:  # type: ignore[misc]
                 kept[d] = places
         if kept:
             self.wanted[eqn.results[0]] = in_order(kept)
@@ -166,7 +165,10 @@ class _Wanted:
             results = builder.copy(eqn, tuple([env.get(v, v) for v in eqn.operands]))
             env.update(zip(eqn.results, results, strict=True))
             return
-        now = lambda v: env.get(v, v)
+
+        def now(value: Value) -> Value:
+            return env.get(value, value)
+
         (result,) = eqn.results
         cut = self.cut.get(eqn, eqn)
         found = self.taking.get(eqn)
