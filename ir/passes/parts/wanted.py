@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
+from ir.ops.contraction import dot_general
 from ir.passes.dce import dce
 from ir.passes.parts.along import begun, in_order
 from ir.passes.parts.places import Definition, Parts, Places, Steps, Taken, common, take, taken
@@ -32,10 +33,10 @@ def as_wanted(function: Function) -> Function:
         wanted = _Wanted(function, found, stopped)
         if not wanted.wanted:
             return function
-        copied = wanted.copied()
-        if not copied:
+        whole = wanted.better_whole()
+        if not whole:
             return wanted.function()
-        stopped |= copied
+        stopped |= whole
     return function
 
 
@@ -71,6 +72,7 @@ class _Wanted:
         self.needs: dict[Eqn, list[dict[int, Places]]] = {}
         self.cut: dict[Eqn, Eqn] = {}
         self.taking: dict[Eqn, Taken] = {}
+        self.readers: dict[Value, list[Eqn]] = {}
         read: dict[Value, dict[int, Places]] = {v: {} for v in whole.results}
         for eqn in reversed(whole.eqns):
             wanted = read.get(eqn.results[0], {}) if len(eqn.results) == 1 else {}
@@ -78,6 +80,7 @@ class _Wanted:
                 self._follow(eqn, wanted)
             needs = self._needs(eqn)
             for v, need in zip(eqn.operands, needs, strict=True):
+                self.readers.setdefault(v, []).append(eqn)
                 worth, before = _worth(need, v), read.get(v)
                 if before is None:
                     read[v] = worth
@@ -108,12 +111,19 @@ class _Wanted:
             self.needs[eqn] = needs
         return [{} for _ in eqn.operands] if needs is None else needs
 
-    def copied(self) -> set[Value]:
-        """Results of elementwise equations of which more than one operand would have rows copied, instead of it."""
+    def better_whole(self) -> set[Value]:
+        """Results of elementwise equations of which more than one operand would have rows copied, instead of it.
+
+        And slices of single products, which are read as one with what is done to them next (`products`).
+        """
         out = set()
         for eqn in self.cut:
             if eqn.op.elementwise and sum(self._copies(eqn, k) for k in range(len(eqn.operands))) > 1:
                 out.add(eqn.results[0])
+            elif eqn.op is dot_general and self.wanted.keys().isdisjoint(eqn.operands):
+                steps = all(isinstance(p, Steps) for p in self.wanted[eqn.results[0]].values())
+                if steps and all(e in self.taking for e in self.readers[eqn.results[0]]):
+                    out.add(eqn.results[0])
         return out
 
     def _copies(self, eqn: Eqn, position: int) -> bool:
