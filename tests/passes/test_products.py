@@ -228,6 +228,31 @@ def test_outer_products_have_their_axes_in_any_order(axis: int, vector_first: bo
     np.testing.assert_allclose(ir.evaluate(after, *args)[0], ir.evaluate(before, *args)[0], atol=1e-9)
 
 
+SHARED_MULTIPLE = """
+def f(n: c128[40,30], i: c128[30,40], t: c128[40,40]) -> (c128[30,40], c128[40,30]):
+  e: c128[40,40] = 0.25+0.0j
+  h: c128[40,40] = mul(e, t)
+  j: c128[30,40] = dot_general(n, h) {lhs_contract=(0,), rhs_contract=(0,)}
+  l: c128[40,30] = dot_general(h, i) {lhs_contract=(1,), rhs_contract=(1,)}
+  return j, l
+"""
+ADDED_ROWS = """
+def f(k: f64[6,400], d: i32[6,1], j: f64[400]) -> (f64[6,400]):
+  l: f64[6] = 0.75
+  n: f64[6,400] = dot_general(l, j)
+  o: f64[6,400] = 0.0
+  p: f64[6,400] = scatter_add(o, d, n) {update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)}
+  return p
+"""
+
+
+@pytest.mark.parametrize("text", [SHARED_MULTIPLE, ADDED_ROWS])
+def test_what_would_be_computed_twice_or_copied_is_left_alone(text: str) -> None:
+    """A multiple that two products share; a vector repeated for the sum of rows, which reads it from memory."""
+    function = ir.parse(text)
+    assert reorder_products(function) is function
+
+
 def test_small_products_are_left_alone() -> None:
     x = np.ones((2, 2), np.float32)
     function = tr.trace(lambda a: a.T @ a @ a[0])(x)

@@ -71,11 +71,13 @@ class _Choice:
 
     Attributes:
       together: whether it was chosen with others, for what all save.
+      repeating: seconds to repeat the result along an axis, where it is not read element by element.
     """
 
     def __init__(self, network: Network, old: float, machine: Machine) -> None:
         self.network, self.old, self.machine = network, old, machine
         self.together = False
+        self.repeating = 0.0
 
     @functools.cached_property
     def order(self) -> Order:
@@ -85,7 +87,8 @@ class _Choice:
     def new(self) -> float:
         if self.network.plain or not self.network.terms:
             return self.old
-        return self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
+        seconds = self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
+        return seconds + self.repeating
 
     @property
     def pays(self) -> bool:
@@ -153,7 +156,7 @@ class _Products:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
         if value in self.closed:
             return False
-        return value in self.opened or self._is_alone(value) or self._is_no_work(self.definitions.get(value))
+        return self._is_own(value) or self._is_no_work(self.definitions.get(value))
 
     def _is_no_work(self, eqn: Eqn | None) -> bool:
         return eqn is not None and (self.reader.is_outer(eqn) or self.reader.is_multiple(eqn))
@@ -168,6 +171,9 @@ class _Products:
             if value in self.opened:
                 return True
         return False
+
+    def _is_own(self, value: Value) -> bool:
+        return value in self.opened or self._is_alone(value)
 
     def chosen(self) -> dict[Value, _Choice | _Sum]:
         """The networks to write anew, by the result of their root."""
@@ -194,7 +200,13 @@ class _Products:
             return out
         if eqn.op is reduce_sum and len(choice.network.terms) < 2:
             return None  # a multiple of a sum
+        if choice.repeats and not self._is_read_by_element(eqn.results[0]):
+            choice.repeating = self.machine.seconds(0, eqn.results[0].type.nbytes)
+            choice.__dict__.pop("new", None)
         return choice if choice.network.multiplies and choice.network.terms else None
+
+    def _is_read_by_element(self, value: Value) -> bool:
+        return value not in self.kept and all(e.op.elementwise for e in self.readers.get(value, ()))
 
     def _multiplied_out(self, eqn: Eqn, choice: _Choice, most: int) -> _Sum | None:
         """The sum of at most so many products, where a factor is a sum and that is quicker.
@@ -367,7 +379,9 @@ class _Products:
         if any(0 in value.type.shape for value, _ in network.terms) or eqn.results[0].type.size == 0:
             return None
         contracted = {v for e in network.inside if e.op is dot_general for v in e.operands}
-        old = sum(self._seconds(e, e.results[0] in contracted) for e in network.inside)
+        # (What others read, too, is computed for them.)
+        own = [e for e in network.inside if e is eqn or e.op is dot_general or self._is_own(e.results[0])]
+        old = sum(self._seconds(e, e.results[0] in contracted) for e in own)
         return _Choice(network, old, self.machine)
 
     def _seconds(self, eqn: Eqn, contracted: bool) -> float:
