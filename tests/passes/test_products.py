@@ -241,7 +241,8 @@ def f(k: f64[6,400], d: i32[6,1], j: f64[400]) -> (f64[6,400]):
   l: f64[6] = 0.75
   n: f64[6,400] = dot_general(l, j)
   o: f64[6,400] = 0.0
-  p: f64[6,400] = scatter_add(o, d, n) {update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)}
+  p: f64[6,400] = scatter_add(o, d, n) {update_window_dims=(1,), inserted_window_dims=(0,), \
+scatter_dims_to_operand_dims=(0,)}
   return p
 """
 

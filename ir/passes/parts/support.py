@@ -16,6 +16,7 @@ from ir.ops.convert import convert
 from ir.ops.cumulative import cumsum
 from ir.ops.elementwise import add, conj, div, imag, mul, neg, real, select, sub
 from ir.ops.reduce import reduce_sum
+from ir.ops.scatter import scatter_add
 from ir.ops.shape import broadcast_in_dim, reshape, rev, slice, transpose
 from ir.passes.dce import dce
 from ir.passes.parts.along import begun, in_order
@@ -114,7 +115,9 @@ class _Support:
         """The result as a part, or the whole of one that sums it up; None where the equation needs what is around."""
         if len(eqn.results) != 1 or not eqn.results[0].type.dtype.is_inexact:
             return None
-        if eqn.op in _LINEAR:
+        if eqn.op in _LINEAR or (
+            eqn.op is scatter_add and not self.parts.keys().isdisjoint(eqn.operands[2:])
+        ):
             return self._linear(eqn)
         if eqn.op in _ALONE:
             found = self.parts[eqn.operands[0]]
@@ -155,7 +158,8 @@ class _Support:
 
     def _linear(self, eqn: Eqn) -> _Part | Value | None:
         """A function that is linear in the part: of an axis that it keeps, or sums over."""
-        position = next(k for k, v in enumerate(eqn.operands) if v in self.parts)
+        first = 2 if eqn.op is scatter_add else 0
+        position = next(k for k, v in enumerate(eqn.operands) if v in self.parts and k >= first)
         found = self.parts[eqn.operands[position]]
         cut = begun(eqn)
         left: dict[int, Places] = {}
@@ -176,7 +180,9 @@ class _Support:
             whole = found.part if k == position else self._now(v)
             for d, places in in_order(cut.needs[k]).items() if k != position else ():
                 if isinstance(places, Rows):
-                    whole = places.take(whole, d, self._now, summed=places in summed)
+                    # (An index stays one, whatever is added there.)
+                    is_factor = places in summed and whole.type.dtype.is_inexact
+                    whole = places.take(whole, d, self._now, summed=is_factor)
                 else:
                     whole = places.take(whole, d, self._now)
             operands.append(whole)
