@@ -3,6 +3,7 @@
     f, p, q = lu(tril(a))       becomes      f = tril(a), with no rows exchanged
     f, p, q = lu(kron(a, b))    becomes      g = lu(a), h = lu(b), and diag(f) = kron(diag(g), diag(h))
     f, p, q = lu(tril(a) b)     becomes      g = lu(b), and diag(f) = diag(a) diag(g)
+    f, p, q = lu([[a, 0], [c, d]])     becomes     g = lu(a), h = lu(d), and diag(f) = [diag(g), diag(h)]
 
 A determinant is the product of the diagonal of the factors, with the sign of the order of the rows. What is read of
 them decides: the elements of the diagonal in any order (their product, whether one is zero, how many are negative, the
@@ -26,7 +27,7 @@ from ir.ops.indexing import gather
 from ir.ops.linalg import lu
 from ir.ops.matrix import diagonal
 from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
-from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape_to
+from ir.ops.shape import broadcast_in_dim, concatenate, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
 from ir.passes.selections.factored import Factor, factored
@@ -34,6 +35,7 @@ from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
 from ir.passes.selections.triangles import is_lower
+from ir.passes.selections.triangular_blocks import Blocks, diagonal_parts, taken_apart
 from ir.passes.solves import is_identity
 from ir.remarks import remark
 from ir.rewriter import constant_number, index_axis
@@ -236,6 +238,9 @@ class _Determinants:
         elif (factors := factored(self.reader, given)) is not None:
             remark("read_determinants", eqn.source, "the determinants of the factors of a product")
             diagonals, exchanged = self._of_factors(factors)
+        elif (apart := taken_apart(self.reader, given)) is not None:
+            remark("read_determinants", eqn.source, "the determinants of blocks on the diagonal")
+            diagonals, exchanged = self._of_blocks(apart[0])
         else:
             return None
         self.vectors.update(dict.fromkeys(reading.diagonals, diagonals))
@@ -257,6 +262,19 @@ class _Determinants:
                 exchanged = ne(pivots, places)
             parts.append(diagonal(whole))
         return functools.reduce(mul, parts), exchanged
+
+    def _of_blocks(self, blocks: Blocks) -> tuple[Value, Value]:
+        """As `_of_product`, of matrices that stand on the diagonal."""
+        diagonals, exchanged = [], []
+        for each in diagonal_parts(blocks):
+            block, value = each.write(self.reader.now), each.block()
+            places: Value = iota(shape=block.type.shape[:1], dtype=i32, axis=0)
+            pivots = places
+            if value is None or is_lower(self.reader, value) is None:
+                block, pivots, _ = lu(block)
+            diagonals.append(diagonal(block))
+            exchanged.append(ne(pivots, places))
+        return concatenate(*diagonals, axis=0), concatenate(*exchanged, axis=0)
 
     def _of_product(self, matrices: Sequence[Value]) -> tuple[Value, Value]:
         """The diagonal of factors of a Kronecker product; and flags, set as evenly as rows were exchanged."""

@@ -5,16 +5,15 @@ F G x = b      is      F y = b,  G x = y         and      det(F G) = det(F) det(
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 from ir.core import Value
 from ir.ops.calls import assume
 from ir.ops.contraction import dot_general
-from ir.ops.linalg import lu
-from ir.ops.matrix import conjugated, lu_solve
 from ir.ops.shape import transpose
 from ir.passes.selections.forms import Reader
-from ir.passes.selections.systems import System, in_columns, substituted
+from ir.passes.selections.systems import System, by_lu, in_columns, substituted
 from ir.passes.selections.triangles import is_lower
 
 
@@ -76,22 +75,13 @@ def solved(reader: Reader, factors: list[Factor], b: Value, of: System) -> Value
             # (A triangle that is transposed is read as the matrix that it is of.)
             b = substituted(matrix, b, replace(of, turned=turned), lower=each.lower)
             continue
-        b = in_columns(b, of.axis, _Full(matrix, turned=turned))
+        full = replace(of, turned=turned)
+        b = in_columns(b, of.axis, functools.partial(_by_lu, matrix, full))
     return b
 
 
-@dataclass(frozen=True)
-class _Full:
-    """Solves systems by LU."""
-
-    matrix: Value
-    turned: bool
-
-    def __call__(self, columns: Value) -> Value:
-        factors, _, permutation = lu(self.matrix)
-        if self.turned:
-            return conjugated(lu_solve(factors, permutation, conjugated(columns), adjoint=True))
-        return lu_solve(factors, permutation, columns)
+def _by_lu(matrix: Value, of: System, columns: Value) -> Value:
+    return by_lu(matrix, columns, of)
 
 
 __all__ = ["Factor", "factored", "solved"]
