@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ir.core import Eqn, Function, Value
+from ir.ops.calls import assume, stop_gradient
 from ir.ops.cond import cond
 from ir.ops.convert import convert
 from ir.ops.elementwise import abs as abs_op
-from ir.ops.elementwise import add, eq, log, lt, mul, ne, rem
+from ir.ops.elementwise import add, div, eq, log, lt, mul, ne, rem
 from ir.ops.indexing import gather
 from ir.ops.linalg import lu
 from ir.ops.matrix import diagonal
@@ -30,7 +31,7 @@ from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
-from ir.passes.selections.factored import Factor, factored
+from ir.passes.selections.factored import Costs, Factor, factored, repeated
 from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
@@ -215,6 +216,7 @@ class _Determinants:
         self.reader = Reader(self.readers.made.get, lambda v: self.env.get(v, v))
         # Written when the factors would be: the diagonal, and where rows were exchanged.
         self.vectors: dict[Eqn, Value] = {}
+        self.costs = Costs(whole, self._root)
 
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
@@ -235,7 +237,7 @@ class _Determinants:
         if pair is not None:
             remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
             diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
-        elif (factors := factored(self.reader, given)) is not None:
+        elif (factors := factored(self.reader, given)) is not None and self._pays(eqn, factors):
             remark("read_determinants", eqn.source, "the determinants of the factors of a product")
             diagonals, exchanged = self._of_factors(factors)
         elif (apart := taken_apart(self.reader, given)) is not None:
@@ -249,6 +251,17 @@ class _Determinants:
         # (Nothing else is read of these.)
         return self.reader.now(given), order, order
 
+    def _pays(self, eqn: Eqn, factors: Sequence[Factor]) -> bool:
+        """Whether factors are no more work; those of the product may be there for systems already."""
+        root = self._root(eqn.operands[0])
+        others = [e for e in self.costs.factored.get(root, ()) if self.readers.determinant(e) is None]
+        return (sum(f.is_full for f in factors) < 2 or not others) and self.costs.pays(root, factors)
+
+    def _root(self, value: Value) -> Value:
+        while (made := self.readers.made.get(value)) is not None and made.op in (assume, stop_gradient):
+            (value,) = made.operands
+        return value
+
     def _of_factors(self, factors: Sequence[Factor]) -> tuple[Value, Value]:
         """As `_of_product`, of matrices that are multiplied."""
         size = factors[0].matrix.type.shape[0]
@@ -256,11 +269,14 @@ class _Determinants:
         exchanged: Value = ne(places, places)
         parts: list[Value] = []
         for each in factors:
-            whole = self.reader.now(each.matrix)
-            if each.lower is None:
-                whole, pivots, _ = lu(whole)
-                exchanged = ne(pivots, places)
-            parts.append(diagonal(whole))
+            if each.is_diagonal:
+                part = repeated(self.reader, each, (size,), 0)
+            elif each.lower is not None:
+                part = diagonal(self.reader.now(each.matrix))
+            else:
+                whole, pivots, _ = lu(self.reader.now(each.matrix))
+                part, exchanged = diagonal(whole), ne(exchanged, ne(pivots, places))
+            parts.append(div(full_like(part, 1), part) if each.is_inverse else part)
         return functools.reduce(mul, parts), exchanged
 
     def _of_blocks(self, blocks: Blocks) -> tuple[Value, Value]:

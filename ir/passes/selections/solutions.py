@@ -57,6 +57,8 @@ class _Solved:
         self.env: dict[Value, Value] = {}
         self.reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
 
+        self.costs = factored.Costs(whole, self._root)
+
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
 
@@ -95,7 +97,8 @@ class _Solved:
             factors, turned = product
             return solved([self.reader.now(f) for f in factors], b, found, turned=turned)
         parts = factored.factored(self.reader, given)
-        if parts is not None:
+        is_known = parts is not None and not any(f.is_inverse and not f.is_diagonal for f in parts)
+        if parts is not None and is_known and self.costs.pays(given, parts):
             return factored.solved(self.reader, parts, b, found)
         return self._by_blocks(given, b, found)
 
