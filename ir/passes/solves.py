@@ -6,12 +6,13 @@ The columns of `b` are solved for one by one, so that a sum of columns of `x` so
 With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector; `without_inverses`
 does so for as many columns and more, so that none is multiplied by an inverse. Where the sum is over the rows of `x`
 instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b. A product of few columns is multiplied after it:
-A^-1 (u v') = (A^-1 u) v'.
+A^-1 (u v') = (A^-1 u) v'. Columns and rows that are taken of a solution are such products, too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ir.core import Eqn, Function, Value
@@ -20,9 +21,11 @@ from ir.ops.contraction import dot_general, free_dims
 from ir.ops.convert import convert
 from ir.ops.elementwise import eq
 from ir.ops.linear_solve import linear_solve
+from ir.ops.matrix import eye
 from ir.ops.shape import move_axis, permute, reshape_to, transpose
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
+from ir.passes.parts.places import Definition, Taken, taken
 from ir.passes.replacing import replaced
 from ir.passes.selections.systems import system
 from ir.remarks import remark
@@ -37,19 +40,21 @@ _TRANSPOSED = ("vecmat", "transpose_solve", "matvec", "solve")
 
 @dataclass(frozen=True)
 class _Use:
-    """A product with a solution.
+    """A product with a solution, or a part that is taken of one.
 
     Attributes:
       eqn: the product.
       side: which operand is the solution.
-      axis: that of the solution which is summed over.
-      count: columns of the other operand.
+      axis: that of the solution which is summed over, or of which places are taken.
+      count: columns of the other operand, or places.
+      taken: what is taken.
     """
 
     eqn: Eqn
     side: int
     axis: int
     count: int
+    taken: Taken | None = None
 
 
 @deep
@@ -74,7 +79,7 @@ def _solved(function: Function, *, inverses: bool) -> Function:
         uses[v] = None
     for eqn in function.eqns:
         for v in set(eqn.operands) & solved.keys():
-            use, found = _use(eqn, v), uses[v]
+            use, found = _use(eqn, v, made.get), uses[v]
             uses[v] = None if use is None or found is None else [*found, use]
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
@@ -99,8 +104,12 @@ def _solved(function: Function, *, inverses: bool) -> Function:
     return replaced(function, writes | {eqn.results[0]: each.write for eqn, each in chosen.items()})
 
 
-def _use(eqn: Eqn, value: Value) -> _Use | None:
-    """The product that an equation is, of the solution with something else."""
+def _use(eqn: Eqn, value: Value, definition: Definition) -> _Use | None:
+    """The product that an equation is, of the solution with something else, or what it takes of the solution."""
+    part = taken(eqn, definition) if eqn.operands[0] is value else None
+    if part is not None and len(part.parts) == 1:
+        ((axis, places),) = part.parts.items()
+        return _Use(eqn, 0, axis, places.count, part)
     if eqn.op is not dot_general or eqn.operands[0] is eqn.operands[1] or eqn.attrs["lhs_batch"]:
         return None
     side = 0 if eqn.operands[0] is value else 1
@@ -151,6 +160,8 @@ class _Written:
         """The new result; `env` has what stands for others."""
         use, column = self.use, self.column
         *constants, b = [env.get(v, v) for v in self.solve.operands]
+        if use.taken is not None:
+            return self._part(use.taken, constants, b, lambda v: env.get(v, v))
         other = use.eqn.operands[1 - use.side]
         other = env.get(other, other)
         (axis,) = use.eqn.attrs[("rhs_contract", "lhs_contract")[use.side]]
@@ -174,6 +185,23 @@ class _Written:
         if use.side == 0:
             return reshape_to(move_axis(x, column, len(rest)), (*rest, *shape))
         return reshape_to(move_axis(x, column, 0), (*shape, *rest))
+
+    def _part(self, found: Taken, constants: list[Value], b: Value, now: Callable[[Value], Value]) -> Value:
+        """What is taken of the solution."""
+        ((axis, places),) = found.parts.items()
+        if self.column == axis:
+            part = linear_solve(*constants, places.take(b, axis, now), **self.attrs)
+        else:
+            n = self.solve.results[0].type.shape[axis]
+            columns = places.take(eye((n, n), b.type.dtype), 1, now)
+            u = linear_solve(*constants, move_axis(columns, 1, self.column), **self.attrs)
+            if self.is_inverse:
+                part = move_axis(move_axis(u, axis, 1), 0, axis)
+            else:
+                product = dot_general(u, b, lhs_contract=(axis,), rhs_contract=(axis,), precision="highest")
+                part = move_axis(product, 0, axis)
+        (out,) = self.use.eqn.results
+        return found.result(part, out.type.shape, self.solve.results[0].type.shape, now)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ A = RNG.normal(size=(N, N)) + 4 * np.eye(N)
 B = RNG.normal(size=(N, 2))
 C = RNG.normal(size=(N, N))
 X = RNG.normal(size=N)
+I = np.array([4], np.int32)
 inv = tnp.linalg.inv
 solve = tnp.linalg.solve
 BEFORE = pipeline()[: [each.__name__ for each in pipeline()].index("solve_products")]
@@ -55,6 +56,14 @@ PROGRAMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
         lambda a: (lambda i: i @ i @ i @ X)(np.linalg.inv(a)),
         3,
     ),
+    "row of the inverse": (lambda a: inv(a)[2], lambda a: np.linalg.inv(a)[2], 1),
+    "column of the inverse": (lambda a: inv(a)[:, -2], lambda a: np.linalg.inv(a)[:, -2], 1),
+    "element of the inverse": (lambda a: inv(a)[2, 3], lambda a: np.linalg.inv(a)[2, 3], 1),
+    "rows of the inverse at an index": (lambda a: inv(a)[I], lambda a: np.linalg.inv(a)[I], 1),
+    "columns of the inverse at an index": (lambda a: inv(a)[:, I], lambda a: np.linalg.inv(a)[:, I], 1),
+    "row of the transposed inverse": (lambda a: inv(a.T).T[2], lambda a: np.linalg.inv(a)[2], 1),
+    "row of a solution": (lambda a: solve(a, C)[3], lambda a: np.linalg.solve(a, C)[3], 1),
+    "column of a solution": (lambda a: solve(a, C)[:, 3], lambda a: np.linalg.solve(a, C)[:, 3], 1),
     "sum of products": (
         lambda a: (lambda i: i @ X + (i @ B)[:, 0])(inv(a)),
         lambda a: np.linalg.inv(a) @ (X + B[:, 0]),
@@ -63,7 +72,8 @@ PROGRAMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
 }
 # Programs in which nothing is gained, or in which columns are mixed.
 LEFT: dict[str, Callable[[Any], Any]] = {
-    "inverse used besides": lambda a: (lambda i: (i @ X, i[0]))(inv(a)),
+    "inverse used besides": lambda a: (lambda i: (i @ X, tnp.sin(i)))(inv(a)),
+    "rows and columns of a solution": lambda a: (lambda x: x[3] + x[:, 2])(solve(a, C)),
     "as many columns": lambda a: inv(a) @ C,
     "both operands": lambda a: (lambda i: i @ i)(inv(a)),
 }
