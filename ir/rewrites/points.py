@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ir.core import Dense
+from ir.diagonals import diagonal_starts
 from ir.ops.elementwise import mul
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
@@ -64,8 +65,12 @@ class _Taken:
         return tuple([self.count + self.axes.index(d) for d in axes if d in self.axes])
 
 
-def _elements(x, y, i, *, od, cs, sm, ob, ib, sizes, mode, lc, rc, lb, rb, precision, preferred, out):
+def _elements(
+    x, y, i, *, od, cs, sm, ob, ib, sizes, mode, lc, rc, lb, rb, precision, preferred, out, definition
+):
     """Multiply the elements of each operand that are taken."""
+    if diagonal_starts(definition(i)) is not None:
+        return None  # a diagonal, which is read with what is done to it next
     origins = origins_of(x, y, lc, rc, lb, rb)
     shape = [(x.type.shape[a] if a is not None else y.type.shape[b]) for a, b in origins]
     if ob or ib or tuple(sorted(sm)) != cs or mode not in ("clip", "promise_in_bounds") or 0 in i.type.shape:
@@ -170,11 +175,19 @@ def elements_of_product(
 def _points(at_side):
     def write(
         u, i, y, *, s, window, inserted, into, batch, indices_batch, mode, sorted, unique,
-        lc, rc, lb, rb, precision, preferred, out,
+        lc, rc, lb, rb, precision, preferred, out, definition,
     ):  # fmt: skip
         """Rows of the other operand times what is added, added up where its points are."""
         contract, other = (lc, rc) if at_side == 0 else (rc, lc)
-        if batch or indices_batch or window or inserted != (0, 1) or lb or preferred is not None:
+        if (
+            batch
+            or indices_batch
+            or window
+            or inserted != (0, 1)
+            or lb
+            or preferred is not None
+            or diagonal_starts(definition(i)) is not None
+        ):
             return None
         if (
             len(s) != 2

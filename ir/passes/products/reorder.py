@@ -346,7 +346,8 @@ class _Products:
                 before += sum(found[v].seconds for e in sum_of if (v := e.results[0]) in found)
             if _pays(before, sum(_within(choice, value) for choice in new.values())):
                 if gone:
-                    found.pop(value, None)
+                    for each in (value, *[e.results[0] for e in sum_of]):
+                        found.pop(each, None)
                 for root, made in new.items():
                     assert made is not None
                     for part in made.parts:
