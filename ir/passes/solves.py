@@ -27,6 +27,7 @@ from ir.ops.shape import broadcast_in_dim, move_axis, permute, reshape_to, trans
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
 from ir.passes.parts.places import Definition, Taken, taken
+from ir.passes.products.reorder import reorder_products
 from ir.passes.replacing import replaced
 from ir.passes.selections.systems import system
 from ir.remarks import remark
@@ -69,13 +70,17 @@ def solve_products(function: Function) -> Function:
 
 @deep
 def without_inverses(function: Function) -> Function:
-    """As `solve_products`; also solve for what an inverse is multiplied with, instead of for the inverse."""
+    """As `solve_products`; also solve for what an inverse is multiplied with, instead of for the inverse.
+
+    Solutions that are vectors then give products of these, which are multiplied in the best order.
+    """
+    before = function
     for _ in range(_ROUNDS):
         new = _solved(function, inverses=True)
         if new is function:
             break
         function = new
-    return function
+    return function if function is before else reorder_products(function)
 
 
 def _solved(function: Function, *, inverses: bool) -> Function:
