@@ -19,7 +19,7 @@ from ir.core import Function
 from ir.machine import Machine
 from ir.passes.cse import cse
 from ir.passes.pipeline import optimize, pipeline
-from ir.passes.products import reorder, reorder_products
+from ir.passes.products import choices, reorder, reorder_products
 from ir.remarks import remarks
 
 N = 90
@@ -173,7 +173,7 @@ def test_products_that_gradients_share_are_computed_in_each(
 ) -> None:
     names, wanted, f = LARGE[name]
     monkeypatch.setattr(reorder, "current", lambda: Machine(flops=1e9, bandwidth=1e12, launch=0.0))
-    monkeypatch.setattr(reorder, "_SECONDS", 0.0)
+    monkeypatch.setattr(choices, "_SECONDS", 0.0)
     with jax.enable_x64(True):
         before, args = traced(f, names)
         after = optimize(before)
@@ -401,7 +401,7 @@ def test_random_programs_are_equal_and_no_dearer(program: Any, bandwidth: float)
     machine = Machine(flops=1e9, bandwidth=bandwidth, launch=0.0)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(reorder, "current", lambda: machine)
-        patch.setattr(reorder, "_SECONDS", 0.0)
+        patch.setattr(choices, "_SECONDS", 0.0)
         total = lambda *args: f(*args)[1]
         for each in (f, tr.grad(total, argnums=tuple(range(len(args)))), tr.hessian(total)):
             before = cse(tr.trace(each)(*args))

@@ -21,7 +21,7 @@ from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.scatter import scatter_add
 from ir.ops.shape import broadcast_in_dim, constant, reshape, slice, transpose
-from ir.passes.products.network import Axes, Axis, Label, Network
+from ir.passes.products.network import Axes, Axis, Label, Network, axis_groups
 from ir.rewriter import constant_number, index_axis
 
 # Products of more factors are read in parts.
@@ -284,7 +284,7 @@ class _Reading:
     def reshaped(self, eqn: Eqn, axes: Axes) -> bool:
         """Axes put together or taken apart, and those of one element put in or left out."""
         (x,), shape = eqn.operands, eqn.results[0].type.shape
-        groups = _groups(x.type.shape, shape)
+        groups = axis_groups(x.type.shape, shape)
         if groups is None:
             return False
         own = [Axis(Label(1)) for _ in x.type.shape]
@@ -370,35 +370,6 @@ class _Reading:
             return False
         self.stack.append((x, axes[:1]))
         return True
-
-
-def _groups(inside: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:
-    """Which axes of one shape become which of another of equal size, those of one element left out.
-
-    None for arrays without elements.
-    """
-    if 0 in inside:
-        return None
-    out = []
-    i = j = 0
-    while i < len(inside) or j < len(outside):
-        group: tuple[list[int], list[int]] = ([], [])
-        sizes = [1, 1]
-        while not group[0] or sizes[0] != sizes[1]:
-            if i < len(inside) and (sizes[0] <= sizes[1] or j == len(outside)):
-                group[0].append(i)
-                sizes[0] *= inside[i]
-                i += 1
-            elif j < len(outside):
-                group[1].append(j)
-                sizes[1] *= outside[j]
-                j += 1
-            else:
-                break
-        wide = [d for d in group[0] if inside[d] != 1], [d for d in group[1] if outside[d] != 1]
-        if any(wide):
-            out.append(wide)
-    return out
 
 
 _FREE = (dot_general, transpose, reshape)
