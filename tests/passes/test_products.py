@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -145,6 +146,14 @@ def _centred_by_ones(A: Any) -> Any:
     return H @ A @ H
 
 
+def _reflection(x: Any) -> Any:
+    return tnp.eye(N) - 2 * tnp.outer(x, x) / (x @ x)
+
+
+def _reflections(*vectors: Any) -> Any:
+    return functools.reduce(tnp.matmul, map(_reflection, vectors))
+
+
 def _with_diagonal(x: Any) -> Any:
     return tnp.diag(x) + 3 * tnp.eye(N) - 1 / N
 
@@ -163,6 +172,10 @@ LARGE: dict[str, tuple[str, float, Callable[..., Any]]] = {
     "gradients of what is centred": ("A", 13, _gradients(lambda A: tnp.sin(centring() @ A @ centring()).sum())),
     "gradients of independence": ("AB", 10.1, _gradients(lambda A, B: tnp.trace(A @ centring() @ B @ centring()))),
     "gradients of weighted centring": ("Ax", 10.1, _gradients(lambda A, x: tnp.sin((tnp.eye(N) - x) @ A).sum())),
+    "reflections": ("Axyz", 13, lambda A, x, y, z: _reflections(x, y, z) @ A),
+    "reflections, from the right": ("Axyz", 13, lambda A, x, y, z: A @ _reflections(x, y) @ _reflection(z)),
+    "reflections, transposed": ("Axyz", 13, lambda A, x, y, z: _reflections(x, y, z).T @ A),
+    "a product of reflections": ("xyz", 13, lambda x, y, z: _reflections(x, y, z)),
     "diagonals that are added": ("Axy", 8, lambda A, x, y: _with_diagonal(x) @ A @ _with_diagonal(y)),
 }  # fmt: skip
 

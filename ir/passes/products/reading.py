@@ -61,6 +61,15 @@ class Reader:
             eqn = self.definitions.get(value)
         return value
 
+    def without_numbers(self, eqn: Eqn) -> Eqn:
+        """The equation of what is multiplied by numbers, or negative; itself where there are none."""
+        while eqn.op is neg or self.is_multiple(eqn):
+            made = self.definitions.get(self.multiplied(eqn))
+            if made is None:
+                break
+            eqn = made
+        return eqn
+
     def multiplied(self, eqn: Eqn) -> Value:
         """The operand of an equation of one, or of a multiple the one that is no number."""
         return eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]

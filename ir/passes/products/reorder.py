@@ -25,13 +25,15 @@ from ir.passes.nested import deep
 from ir.passes.products.choices import Choice, Sum, factors, has_range, is_number, pays, within
 from ir.passes.products.reading import Reader
 from ir.passes.products.write import write
-from ir.passes.replacing import replaced
+from ir.passes.replacing import Write, replaced
 from ir.remarks import remark
 from ir.rewriter import constant_number
 
 _ROOTS = (dot_general, reduce_sum, slice, gather)
 # So many products that several networks use are tried within them.
 _SHARED = 64
+# So many sums that are no work to multiply by, such as reflections, are applied in turn.
+_STEPS = 16
 # A product of sums is written as the sum of at most so many products.
 _TERMS = 6
 # What networks read through besides.
@@ -44,7 +46,13 @@ def reorder_products(function: Function) -> Function:
     ops = {e.op for e in function.eqns}
     if ops.isdisjoint(_ROOTS) or ops.isdisjoint((dot_general, mul, add, sub)):
         return function
-    chosen = _Products(function, current()).chosen()
+    for _ in range(_STEPS):
+        products = _Products(function, current())
+        steps = products.applied_in_turn()
+        if not steps:
+            break
+        function = replaced(function, steps)
+    chosen = products.chosen()
     if not chosen:
         return function
     for eqn in function.eqns:
@@ -56,6 +64,32 @@ def reorder_products(function: Function) -> Function:
 
 def _written(choice: Choice | Sum, env: dict[Value, Value]) -> Value:
     return functools.reduce(add, [write(p.network, p.order, env) for p in choice.parts])
+
+
+def _is_plain(eqn: Eqn) -> bool:
+    """Whether a contraction is a product of two matrices."""
+    a = eqn.attrs
+    is_product = not a["lhs_batch"] and len(a["lhs_contract"]) == 1 and a["preferred_type"] is None
+    return is_product and all(v.type.rank == 2 for v in eqn.operands)
+
+
+def _in_turn(eqn: Eqn, inner: Eqn, side: int, env: dict[Value, Value]) -> Value:
+    """A product of a product of two matrices, the left or the right operand: first with the nearer one."""
+    a, b = eqn.attrs, inner.attrs
+    other = eqn.operands[1 - side]
+    other = env.get(other, other)
+    (axis,), (other_axis,) = (a["lhs_contract"], a["rhs_contract"])[:: 1 if side == 0 else -1]
+    matrices = [env.get(v, v) for v in inner.operands]
+    summed = b["lhs_contract"][0], b["rhs_contract"][0]
+
+    def dot(matrix: Value, axis: int, x: Value, x_axis: int) -> Value:
+        pair, axes = ((matrix, x), (axis, x_axis)) if side == 0 else ((x, matrix), (x_axis, axis))
+        return dot_general(  # type: ignore[no-any-return]
+            *pair, lhs_contract=(axes[0],), rhs_contract=(axes[1],), precision=a["precision"]
+        )
+
+    near = dot(matrices[axis], 1 - summed[axis], other, other_axis)
+    return dot(matrices[1 - axis], summed[1 - axis], near, 0 if side == 0 else near.type.rank - 1)
 
 
 class _Products:
@@ -208,7 +242,40 @@ class _Products:
         return eqn is not None and eqn.op in (add, sub) and all(map(self._is_term, eqn.operands))
 
     def _is_term(self, value: Value) -> bool:
-        return self._is_free(value) or self._is_light(value)
+        if self._is_free(value) or self._is_light(value):
+            return True
+        eqn = self.definitions.get(value)
+        return eqn is not None and self.reader.is_outer(self.reader.without_numbers(eqn))
+
+    def applied_in_turn(self) -> dict[Value, Write]:
+        """Products of light sums, times something else: the nearest one first."""
+        found: dict[Value, Write] = {}
+        for eqn in self.function.eqns:
+            if eqn.op is not dot_general or eqn.attrs["lhs_batch"] or eqn.attrs["preferred_type"] is not None:
+                continue
+            for side, v in enumerate(eqn.operands):
+                inner = self.definitions.get(v)
+                if inner is None or not self._is_alone(v) or not self._is_chain(v):
+                    continue
+                other = eqn.operands[1 - side]
+                if not (self._is_light(other) or self._is_chain(other)) and has_range(v.type.dtype):
+                    found[eqn.results[0]] = functools.partial(_in_turn, eqn, inner, side)
+                    break
+        return found
+
+    def _is_chain(self, value: Value) -> bool:
+        """Whether a value is a product of light sums, of so many at most."""
+        stack, count = [value], 0
+        while stack and count < _STEPS:
+            eqn = self.definitions.get(stack.pop())
+            if eqn is None or eqn.op is not dot_general or not _is_plain(eqn):
+                return False
+            others = [v for v in eqn.operands if not self._is_light(v)]
+            if not all(map(self._is_alone, others)):
+                return False
+            stack += others
+            count += 1
+        return not stack
 
     def _is_free(self, value: Value) -> bool:
         """Whether a value, but for numbers, is no work to multiply by."""
