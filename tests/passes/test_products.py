@@ -267,6 +267,26 @@ def test_what_would_be_computed_twice_or_copied_is_left_alone(text: str) -> None
     assert reorder_products(function) is function
 
 
+def test_what_is_rearranged_for_several_is_computed_once() -> None:
+    """A sum that is repeated and read as a part and as a whole; a product whose transpose is multiplied twice."""
+
+    def repeated(A: Any, B: Any) -> Any:
+        every = tnp.broadcast_to((A @ B).sum() * 0.25, (2, N))
+        return every, tnp.sin(every[:, :3])
+
+    def turned(A: Any, B: Any) -> Any:
+        product = (A @ B).T
+        return product @ A, product @ B
+
+    with jax.enable_x64(True):
+        for f, most in ((repeated, 2 * FLOPS), (turned, (3 * N + 1) * FLOPS)):
+            before, args = traced(f, "AB")
+            after = optimize(before)
+            assert ir.flops(after) <= most, after
+            for a, b in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
 def test_small_products_are_left_alone() -> None:
     x = np.ones((2, 2), np.float32)
     function = tr.trace(lambda a: a.T @ a @ a[0])(x)
