@@ -156,6 +156,19 @@ def test_rows_that_are_not_read_have_no_part_in_derivatives() -> None:
             np.testing.assert_allclose(got, want, rtol=1e-11)
 
 
+def test_what_repeats_a_part_is_not_put_into_more_zeros() -> None:
+    f = lambda g, i: tnp.broadcast_to(tnp.zeros((N, N)).at[i].add(g), (3, N, N))
+    with x64():
+        before = cse(tr.trace(f)(A[:4], I))
+    assert compute_parts(before) is before
+
+
+def test_elementwise_functions_of_arguments_stay() -> None:
+    with x64():
+        before = cse(tr.trace(lambda a, b: tnp.exp(a * b + 1)[3])(A, B))
+    assert compute_parts(before) is before
+
+
 def test_exact_programs_are_left_alone() -> None:
     f = lambda a, b: tnp.log(tnp.cumsum(a @ b, 1))[np.array([1, 5])]
     exact = tr.jit(f, exact=True).ir(A, B)

@@ -54,6 +54,8 @@ class _Support:
         self.parts: dict[Value, _Part] = {}
         self.env: dict[Value, Value] = {}
         self.worked = False
+        # What repeats an array that is zero but for a part: where it is read as a whole, it is not put into more zeros.
+        self.repeated: dict[Value, Eqn] = {}
 
     def begins(self) -> bool:
         """Whether there is anything that parts are put into."""
@@ -76,7 +78,10 @@ class _Support:
         found = self.parts.get(value)
         if found is None or value in self.env:
             return self.env.get(value, value)
-        made = put(found.part, found.places, value.type.shape, self._now)
+        if (repeats := self.repeated.get(value)) is not None:
+            made = _emitted(repeats, [self._now(repeats.operands[0])])
+        else:
+            made = put(found.part, found.places, value.type.shape, self._now)
         made.name = made.name or value.name
         self.env[value] = made
         return made
@@ -95,6 +100,10 @@ class _Support:
             self.parts[eqn.results[0]] = _Part(part, in_order(found.parts))
             return
         made = self._through(eqn) if not self.parts.keys().isdisjoint(eqn.operands) else None
+        if isinstance(made, _Part) and eqn.op is broadcast_in_dim:
+            self.repeated[eqn.results[0]] = eqn
+            self.parts[eqn.results[0]] = made
+            return
         if made is not None:
             self.worked = True
             remark("compute_parts", eqn.source, "zeros around a part are left out")

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
 from ir.ops.contraction import dot_general
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, rev, slice, transpose
 from ir.passes.dce import dce
 from ir.passes.parts.along import begun, in_order
 from ir.passes.parts.places import Definition, Parts, Places, Steps, Taken, common, take, taken
 from ir.remarks import remark
 
+# What is computed where it is read in any case, as elementwise equations are.
+_FUSED = (broadcast_in_dim, constant, iota, reshape, rev, slice, transpose)
 # So many times what was read in part is left whole after all, and looked at again.
 _ROUNDS = 8
 
@@ -31,7 +34,7 @@ def as_wanted(function: Function) -> Function:
     stopped: set[Value] = set()
     for _ in range(_ROUNDS):
         wanted = _Wanted(function, found, stopped)
-        if not wanted.wanted:
+        if all(eqn.op.elementwise or eqn.op in _FUSED for eqn in wanted.cut):
             return function
         whole = wanted.better_whole()
         if not whole:
