@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ir.core import Eqn, Function, Value
 from ir.op import Builder, building
 from ir.ops.contraction import dot_general
+from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, rev, slice, transpose
 from ir.passes.dce import dce
 from ir.passes.parts.along import begun, in_order
@@ -34,7 +35,9 @@ def as_wanted(function: Function) -> Function:
     stopped: set[Value] = set()
     for _ in range(_ROUNDS):
         wanted = _Wanted(function, found, stopped)
-        if all(eqn.op.elementwise or eqn.op in _FUSED for eqn in wanted.cut):
+        # (A system is solved for what is taken of its solution.)
+        read = [made[v].op for eqn in wanted.cut for v in eqn.operands if v in made]
+        if linear_solve not in read and all(e.op.elementwise or e.op in _FUSED for e in wanted.cut):
             return function
         whole = wanted.better_whole()
         if not whole:

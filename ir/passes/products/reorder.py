@@ -36,9 +36,8 @@ _SHARED = 64
 _STEPS = 16
 # A product of sums is written as the sum of at most so many products.
 _TERMS = 6
-# What networks read through, whoever else reads it, and besides.
-_TURNED = (broadcast_in_dim, neg, reshape, transpose)
-_REARRANGED = (*_TURNED, gather, slice)
+# What networks read through besides.
+_REARRANGED = (broadcast_in_dim, gather, neg, reshape, slice, transpose)
 
 
 @deep
@@ -120,7 +119,7 @@ class _Products:
         """Whether nothing reads a value besides one equation, nor that for others."""
         while value not in self.kept and self.uses[value] == 1:
             (reader,) = self.readers[value]
-            if not (self._is_no_work(reader) or reader.op in _TURNED):
+            if not (self._is_no_work(reader) or reader.op is broadcast_in_dim):
                 return True
             (value,) = reader.results
             if value in self.opened:
