@@ -15,6 +15,7 @@ from ir.passes.factors import share_factors
 from ir.passes.fold import fold, fold_exact
 from ir.passes.inlining import inline_calls
 from ir.passes.masking import skip_masked
+from ir.passes.parts import compute_parts
 from ir.passes.power_tables import tabulate_powers
 from ir.passes.products import multiply_blocks, multiply_panels, reorder_products, share_adjoints
 from ir.passes.rolling import roll, roll_exact
@@ -29,6 +30,7 @@ Pass = Callable[[Function], Function]
 
 # (Which products there are of a solution is known when they are in order.)
 _PRODUCTS: tuple[Pass, ...] = (
+    compute_parts,
     multiply_blocks,
     choose_rows,
     solve_products,

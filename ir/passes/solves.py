@@ -6,23 +6,28 @@ The columns of `b` are solved for one by one, so that a sum of columns of `x` so
 With the identity for `b`, the inverse of a matrix times a vector is the solution for the vector; `without_inverses`
 does so for as many columns and more, so that none is multiplied by an inverse. Where the sum is over the rows of `x`
 instead, the transposed system is solved: u' A^-1 b = (A^-T u)' b. A product of few columns is multiplied after it:
-A^-1 (u v') = (A^-1 u) v'.
+A^-1 (u v') = (A^-1 u) v'. Columns and rows that are taken of a solution are such products, too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder
 from ir.ops.contraction import dot_general, free_dims
 from ir.ops.convert import convert
-from ir.ops.elementwise import eq
+from ir.ops.elementwise import eq, mul, neg
 from ir.ops.linear_solve import linear_solve
-from ir.ops.shape import move_axis, permute, reshape_to, transpose
+from ir.ops.matrix import eye
+from ir.ops.shape import broadcast_in_dim, move_axis, permute, reshape_to, transpose
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
+from ir.passes.parts.places import Definition, Taken, taken
+from ir.passes.products.reorder import reorder_products
 from ir.passes.replacing import replaced
 from ir.passes.selections.systems import system
 from ir.remarks import remark
@@ -31,25 +36,30 @@ from ir.rewriter import index_axis
 # To solve for a column takes longer than to multiply it: of very many columns the inverse is found first.
 _OF_INVERSE = 2
 
+# What one system is solved for may be the solution of another: of so many in a row.
+_ROUNDS = 4
+
 _FUNCTIONS = ("matvec", "solve", "vecmat", "transpose_solve")
 _TRANSPOSED = ("vecmat", "transpose_solve", "matvec", "solve")
 
 
 @dataclass(frozen=True)
 class _Use:
-    """A product with a solution.
+    """A product with a solution, or a part that is taken of one.
 
     Attributes:
       eqn: the product.
       side: which operand is the solution.
-      axis: that of the solution which is summed over.
-      count: columns of the other operand.
+      axis: that of the solution which is summed over, or of which places are taken.
+      count: columns of the other operand, or places.
+      taken: what is taken.
     """
 
     eqn: Eqn
     side: int
     axis: int
     count: int
+    taken: Taken | None = None
 
 
 @deep
@@ -60,8 +70,17 @@ def solve_products(function: Function) -> Function:
 
 @deep
 def without_inverses(function: Function) -> Function:
-    """As `solve_products`; also solve for what an inverse is multiplied with, instead of for the inverse."""
-    return _solved(function, inverses=True)
+    """As `solve_products`; also solve for what an inverse is multiplied with, instead of for the inverse.
+
+    Solutions that are vectors then give products of these, which are multiplied in the best order.
+    """
+    before = function
+    for _ in range(_ROUNDS):
+        new = _solved(function, inverses=True)
+        if new is function:
+            break
+        function = new
+    return function if function is before else reorder_products(function)
 
 
 def _solved(function: Function, *, inverses: bool) -> Function:
@@ -74,7 +93,7 @@ def _solved(function: Function, *, inverses: bool) -> Function:
         uses[v] = None
     for eqn in function.eqns:
         for v in set(eqn.operands) & solved.keys():
-            use, found = _use(eqn, v), uses[v]
+            use, found = _use(eqn, v, made.get), uses[v]
             uses[v] = None if use is None or found is None else [*found, use]
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
@@ -99,8 +118,12 @@ def _solved(function: Function, *, inverses: bool) -> Function:
     return replaced(function, writes | {eqn.results[0]: each.write for eqn, each in chosen.items()})
 
 
-def _use(eqn: Eqn, value: Value) -> _Use | None:
-    """The product that an equation is, of the solution with something else."""
+def _use(eqn: Eqn, value: Value, definition: Definition) -> _Use | None:
+    """The product that an equation is, of the solution with something else, or what it takes of the solution."""
+    part = taken(eqn, definition) if eqn.operands[0] is value else None
+    if part is not None and len(part.parts) == 1:
+        ((axis, places),) = part.parts.items()
+        return _Use(eqn, 0, axis, places.count, part)
     if eqn.op is not dot_general or eqn.operands[0] is eqn.operands[1] or eqn.attrs["lhs_batch"]:
         return None
     side = 0 if eqn.operands[0] is value else 1
@@ -151,6 +174,8 @@ class _Written:
         """The new result; `env` has what stands for others."""
         use, column = self.use, self.column
         *constants, b = [env.get(v, v) for v in self.solve.operands]
+        if use.taken is not None:
+            return self._part(use.taken, constants, b, lambda v: env.get(v, v))
         other = use.eqn.operands[1 - use.side]
         other = env.get(other, other)
         (axis,) = use.eqn.attrs[("rhs_contract", "lhs_contract")[use.side]]
@@ -175,59 +200,145 @@ class _Written:
             return reshape_to(move_axis(x, column, len(rest)), (*rest, *shape))
         return reshape_to(move_axis(x, column, 0), (*shape, *rest))
 
+    def _part(self, found: Taken, constants: list[Value], b: Value, now: Callable[[Value], Value]) -> Value:
+        """What is taken of the solution."""
+        ((axis, places),) = found.parts.items()
+        if self.column == axis:
+            part = linear_solve(*constants, places.take(b, axis, now), **self.attrs)
+        else:
+            n = self.solve.results[0].type.shape[axis]
+            columns = places.take(eye((n, n), b.type.dtype), 1, now)
+            u = linear_solve(*constants, move_axis(columns, 1, self.column), **self.attrs)
+            if self.is_inverse:
+                part = move_axis(move_axis(u, axis, 1), 0, axis)
+            else:
+                product = dot_general(u, b, lhs_contract=(axis,), rhs_contract=(axis,), precision="highest")
+                part = move_axis(product, 0, axis)
+        (out,) = self.use.eqn.results
+        return found.result(part, out.type.shape, self.solve.results[0].type.shape, now)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """An array with its free axis first and then those that are summed over.
+
+    Attributes:
+      perm: the order of its axes.
+    """
+
+    value: Value
+    perm: tuple[int, ...]
+
+    def write(self, env: dict[Value, Value]) -> Value:
+        """A matrix of columns."""
+        now = permute(env.get(self.value, self.value), self.perm)
+        n = now.type.shape[0]
+        return reshape_to(now, (n, now.type.size // n))
+
+
+@dataclass(frozen=True)
+class _Thin:
+    """A matrix that is a product of two with few columns, up to its sign.
+
+    Attributes:
+      sides: the columns for its rows, and for its columns.
+    """
+
+    sides: tuple[_Columns, _Columns]
+    rank: int
+    precision: Any
+    minus: bool
+
 
 @dataclass(frozen=True)
 class _LowRank:
     """A system whose right-hand sides are a product of two arrays that is summed over few elements.
 
     Attributes:
-      attrs: of the system with one of them, which has `rank` columns.
+      attrs: of the system with one of them, which has few columns.
       axis: that of the right-hand sides along which a system runs.
     """
 
     solve: Eqn
-    product: Eqn
+    thin: _Thin
     attrs: dict[str, Function | None]
     axis: int
-    rank: int
 
     def write(self, env: dict[Value, Value]) -> Value:
         """The new result; `env` has what stands for others."""
         constants = [env.get(v, v) for v in self.solve.operands[:-1]]
-        a = self.product.attrs
-        sides = []
-        for v, contract in zip(self.product.operands, (a["lhs_contract"], a["rhs_contract"]), strict=True):
-            (free,) = free_dims(v.type.rank, contract, ())
-            n = v.type.shape[free]
-            sides.append(reshape_to(permute(env.get(v, v), (free, *contract)), (n, self.rank)))
-        left, right = sides
+        left, right = [side.write(env) for side in self.thin.sides]
         if self.axis == 0:
-            left = linear_solve(*constants, left, **self.attrs)
+            left = linear_solve(*constants, neg(left) if self.thin.minus else left, **self.attrs)
         else:
-            right = transpose(
-                linear_solve(*constants, transpose(right, perm=(1, 0)), **self.attrs), perm=(1, 0)
-            )
+            rows = transpose(neg(right) if self.thin.minus else right, perm=(1, 0))
+            right = transpose(linear_solve(*constants, rows, **self.attrs), perm=(1, 0))
         return dot_general(  # type: ignore[no-any-return]
-            left, right, lhs_contract=(1,), rhs_contract=(1,), precision=a["precision"]
+            left, right, lhs_contract=(1,), rhs_contract=(1,), precision=self.thin.precision
         )
 
 
 def _low_rank(eqn: Eqn, made: dict[Value, Eqn]) -> _LowRank | None:
     """A system that is solved for fewer columns if what it is solved for is multiplied later."""
     b = eqn.operands[-1]
-    product = made.get(b)
-    if product is None or product.op is not dot_general or b.type.rank != 2 or (read := system(eqn)) is None:
+    if b.type.rank != 2 or b.type.dtype.real.bits < 32 or (read := system(eqn)) is None:
         return None
-    a, (x, y) = product.attrs, product.operands
-    if a["lhs_batch"] or len(a["lhs_contract"]) > 1 or not x.type.dtype is y.type.dtype is b.type.dtype:
+    thin = _thin(b, made)
+    if thin is None or 2 * thin.rank > b.type.shape[1 - read.axis]:
         return None
-    if len(free_dims(x.type.rank, a["lhs_contract"], ())) != 1 or b.type.dtype.real.bits < 32:
+    attrs = _resized(eqn, 1 - read.axis, thin.rank, _FUNCTIONS)
+    return None if attrs is None else _LowRank(eqn, thin, attrs, read.axis)
+
+
+def _vector(value: Value) -> _Columns:
+    """A vector, which may have axes of one element besides: these are summed over."""
+    (wide,) = [d for d, n in enumerate(value.type.shape) if n != 1] or [0]
+    return _Columns(value, (wide, *[d for d in range(value.type.rank) if d != wide]))
+
+
+def _thin(value: Value, made: dict[Value, Eqn]) -> _Thin | None:
+    """What a matrix is a product of; vectors, where it is one of two that are repeated."""
+    minus = turned = False
+    while (eqn := made.get(value)) is not None and eqn.op in (neg, transpose):
+        minus ^= eqn.op is neg
+        turned ^= eqn.op is transpose and eqn.attrs["perm"] == (1, 0)
+        (value,) = eqn.operands
+    if eqn is None or value.type.size == 0 or any(v.type.dtype is not value.type.dtype for v in eqn.operands):
         return None
-    rank = math.prod([x.type.shape[d] for d in a["lhs_contract"]])
-    if 2 * rank > b.type.shape[1 - read.axis]:
+    if eqn.op is mul:
+        vectors: dict[tuple[int, ...], Value] = {}
+        for v in eqn.operands:
+            repeated = made.get(v)
+            if repeated is not None and repeated.op is broadcast_in_dim:
+                (x,) = repeated.operands
+                wide = [
+                    d
+                    for d, n in zip(repeated.attrs["dims"], x.type.shape, strict=True)
+                    if n == value.type.shape[d]
+                ]
+                if x.type.size == math.prod([value.type.shape[d] for d in wide]):
+                    vectors[tuple(wide)] = x
+        if vectors.keys() != {(0,), (1,)}:
+            return None
+        pair = [_vector(vectors[0,]), _vector(vectors[1,])]
+        rank, precision = 1, None
+    elif eqn.op is dot_general:
+        a, x = eqn.attrs, eqn.operands[0]
+        if (
+            a["lhs_batch"]
+            or len(a["lhs_contract"]) > 1
+            or len(free_dims(x.type.rank, a["lhs_contract"], ())) != 1
+        ):
+            return None
+        pair = []
+        for v, contract in zip(eqn.operands, (a["lhs_contract"], a["rhs_contract"]), strict=True):
+            (free,) = free_dims(v.type.rank, contract, ())
+            pair.append(_Columns(v, (free, *contract)))
+        rank = math.prod([x.type.shape[d] for d in a["lhs_contract"]])
+        precision = a["precision"]
+    else:
         return None
-    attrs = _resized(eqn, 1 - read.axis, rank, _FUNCTIONS)
-    return None if attrs is None else _LowRank(eqn, product, attrs, read.axis, rank)
+    return _Thin((pair[1], pair[0]) if turned else (pair[0], pair[1]), rank, precision, minus)
 
 
 def _resized(eqn: Eqn, axis: int, count: int, names: tuple[str, ...]) -> dict[str, Function | None] | None:

@@ -1,7 +1,7 @@
-"""What stands around products: paddings, reversals and choices of rows go after them or to the smaller side.
+"""What stands around products: paddings and reversals go after them or to the smaller side.
 
-A padding by zeros is not multiplied. Rows in another order, or fewer of them, are taken of the product where that
-is smaller than the operand. A product of other layout is the same numbers added up by another kernel, which may
+A padding by zeros is not multiplied. Rows in another order are taken of the product where that is smaller than the
+operand. A product of other layout is the same numbers added up by another kernel, which may
 round otherwise.
 """
 
@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 from ir.core import Value
 from ir.machine import current
 from ir.ops.contraction import free_dims
 from ir.ops.elementwise import mul
-from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, full, pad, rev, slice
 from ir.rewrite import ROUNDING, at, collected, lit, rule
 from ir.rewrites.kinds import BATCHED, INEXACT, MATMUL, dot, repeated
-from ir.types import TensorType, i32
 
 
 class Sides:
@@ -205,112 +202,6 @@ def dot_of_reversed(x, y, *, axes, lc, rc, lb, rb, precision, preferred):
 def dot_with_reversed(x, y, *, axes, lc, rc, lb, rb, precision, preferred):
     """Reverse what is smaller than the right operand."""
     return dot(y, rev(x, axes=axes), (lc, rc, lb, rb, precision, preferred)), _reversed(1)
-
-
-# Choices of rows ----------------------------------------------------------------------------------
-
-
-def _rows(x, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un):
-    return gather(
-        x, i, offset_dims=od, collapsed_slice_dims=cs, start_index_map=sm, operand_batching_dims=ob,
-        start_indices_batching_dims=ib, slice_sizes=sizes, mode=mode, fill_value=fv, indices_are_sorted=so,
-        unique_indices=un,
-    )  # fmt: skip
-
-
-def _chosen(at_side):
-    def write(
-        x, i, y, *, od, cs, sm, ob, ib, sizes, mode, fv, so, un, lc, rc, lb, rb, precision, preferred, out
-    ):
-        """Choose of the product, if that is quicker."""
-        (d,) = sm if len(sm) == 1 else (-1,)
-        whole = tuple([1 if k == d else n for k, n in enumerate(x.type.shape)])
-        if d < 0 or ob or ib or cs != (d,) or sizes != whole or mode not in ("clip", "promise_in_bounds"):
-            return None
-        chosen_rank = i.type.rank - 1
-        own = tuple([k for k in range(x.type.rank + chosen_rank - 1) if k not in od])
-        if own != tuple(range(d, d + chosen_rank)):
-            return None  # the chosen rows do not stand where the rows stood
-        # The axes of `x` that the axes of what was chosen are.
-        back = {k: (k if k < d else k - chosen_rank + 1) for k in od}
-        sides = Sides(at_side, (lc, rc, lb, rb, precision, preferred))
-        if any(k in own for k in (*sides.contract, *sides.batch)):
-            return None
-        dims = list(sides.dims)
-        for place in (at_side, at_side + 2):
-            dims[place] = tuple([back[k] for k in dims[place]])
-        sides = Sides(at_side, tuple(dims))
-        axis = sides.out_axis(d, x, y)
-        rows = x.type.shape[d]
-        if not _after_is_quicker(x, y, out, math.prod(i.type.shape[:-1]), rows):
-            return None
-        made = sides.dot(x, y)
-        place = tuple([k for k in range(out.type.rank) if not axis <= k < axis + chosen_rank])
-        each = tuple([1 if k == axis else n for k, n in enumerate(made.type.shape)])
-        return gather(
-            made, i, offset_dims=place, collapsed_slice_dims=(axis,), start_index_map=(axis,), slice_sizes=each,
-            mode=mode, fill_value=fv, indices_are_sorted=so, unique_indices=un,
-        )  # fmt: skip
-
-    return write
-
-
-def _after_is_quicker(x, y, out, taken, rows):
-    """Whether taking some rows of the product is quicker than the product of those rows."""
-    before = x.type.size // max(rows, 1) * taken
-    made = out.type.size // max(taken, 1) * rows
-    deep = x.type.size * made // max(rows, 1) // max(rows, 1)  # multiplications
-    old = moved(x, 2 * before) + product(
-        x, deep * taken // max(rows, 1), before + y.type.size + out.type.size
-    )
-    new = product(x, deep, x.type.size + y.type.size + made) + moved(x, 2 * out.type.size)
-    return new < 0.9 * old
-
-
-_INDEX, _ONE = TensorType((6, 1), i32), TensorType((1, 1), i32)
-_LONG = 400
-_ROWS: dict[str, Any] = {
-    "od": (1,), "cs": (0,), "sm": (0,), "ob": (), "ib": (), "sizes": (1, _LONG), "mode": "clip", "fv": None,
-    "so": False, "un": False,
-}  # fmt: skip
-_COLUMNS = _ROWS | {"od": (0,), "cs": (1,), "sm": (1,), "sizes": (_LONG, 1)}
-
-
-@rule(
-    changes=ROUNDING,
-    on=INEXACT,
-    single_use=True,
-    examples=[
-        at((6, _LONG), _INDEX, (_LONG,), dtypes=_WIDE, **_ROWS, **MATMUL),
-        at((_LONG, 6), _INDEX, (_LONG, 2), dtypes=_WIDE, **_COLUMNS, **MATMUL | {"lc": (0,)}),
-    ],
-    counterexamples=[
-        at((6, _LONG), _ONE, (_LONG,), **_ROWS, **MATMUL),
-        at((6, _LONG), _INDEX, (6, 2), **_ROWS, **MATMUL | {"lc": (0,)}),
-        at((6, _LONG), _INDEX, (_LONG,), **_ROWS | {"mode": "fill"}, **MATMUL),
-    ],
-)
-def dot_of_rows(
-    x, i, y, *, od, cs, sm, ob, ib, sizes, mode, fv, so, un, lc, rc, lb, rb, precision, preferred
-):
-    """(A[i]) . y = (A . y)[i]."""
-    return dot(_rows(x, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un), y,
-                (lc, rc, lb, rb, precision, preferred)), _chosen(0)  # fmt: skip
-
-
-@rule(
-    changes=ROUNDING,
-    on=INEXACT,
-    single_use=True,
-    examples=[at((_LONG, 6), _INDEX, (2, _LONG), dtypes=_WIDE, **_COLUMNS, **MATMUL)],
-    counterexamples=[at((_LONG, 6), _ONE, (2, _LONG), **_COLUMNS, **MATMUL)],
-)
-def dot_with_rows(
-    x, i, y, *, od, cs, sm, ob, ib, sizes, mode, fv, so, un, lc, rc, lb, rb, precision, preferred
-):
-    """x . (B[:, i]) = (x . B)[:, i]."""
-    return dot(y, _rows(x, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un),
-                (lc, rc, lb, rb, precision, preferred)), _chosen(1)  # fmt: skip
 
 
 # Sums of products with a vector -------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ir.types import TensorType, i32
 _WIDE = ("f32", "f64")
 
 
-def _origins(x, y, lc, rc, lb, rb):
+def origins_of(x, y, lc, rc, lb, rb):
     """For each axis of a product, the axis of the left and of the right operand that it is; None for no such."""
     left, right = free_dims(x.type.rank, lc, lb), free_dims(y.type.rank, rc, rb)
     return [*zip(lb, rb, strict=True), *[(d, None) for d in left], *[(None, d) for d in right]]
@@ -33,7 +33,7 @@ def _seconds(shape, deep, elements, bits):
     return current().seconds(2 * math.prod(shape) * deep, elements * bits / 8)
 
 
-def _pays(x, y, out, taken, old, lc):
+def part_pays(x, y, out, taken, old, lc):
     """Whether a product of parts of so many elements is quicker than the product of all, of shape `old`."""
     bits, deep = out.type.dtype.bits, math.prod([x.type.shape[d] for d in lc])
     whole = _seconds(old, deep, x.type.size + y.type.size + 3 * math.prod(old), bits)
@@ -42,7 +42,7 @@ def _pays(x, y, out, taken, old, lc):
 
 def _part(x, y, *starts, n, lc, rc, lb, rb, precision, preferred, out):
     """Take the parts of both operands, whole along the axes that are summed over."""
-    origins = _origins(x, y, lc, rc, lb, rb)
+    origins = origins_of(x, y, lc, rc, lb, rb)
     parts = []
     for side, v in enumerate((x, y)):
         zero = full((), 0, starts[0].type.dtype)
@@ -53,7 +53,7 @@ def _part(x, y, *starts, n, lc, rc, lb, rb, precision, preferred, out):
         parts.append((v, at_, tuple(sizes)))
     taken = sum(math.prod(sizes) for _, _, sizes in parts)
     old = [(x.type.shape[a] if a is not None else y.type.shape[b]) for a, b in origins]
-    if not starts or not _pays(x, y, out, taken, old, lc):
+    if not starts or not part_pays(x, y, out, taken, old, lc):
         return None
     small = [v if sizes == v.type.shape else dynamic_slice(v, *at_, sizes=sizes) for v, at_, sizes in parts]
     return dot(small[0], small[1], (lc, rc, lb, rb, precision, preferred))
@@ -86,10 +86,10 @@ def _rows_of(
     x, y, i, *, od, cs, sm, ob, ib, sizes, mode, fv, so, un, lc, rc, lb, rb, precision, preferred, out
 ):
     """Take the rows of the operand that has them."""
-    origins = _origins(x, y, lc, rc, lb, rb)
+    origins = origins_of(x, y, lc, rc, lb, rb)
     shape = [(x.type.shape[a] if a is not None else y.type.shape[b]) for a, b in origins]
     (d,) = sm if len(sm) == 1 else (-1,)
-    if d < 0 or ob or ib or cs != (d,) or not _fills_alike(mode, fv, x, lc):
+    if d < 0 or ob or ib or cs != (d,) or not fills_alike(mode, fv, x, lc):
         return None
     if sizes != tuple([1 if k == d else n for k, n in enumerate(shape)]):
         return None
@@ -102,7 +102,7 @@ def _rows_of(
     v, axis = (x, y)[side], origins[d][side]
     contract, batch = ((lc, lb), (rc, rb))[side]
     count = math.prod(i.type.shape[:-1])
-    if not _pays(x, y, out, v.type.size // shape[d] * count + (y, x)[side].type.size, shape, lc):
+    if not part_pays(x, y, out, v.type.size // shape[d] * count + (y, x)[side].type.size, shape, lc):
         return None
 
     # Chosen rows stand where the rows stood: axes behind them move.
@@ -120,7 +120,7 @@ def _rows_of(
     return dot(rows, y, dims) if side == 0 else dot(x, rows, dims)
 
 
-def _fills_alike(mode, value, x, contract):
+def fills_alike(mode, value, x, contract):
     """Whether a product of a row of what stands for rows that there are not is such a row."""
     if mode in ("clip", "promise_in_bounds"):
         return True

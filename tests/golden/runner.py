@@ -24,6 +24,7 @@ from ir.passes.fold import fold, fold_exact
 from ir.passes.grouping import group_regions
 from ir.passes.inlining import inline_calls
 from ir.passes.nested import deep
+from ir.passes.parts import compute_parts
 from ir.passes.pipeline import optimize
 from ir.passes.products import reorder_products, share_adjoints
 from ir.passes.scans import simplify_scans
@@ -46,6 +47,7 @@ PASSES: dict[str, tuple[Pass, int]] = {
     "block": (deep(lambda function: blocked(function, SLOW)), ROUNDING),
     "choose_rows": (choose_rows, ROUNDING),
     "compute_again": (deep(lambda function: computed_again(function, SLOW)), ROUNDING),
+    "compute_parts": (compute_parts, ROUNDING),
     "cse": (cse, NOTHING),
     "dce": (dce, NOTHING),
     "fold": (fold, NOTHING),

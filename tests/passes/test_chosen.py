@@ -167,6 +167,22 @@ def test_the_model_decides(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
     assert multiply_rows(words) is words
 
 
+ALSO_READ = """
+def f(a: f64[400,6], b: i32[6,1], c: f64[], x: f64[6]) -> (f64[2,6], f64[400]):
+  d: f64[2,400] = broadcast_in_dim(c) {shape=(2, 400), dims=()}
+  e: f64[400,6] = gather(a, b) {offset_dims=(0,), collapsed_slice_dims=(1,), start_index_map=(1,), slice_sizes=(400, 1)}
+  f: f64[2,6] = dot_general(d, e) {lhs_contract=(1,), rhs_contract=(0,)}
+  g: f64[400] = dot_general(e, x) {lhs_contract=(1,), rhs_contract=(0,)}
+  return f, g
+"""
+
+
+def test_as_many_rows_that_are_there_are_multiplied() -> None:
+    """They are chosen for another product, too, and what they are multiplied with is written either way."""
+    function = ir.parse(ALSO_READ)
+    assert multiply_blocks(function) is function
+
+
 def test_a_step_of_message_passing_multiplies_nodes() -> None:
     """Forward and backward: products have rows for nodes, and none has rows for edges."""
     nodes, edges, width = 1000, 8000, 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from ir.core import Function
 from ir.machine import Machine
 from ir.passes.cse import cse
 from ir.passes.pipeline import optimize, pipeline
-from ir.passes.products import reorder, reorder_products
+from ir.passes.products import choices, reorder, reorder_products
 from ir.remarks import remarks
 
 N = 90
@@ -136,10 +137,46 @@ def test_costs_no_more_than_by_hand(name: str) -> None:
         np.testing.assert_allclose(c, b, rtol=1e-9, atol=1e-9)
 
 
+def centring() -> Any:
+    return tnp.eye(N) - 1 / N
+
+
+def _centred_by_ones(A: Any) -> Any:
+    H = tnp.eye(N) - tnp.outer(tnp.ones(N), tnp.ones(N)) / N
+    return H @ A @ H
+
+
+def _reflection(x: Any) -> Any:
+    return tnp.eye(N) - 2 * tnp.outer(x, x) / (x @ x)
+
+
+def _reflections(*vectors: Any) -> Any:
+    return functools.reduce(tnp.matmul, map(_reflection, vectors))
+
+
+def _with_diagonal(x: Any) -> Any:
+    return tnp.diag(x) + 3 * tnp.eye(N) - 1 / N
+
+
 # As they are where a product of matrices takes much longer than to read one.
 LARGE: dict[str, tuple[str, float, Callable[..., Any]]] = {
     "gradients of a chain": ("ABCx", 10.1, _gradients(lambda A, B, C, x: ((A @ B @ C @ x) ** 2).sum())),
     "gradients with a sum between": ("ABCx", 12.1, _gradients(lambda A, B, C, x: (A @ (B @ C + A) @ x).sum())),
+    "centred on both sides": ("A", 4, lambda A: centring() @ A @ centring()),
+    "centred by an outer product": ("A", 4, lambda A: _centred_by_ones(A)),
+    "centred rows of a batch": ("T", 12, lambda T: centring() @ T @ centring()),
+    "distances to products": ("A", 5, lambda A: -0.5 * centring() @ (A**2) @ centring()),
+    "products of centred matrices": ("A", N + 4, lambda A: centring() @ A @ A.T @ centring()),
+    "centred three times": ("AB", N + 8, lambda A, B: centring() @ A @ centring() @ B @ centring()),
+    "independence": ("AB", 5, lambda A, B: tnp.trace(A @ centring() @ B @ centring())),
+    "gradients of what is centred": ("A", 13, _gradients(lambda A: tnp.sin(centring() @ A @ centring()).sum())),
+    "gradients of independence": ("AB", 10.1, _gradients(lambda A, B: tnp.trace(A @ centring() @ B @ centring()))),
+    "gradients of weighted centring": ("Ax", 10.1, _gradients(lambda A, x: tnp.sin((tnp.eye(N) - x) @ A).sum())),
+    "reflections": ("Axyz", 13, lambda A, x, y, z: _reflections(x, y, z) @ A),
+    "reflections, from the right": ("Axyz", 13, lambda A, x, y, z: A @ _reflections(x, y) @ _reflection(z)),
+    "reflections, transposed": ("Axyz", 13, lambda A, x, y, z: _reflections(x, y, z).T @ A),
+    "a product of reflections": ("xyz", 13, lambda x, y, z: _reflections(x, y, z)),
+    "diagonals that are added": ("Axy", 8, lambda A, x, y: _with_diagonal(x) @ A @ _with_diagonal(y)),
 }  # fmt: skip
 
 
@@ -149,7 +186,7 @@ def test_products_that_gradients_share_are_computed_in_each(
 ) -> None:
     names, wanted, f = LARGE[name]
     monkeypatch.setattr(reorder, "current", lambda: Machine(flops=1e9, bandwidth=1e12, launch=0.0))
-    monkeypatch.setattr(reorder, "_SECONDS", 0.0)
+    monkeypatch.setattr(choices, "_SECONDS", 0.0)
     with jax.enable_x64(True):
         before, args = traced(f, names)
         after = optimize(before)
@@ -202,6 +239,52 @@ def test_outer_products_have_their_axes_in_any_order(axis: int, vector_first: bo
     assert ir.flops(after) < ir.flops(before)
     ir.verify(after)
     np.testing.assert_allclose(ir.evaluate(after, *args)[0], ir.evaluate(before, *args)[0], atol=1e-9)
+
+
+SHARED_MULTIPLE = """
+def f(n: c128[40,30], i: c128[30,40], t: c128[40,40]) -> (c128[30,40], c128[40,30]):
+  e: c128[40,40] = 0.25+0.0j
+  h: c128[40,40] = mul(e, t)
+  j: c128[30,40] = dot_general(n, h) {lhs_contract=(0,), rhs_contract=(0,)}
+  l: c128[40,30] = dot_general(h, i) {lhs_contract=(1,), rhs_contract=(1,)}
+  return j, l
+"""
+ADDED_ROWS = """
+def f(k: f64[6,400], d: i32[6,1], j: f64[400]) -> (f64[6,400]):
+  l: f64[6] = 0.75
+  n: f64[6,400] = dot_general(l, j)
+  o: f64[6,400] = 0.0
+  p: f64[6,400] = scatter_add(o, d, n) {update_window_dims=(1,), inserted_window_dims=(0,), \
+scatter_dims_to_operand_dims=(0,)}
+  return p
+"""
+
+
+@pytest.mark.parametrize("text", [SHARED_MULTIPLE, ADDED_ROWS])
+def test_what_would_be_computed_twice_or_copied_is_left_alone(text: str) -> None:
+    """A multiple that two products share; a vector repeated for the sum of rows, which reads it from memory."""
+    function = ir.parse(text)
+    assert reorder_products(function) is function
+
+
+def test_what_is_rearranged_for_several_is_computed_once() -> None:
+    """A sum that is repeated and read as a part and as a whole; a product whose transpose is multiplied twice."""
+
+    def repeated(A: Any, B: Any) -> Any:
+        every = tnp.broadcast_to((A @ B).sum() * 0.25, (2, N))
+        return every, tnp.sin(every[:, :3])
+
+    def turned(A: Any, B: Any) -> Any:
+        product = (A @ B).T
+        return product @ A, product @ B
+
+    with jax.enable_x64(True):
+        for f, most in ((repeated, 2 * FLOPS), (turned, (3 * N + 1) * FLOPS)):
+            before, args = traced(f, "AB")
+            after = optimize(before)
+            assert ir.flops(after) <= most, after
+            for a, b in zip(ir.evaluate(after, *args), ir.evaluate(before, *args), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
 def test_small_products_are_left_alone() -> None:
@@ -351,7 +434,7 @@ def test_random_programs_are_equal_and_no_dearer(program: Any, bandwidth: float)
     machine = Machine(flops=1e9, bandwidth=bandwidth, launch=0.0)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(reorder, "current", lambda: machine)
-        patch.setattr(reorder, "_SECONDS", 0.0)
+        patch.setattr(choices, "_SECONDS", 0.0)
         total = lambda *args: f(*args)[1]
         for each in (f, tr.grad(total, argnums=tuple(range(len(args)))), tr.hessian(total)):
             before = cse(tr.trace(each)(*args))

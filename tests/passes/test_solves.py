@@ -27,6 +27,7 @@ A = RNG.normal(size=(N, N)) + 4 * np.eye(N)
 B = RNG.normal(size=(N, 2))
 C = RNG.normal(size=(N, N))
 X = RNG.normal(size=N)
+I = np.array([4], np.int32)
 inv = tnp.linalg.inv
 solve = tnp.linalg.solve
 BEFORE = pipeline()[: [each.__name__ for each in pipeline()].index("solve_products")]
@@ -55,6 +56,14 @@ PROGRAMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
         lambda a: (lambda i: i @ i @ i @ X)(np.linalg.inv(a)),
         3,
     ),
+    "row of the inverse": (lambda a: inv(a)[2], lambda a: np.linalg.inv(a)[2], 1),
+    "column of the inverse": (lambda a: inv(a)[:, -2], lambda a: np.linalg.inv(a)[:, -2], 1),
+    "element of the inverse": (lambda a: inv(a)[2, 3], lambda a: np.linalg.inv(a)[2, 3], 1),
+    "rows of the inverse at an index": (lambda a: inv(a)[I], lambda a: np.linalg.inv(a)[I], 1),
+    "columns of the inverse at an index": (lambda a: inv(a)[:, I], lambda a: np.linalg.inv(a)[:, I], 1),
+    "row of the transposed inverse": (lambda a: inv(a.T).T[2], lambda a: np.linalg.inv(a)[2], 1),
+    "row of a solution": (lambda a: solve(a, C)[3], lambda a: np.linalg.solve(a, C)[3], 1),
+    "column of a solution": (lambda a: solve(a, C)[:, 3], lambda a: np.linalg.solve(a, C)[:, 3], 1),
     "sum of products": (
         lambda a: (lambda i: i @ X + (i @ B)[:, 0])(inv(a)),
         lambda a: np.linalg.inv(a) @ (X + B[:, 0]),
@@ -63,7 +72,8 @@ PROGRAMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
 }
 # Programs in which nothing is gained, or in which columns are mixed.
 LEFT: dict[str, Callable[[Any], Any]] = {
-    "inverse used besides": lambda a: (lambda i: (i @ X, i[0]))(inv(a)),
+    "inverse used besides": lambda a: (lambda i: (i @ X, tnp.sin(i)))(inv(a)),
+    "rows and columns of a solution": lambda a: (lambda x: x[3] + x[:, 2])(solve(a, C)),
     "as many columns": lambda a: inv(a) @ C,
     "both operands": lambda a: (lambda i: i @ i)(inv(a)),
 }
@@ -246,3 +256,54 @@ def test_gradients_of_inverses_solve_for_single_columns(turned: bool) -> None:
         for x, y, z in zip(fast(a, b), want, ir.evaluate(program, a, b), strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(z, y, rtol=1e-9, atol=1e-12)
+
+
+# Right-hand sides that are outer products, of vectors or of matrices with few columns, and what NumPy makes of them.
+Y, W = RNG.normal(size=N), RNG.normal(size=(2, N))
+LOW_RANK: dict[str, tuple[int, Callable[..., Any]]] = {
+    "outer product": (1, lambda xp, a, x, y, b, w: xp.linalg.solve(a, xp.outer(x, y))),
+    "repeated vectors": (1, lambda xp, a, x, y, b, w: xp.linalg.solve(a, x[:, None] * y)),
+    "transposed": (1, lambda xp, a, x, y, b, w: xp.linalg.solve(a.T, xp.outer(x, y).T)),
+    "negative": (1, lambda xp, a, x, y, b, w: xp.linalg.solve(a, -xp.outer(x, y).T)),
+    "two columns": (2, lambda xp, a, x, y, b, w: xp.linalg.solve(a, -(b @ w).T)),
+    "from both sides": (2, lambda xp, a, x, y, b, w: xp.linalg.solve(a, xp.linalg.solve(a, xp.outer(x, y)).T)),
+    "a sum of outer products": (
+        N, lambda xp, a, x, y, b, w: xp.linalg.solve(a, xp.outer(x, y) + xp.outer(y, xp.cos(x)))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOW_RANK)
+def test_outer_products_are_multiplied_after(name: str) -> None:
+    count, f = LOW_RANK[name]
+    args = A, X, Y, B, W
+    with jax.enable_x64(True):
+        program = optimize(tr.trace(lambda *args: f(tnp, *args))(*args))
+        ir.verify(program)
+        assert columns(program) == count
+        np.testing.assert_allclose(ir.evaluate(program, *args)[0], f(np, *args), rtol=1e-10)
+        np.testing.assert_allclose(tr.jit(lambda *args: f(tnp, *args))(*args), f(np, *args), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda k, s, y: s @ inv(k) @ y,
+        lambda k, s, y: (s - k @ inv(s) @ k.T) @ y,
+        lambda k, s, y: inv(k) @ (inv(s) @ y),
+        lambda k, s, y: inv(k.T @ k + s) @ k.T @ y,
+    ],
+)
+def test_gradients_of_inverses_multiply_none(f: Callable[..., Any]) -> None:
+    """Of what inverses and a vector give, all systems are for vectors."""
+    n = 200
+    k, s = (RNG.normal(size=(n, n)) / 9 + 3 * np.eye(n) for _ in range(2))
+    y = RNG.normal(size=n)
+    loss = lambda k, s, y: tnp.sum(tnp.sin(f(k, s, y)))
+    with jax.enable_x64(True):
+        before = tr.trace(tr.grad(loss, (0, 1, 2)))(k, s, y)
+        after = optimize(before)
+        solved = [e for e in after.eqns if e.op is linear_solve]
+        assert solved and all(e.operands[-1].type.size == n for e in solved)
+        for got, want in zip(ir.evaluate(after, k, s, y), ir.evaluate(before, k, s, y), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-9)

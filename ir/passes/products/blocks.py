@@ -207,14 +207,15 @@ class _Product:
         sizes = [math.prod(p.shape) * self.dtype.bits / 8 for p in (left, right)]
         nbytes = sum(sizes) + math.prod(shape) * self.dtype.bits / 8
         seconds = self.machine.seconds(2 * math.prod(shape) * depth * self.times, nbytes)
-        for part, size in zip((left, right), sizes, strict=True):
-            if (
-                self._joined(part) is not None
-                or part.bounds is not None
-                or (self.users[part.value] == 1 and self._rows(part) is not None)
-            ):
-                seconds += self.machine.seconds(0, 2 * size)
+        seconds += self._making(left) + self._making(right)
         return _Plan(seconds, 1, lambda env: self._dot(left.write(env), right.write(env)))
+
+    def _making(self, part: _Part) -> float:
+        """Seconds to write what is put together, cut out, chosen or repeated for one product alone."""
+        is_chosen = self.users[part.value] == 1 and self._rows(part) is not None
+        if self._joined(part) is None and part.bounds is None and not is_chosen:
+            return 0.0
+        return self.machine.seconds(0, 2 * math.prod(part.shape) * self.dtype.bits / 8)
 
     def _chosen(self, left: _Part, right: _Part, side: int) -> _Plan | None:
         """The product of what rows are chosen from, or of what is repeated, and its rows."""
@@ -232,8 +233,7 @@ class _Product:
         nbytes = itemsize * (rows.source.type.size + math.prod(other.shape) + size / taken)
         seconds = self.machine.seconds(2 * size / taken * depth * self.times, nbytes)
         seconds += self.machine.seconds(0, 2 * size * itemsize)
-        if other.bounds is not None:
-            seconds += self.machine.seconds(0, 2 * itemsize * math.prod(other.shape))
+        seconds += self._making(other)
 
         def write(env: dict[Value, Value]) -> Value:
             index = env.get(rows.eqn.operands[1], rows.eqn.operands[1]) if rows.axis is not None else None

@@ -110,3 +110,32 @@ class Network:
     plain: bool
     multiplies: bool
     mixed: bool
+
+
+def axis_groups(inside: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:
+    """Which axes of one shape become which of another of equal size, those of one element left out.
+
+    None for arrays without elements.
+    """
+    if 0 in inside:
+        return None
+    out = []
+    i = j = 0
+    while i < len(inside) or j < len(outside):
+        group: tuple[list[int], list[int]] = ([], [])
+        sizes = [1, 1]
+        while not group[0] or sizes[0] != sizes[1]:
+            if i < len(inside) and (sizes[0] <= sizes[1] or j == len(outside)):
+                group[0].append(i)
+                sizes[0] *= inside[i]
+                i += 1
+            elif j < len(outside):
+                group[1].append(j)
+                sizes[1] *= outside[j]
+                j += 1
+            else:
+                break
+        wide = [d for d in group[0] if inside[d] != 1], [d for d in group[1] if outside[d] != 1]
+        if any(wide):
+            out.append(wide)
+    return out

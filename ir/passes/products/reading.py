@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ir.core import Dense, Eqn, Value
+from ir.core import Eqn, Value
+from ir.diagonals import diagonal_axes, diagonal_starts, is_identity
 from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
 from ir.ops.elementwise import add, div, eq, mul, neg, select, square, sub
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.scatter import scatter_add
-from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, slice, transpose
-from ir.passes.products.network import Axes, Axis, Label, Network
+from ir.ops.shape import broadcast_in_dim, constant, reshape, slice, transpose
+from ir.passes.products.network import Axes, Axis, Label, Network, axis_groups
 from ir.rewriter import constant_number, index_axis
 
 # Products of more factors are read in parts.
@@ -58,9 +57,22 @@ class Reader:
         """What is repeated to make a value, but for numbers; itself if nothing is."""
         eqn = self.definitions.get(value)
         while eqn is not None and (eqn.op in (neg, broadcast_in_dim) or self.is_multiple(eqn)):
-            value = eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]
+            value = self.multiplied(eqn)
             eqn = self.definitions.get(value)
         return value
+
+    def without_numbers(self, eqn: Eqn) -> Eqn:
+        """The equation of what is multiplied by numbers, or negative; itself where there are none."""
+        while eqn.op is neg or self.is_multiple(eqn):
+            made = self.definitions.get(self.multiplied(eqn))
+            if made is None:
+                break
+            eqn = made
+        return eqn
+
+    def multiplied(self, eqn: Eqn) -> Value:
+        """The operand of an equation of one, or of a multiple the one that is no number."""
+        return eqn.operands[1 if eqn.op is mul and self._is_scalar(eqn.operands[0]) else 0]
 
     def is_free(self, value: Value) -> bool:
         """Whether a value is no factor to multiply by: repeated along an axis, or a diagonal matrix."""
@@ -281,7 +293,7 @@ class _Reading:
     def reshaped(self, eqn: Eqn, axes: Axes) -> bool:
         """Axes put together or taken apart, and those of one element put in or left out."""
         (x,), shape = eqn.operands, eqn.results[0].type.shape
-        groups = _groups(x.type.shape, shape)
+        groups = axis_groups(x.type.shape, shape)
         if groups is None:
             return False
         own = [Axis(Label(1)) for _ in x.type.shape]
@@ -316,7 +328,7 @@ class _Reading:
 
     def diagonal(self, eqn: Eqn, axes: Axes) -> bool:
         """A gather of the elements whose indices on two axes are equal."""
-        starts = _diagonal_axes(eqn, self.reader.definitions)
+        starts = diagonal_axes(eqn, self.reader.definitions)
         if starts is None:
             return False
         (x, _), offsets = eqn.operands, eqn.attrs["offset_dims"]
@@ -335,7 +347,7 @@ class _Reading:
         if number is not None:
             self.number = self.number * number
             return True
-        return len(axes) == 2 and _is_identity(eqn.attrs["value"]) and self.equal(*axes)
+        return len(axes) == 2 and is_identity(eqn.attrs["value"]) and self.equal(*axes)
 
     def converted(self, eqn: Eqn, axes: Axes) -> bool:
         """An identity matrix: which elements have equal indices, as numbers."""
@@ -361,77 +373,12 @@ class _Reading:
             return False
         if sorted(a["scatter_dims_to_operand_dims"]) != [0, 1] or indices.type.shape != (n, 2):
             return False
-        if _both_indices(self.reader.definitions.get(indices)) != (0, 0):
+        if diagonal_starts(self.reader.definitions.get(indices)) != (0, 0):
             return False
         if not self.equal(*axes):
             return False
         self.stack.append((x, axes[:1]))
         return True
-
-
-def _groups(inside: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:
-    """Which axes of one shape become which of another of equal size, those of one element left out.
-
-    None for arrays without elements.
-    """
-    if 0 in inside:
-        return None
-    out = []
-    i = j = 0
-    while i < len(inside) or j < len(outside):
-        group: tuple[list[int], list[int]] = ([], [])
-        sizes = [1, 1]
-        while not group[0] or sizes[0] != sizes[1]:
-            if i < len(inside) and (sizes[0] <= sizes[1] or j == len(outside)):
-                group[0].append(i)
-                sizes[0] *= inside[i]
-                i += 1
-            elif j < len(outside):
-                group[1].append(j)
-                sizes[1] *= outside[j]
-                j += 1
-            else:
-                break
-        wide = [d for d in group[0] if inside[d] != 1], [d for d in group[1] if outside[d] != 1]
-        if any(wide):
-            out.append(wide)
-    return out
-
-
-def _diagonal_axes(eqn: Eqn, definitions: Mapping[Value, Eqn]) -> dict[int, int] | None:
-    """The two axes of which a gather takes a diagonal, all others whole, and where it starts on each; or None."""
-    a, (x, indices) = eqn.attrs, eqn.operands
-    pair = a["start_index_map"]
-    if a["operand_batching_dims"] or len(pair) != 2 or a["collapsed_slice_dims"] != tuple(sorted(pair)):
-        return None
-    if a["slice_sizes"] != tuple([1 if d in pair else size for d, size in enumerate(x.type.shape)]):
-        return None
-    starts = _both_indices(definitions.get(indices))
-    if starts is None:
-        return None
-    count = indices.type.shape[0]
-    if any(start < 0 or start + count > x.type.shape[d] for d, start in zip(pair, starts, strict=True)):
-        return None
-    return dict(zip(pair, starts, strict=True))
-
-
-def _both_indices(eqn: Eqn | None) -> tuple[int, int] | None:
-    """The numbers a and b, if an equation makes the indices [[a, b], [a + 1, b + 1], …]."""
-    if eqn is None or eqn.results[0].type.rank != 2 or eqn.results[0].type.shape[1] != 2:
-        return None
-    n = eqn.results[0].type.shape[0]
-    if eqn.op is iota:
-        return (0, 0) if eqn.attrs["axis"] == 0 else None
-    if eqn.op is not constant or n == 0 or eqn.attrs["value"].shape != (n, 2):
-        return None
-    array = eqn.attrs["value"].array
-    a, b = int(array[0, 0]), int(array[0, 1])
-    return (a, b) if (array == np.arange(n)[:, None] + [a, b]).all() else None
-
-
-def _is_identity(value: Dense) -> bool:
-    array = value.array
-    return array.ndim == 2 and array.shape[0] == array.shape[1] and bool((array == np.eye(len(array))).all())
 
 
 _FREE = (dot_general, transpose, reshape)

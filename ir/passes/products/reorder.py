@@ -13,10 +13,6 @@ import functools
 import itertools
 import math
 from collections import Counter
-from typing import Any
-
-import ml_dtypes
-import numpy as np
 
 from ir.core import Eqn, Function, Value
 from ir.machine import Machine, current
@@ -26,20 +22,18 @@ from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, reshape, slice, transpose
 from ir.passes.nested import deep
-from ir.passes.products.network import Network
-from ir.passes.products.order import Factor, Order
+from ir.passes.products.choices import Choice, Sum, factors, has_range, is_number, pays, within
 from ir.passes.products.reading import Reader
 from ir.passes.products.write import write
-from ir.passes.replacing import replaced
+from ir.passes.replacing import Write, replaced
 from ir.remarks import remark
 from ir.rewriter import constant_number
-from ir.types import DType
 
 _ROOTS = (dot_general, reduce_sum, slice, gather)
-# A new order has to be quicker by this factor and by so many seconds.
-_QUICKER, _SECONDS = 0.9, 1e-6
 # So many products that several networks use are tried within them.
 _SHARED = 64
+# So many sums that are no work to multiply by, such as reflections, are applied in turn.
+_STEPS = 16
 # A product of sums is written as the sum of at most so many products.
 _TERMS = 6
 # What networks read through besides.
@@ -52,7 +46,13 @@ def reorder_products(function: Function) -> Function:
     ops = {e.op for e in function.eqns}
     if ops.isdisjoint(_ROOTS) or ops.isdisjoint((dot_general, mul, add, sub)):
         return function
-    chosen = _Products(function, current()).chosen()
+    for _ in range(_STEPS):
+        products = _Products(function, current())
+        steps = products.applied_in_turn()
+        if not steps:
+            break
+        function = replaced(function, steps)
+    chosen = products.chosen()
     if not chosen:
         return function
     for eqn in function.eqns:
@@ -62,71 +62,34 @@ def reorder_products(function: Function) -> Function:
     return replaced(function, {v: functools.partial(_written, choice) for v, choice in chosen.items()})
 
 
-def _written(choice: _Choice | _Sum, env: dict[Value, Value]) -> Value:
+def _written(choice: Choice | Sum, env: dict[Value, Value]) -> Value:
     return functools.reduce(add, [write(p.network, p.order, env) for p in choice.parts])
 
 
-class _Choice:
-    """A network, with the seconds that its equations take as they stand and in the best order.
-
-    Attributes:
-      together: whether it was chosen with others, for what all save.
-    """
-
-    def __init__(self, network: Network, old: float, machine: Machine) -> None:
-        self.network, self.old, self.machine = network, old, machine
-        self.together = False
-
-    @functools.cached_property
-    def order(self) -> Order:
-        return _order(self.network, self.machine)
-
-    @functools.cached_property
-    def new(self) -> float:
-        if self.network.plain or not self.network.terms:
-            return self.old
-        return self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
-
-    @property
-    def pays(self) -> bool:
-        return self.together or _pays(self.old, self.new)
-
-    @property
-    def seconds(self) -> float:
-        return self.new if self.pays else self.old
-
-    @property
-    def parts(self) -> list[_Choice]:
-        """What is added up."""
-        return [self]
+def _is_plain(eqn: Eqn) -> bool:
+    """Whether a contraction is a product of two matrices."""
+    a = eqn.attrs
+    is_product = not a["lhs_batch"] and len(a["lhs_contract"]) == 1 and a["preferred_type"] is None
+    return is_product and all(v.type.rank == 2 for v in eqn.operands)
 
 
-class _Sum:
-    """A network factors of which are sums, multiplied out."""
+def _in_turn(eqn: Eqn, inner: Eqn, side: int, env: dict[Value, Value]) -> Value:
+    """A product of a product of two matrices, the left or the right operand: first with the nearer one."""
+    a, b = eqn.attrs, inner.attrs
+    other = eqn.operands[1 - side]
+    other = env.get(other, other)
+    (axis,), (other_axis,) = (a["lhs_contract"], a["rhs_contract"])[:: 1 if side == 0 else -1]
+    matrices = [env.get(v, v) for v in inner.operands]
+    summed = b["lhs_contract"][0], b["rhs_contract"][0]
 
-    pays = True
+    def dot(matrix: Value, axis: int, x: Value, x_axis: int) -> Value:
+        pair, axes = ((matrix, x), (axis, x_axis)) if side == 0 else ((x, matrix), (x_axis, axis))
+        return dot_general(  # type: ignore[no-any-return]
+            *pair, lhs_contract=(axes[0],), rhs_contract=(axes[1],), precision=a["precision"]
+        )
 
-    def __init__(self, parts: list[_Choice], seconds: float) -> None:
-        self.parts, self.seconds = parts, seconds
-
-    @property
-    def new(self) -> float:
-        return self.seconds
-
-
-def _within(choice: _Choice | _Sum | None, value: Value) -> float:
-    """Seconds of a network in its best order, inf where a value is still one of its factors."""
-    if choice is None or any(v is value for v in _factors(choice)):
-        return math.inf
-    return choice.new
-
-
-def _factors(choice: _Choice | _Sum) -> list[Value]:
-    return [v for part in choice.parts for v, _ in part.network.terms]
-
-
-def _pays(old: float, new: float) -> bool:
-    return new < _QUICKER * old and old - new > _SECONDS
+    near = dot(matrices[axis], 1 - summed[axis], other, other_axis)
+    return dot(matrices[1 - axis], summed[1 - axis], near, 0 if side == 0 else near.type.rank - 1)
 
 
 class _Products:
@@ -140,11 +103,14 @@ class _Products:
                 self.readers.setdefault(v, []).append(eqn)
         self.kept = set(function.results)
         self.opened: set[Value] = set()
+        self.closed: set[Value] = set()
         self.reader = Reader(self.definitions, self._inner)
 
     def _inner(self, value: Value) -> bool:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
-        return value in self.opened or self._is_alone(value) or self._is_no_work(self.definitions.get(value))
+        if value in self.closed:
+            return False
+        return self._is_own(value) or self._is_no_work(self.definitions.get(value))
 
     def _is_no_work(self, eqn: Eqn | None) -> bool:
         return eqn is not None and (self.reader.is_outer(eqn) or self.reader.is_multiple(eqn))
@@ -153,19 +119,22 @@ class _Products:
         """Whether nothing reads a value besides one equation, nor that for others."""
         while value not in self.kept and self.uses[value] == 1:
             (reader,) = self.readers[value]
-            if not self._is_no_work(reader):
+            if not (self._is_no_work(reader) or reader.op is broadcast_in_dim):
                 return True
             (value,) = reader.results
             if value in self.opened:
                 return True
         return False
 
-    def chosen(self) -> dict[Value, _Choice | _Sum]:
+    def _is_own(self, value: Value) -> bool:
+        return value in self.opened or self._is_alone(value)
+
+    def chosen(self) -> dict[Value, Choice | Sum]:
         """The networks to write anew, by the result of their root."""
-        found: dict[Value, _Choice | _Sum] = {}
+        found: dict[Value, Choice | Sum] = {}
         covered: set[Value] = set()
         for eqn in reversed(self.function.eqns):
-            if eqn.op in _ROOTS and eqn.results[0] not in covered and _has_range(eqn.results[0].type.dtype):
+            if eqn.op in _ROOTS and eqn.results[0] not in covered and has_range(eqn.results[0].type.dtype):
                 choice = self._best(eqn)
                 if choice is not None:
                     found[eqn.results[0]] = choice
@@ -173,35 +142,46 @@ class _Products:
         self._open(found)
         return {v: choice for v, choice in found.items() if choice.pays}
 
-    def _best(self, eqn: Eqn) -> _Choice | _Sum | None:
+    def _best(self, eqn: Eqn) -> Choice | Sum | None:
         choice = self._choice(eqn)
         if choice is None:
             return None
         out = self._multiplied_out(eqn, choice, _TERMS)
+        by_steps = self._by_steps(eqn, choice, choice.new if out is None else out.new)
+        if by_steps is not None:
+            return by_steps
         if out is not None:
             return out
         if eqn.op is reduce_sum and len(choice.network.terms) < 2:
             return None  # a multiple of a sum
+        if choice.repeats and not self._is_read_by_element(eqn.results[0]):
+            choice.repeating = self.machine.seconds(0, eqn.results[0].type.nbytes)
+            choice.__dict__.pop("new", None)
         return choice if choice.network.multiplies and choice.network.terms else None
 
-    def _multiplied_out(self, eqn: Eqn, choice: _Choice, most: int) -> _Sum | None:
+    def _is_read_by_element(self, value: Value) -> bool:
+        return value not in self.kept and all(e.op.elementwise for e in self.readers.get(value, ()))
+
+    def _multiplied_out(self, eqn: Eqn, choice: Choice, most: int) -> Sum | None:
         """The sum of at most so many products, where a factor is a sum and that is quicker.
 
         Not in narrow types, in which sums of products are rounded once.
         """
         if eqn.results[0].type.dtype.real.bits < 32 or most < 2:
             return None
-        count = Counter(_factors(choice))
+        count = Counter(factors(choice))
         for value, times in count.items():
             made = self.definitions.get(value)
-            if made is None or made.op not in (add, sub) or 2**times > most or not self._inner(value):
+            if made is None or made.op not in (add, sub) or 2**times > most:
+                continue
+            if not (self._inner(value) or self._is_light(value)):
                 continue
             products = self._products(value)
             if not products and not any(map(self._is_free, made.operands)):
                 continue
             inside = [found for e in products if (found := self._choice(e)) is not None]
-            parts: list[_Choice] = []
-            seconds = 3 * self.machine.seconds(0, eqn.results[0].type.nbytes)
+            parts: list[Choice] = []
+            seconds = 0.0
             for sides in itertools.product((0, 1), repeat=times):
                 self.reader.sides[value] = sides
                 part = self._choice(eqn)
@@ -211,13 +191,91 @@ class _Products:
                 parts += part.parts if out is None else out.parts
                 seconds += part.new if out is None else out.new
             else:
-                added = 3 * self.machine.seconds(0, value.type.nbytes)
+                seconds += self._adding(eqn.results[0], parts)
+                is_gone = self._inner(value) or self._read_by(value, [choice])
+                added = 3 * self.machine.seconds(0, value.type.nbytes) if is_gone else 0
                 before = choice.seconds + added + sum(p.seconds for p in inside)
-                if _pays(before, seconds) and len(parts) <= most:
+                if pays(before, seconds) and len(parts) <= most:
                     del self.reader.sides[value]
-                    return _Sum(parts, seconds)
+                    return Sum(parts, seconds)
             del self.reader.sides[value]
         return None
+
+    def _adding(self, out: Value, parts: list[Choice]) -> float:
+        """Seconds to add up products; what is repeated along an axis is not written before."""
+        read = sum(not part.repeats for part in parts)
+        return (1 + read) * self.machine.seconds(0, out.type.nbytes)
+
+    def _by_steps(self, eqn: Eqn, choice: Choice, seconds: float) -> Choice | Sum | None:
+        """A network whose products with light sums are computed one by one, if that is quicker than `seconds`.
+
+        Of several such sums in a chain, as of a matrix that is centred on both sides, multiplying out at once makes
+        a product of every choice of their terms.
+        """
+        steps = [e for e in choice.network.inside if e is not eqn and self._has_light_factor(e)]
+        if not steps or eqn.op not in (dot_general, reduce_sum):
+            return None
+        new = {e.results[0] for e in steps} - self.closed
+        if not new:
+            return None
+        self.closed |= new
+        whole = self._best(eqn)
+        parts = [self._best(e) for e in steps]
+        if whole is None or any(part is None or not part.pays for part in parts):
+            self.closed -= new
+            return None
+        total = whole.seconds + sum(part.seconds for part in parts if part is not None)
+        if not pays(seconds, total):
+            self.closed -= new
+            return None
+        return whole
+
+    def _has_light_factor(self, eqn: Eqn) -> bool:
+        """Whether an equation is a product with a sum of which every term is no work to multiply by."""
+        return eqn.op is dot_general and any(self._is_light(v) for v in eqn.operands)
+
+    def _is_light(self, value: Value) -> bool:
+        """Whether a value is a sum of terms that are no factors, such as an identity matrix and a number everywhere."""
+        eqn = self.definitions.get(value)
+        while eqn is not None and (eqn.op in (transpose, neg) or self.reader.is_multiple(eqn)):
+            eqn = self.definitions.get(self.reader.multiplied(eqn))
+        return eqn is not None and eqn.op in (add, sub) and all(map(self._is_term, eqn.operands))
+
+    def _is_term(self, value: Value) -> bool:
+        if self._is_free(value) or self._is_light(value):
+            return True
+        eqn = self.definitions.get(value)
+        return eqn is not None and self.reader.is_outer(self.reader.without_numbers(eqn))
+
+    def applied_in_turn(self) -> dict[Value, Write]:
+        """Products of light sums, times something else: the nearest one first."""
+        found: dict[Value, Write] = {}
+        for eqn in self.function.eqns:
+            if eqn.op is not dot_general or eqn.attrs["lhs_batch"] or eqn.attrs["preferred_type"] is not None:
+                continue
+            for side, v in enumerate(eqn.operands):
+                inner = self.definitions.get(v)
+                if inner is None or not self._is_alone(v) or not self._is_chain(v):
+                    continue
+                other = eqn.operands[1 - side]
+                if not (self._is_light(other) or self._is_chain(other)) and has_range(v.type.dtype):
+                    found[eqn.results[0]] = functools.partial(_in_turn, eqn, inner, side)
+                    break
+        return found
+
+    def _is_chain(self, value: Value) -> bool:
+        """Whether a value is a product of light sums, of so many at most."""
+        stack, count = [value], 0
+        while stack and count < _STEPS:
+            eqn = self.definitions.get(stack.pop())
+            if eqn is None or eqn.op is not dot_general or not _is_plain(eqn):
+                return False
+            others = [v for v in eqn.operands if not self._is_light(v)]
+            if not all(map(self._is_alone, others)):
+                return False
+            stack += others
+            count += 1
+        return not stack
 
     def _is_free(self, value: Value) -> bool:
         """Whether a value, but for numbers, is no work to multiply by."""
@@ -246,11 +304,11 @@ class _Products:
                 stack += [v for v in eqn.operands if constant_number(self.definitions.get(v)) is None]
         return found
 
-    def _open(self, found: dict[Value, _Choice | _Sum]) -> None:
+    def _open(self, found: dict[Value, Choice | Sum]) -> None:
         """Compute what several networks use within each, where that is quicker; what comes last is tried first."""
         users: dict[Value, dict[Value, None]] = {}
         for root, choice in found.items():
-            for value in _factors(choice):
+            for value in factors(choice):
                 users.setdefault(value, {})[root] = None
         tried = 0
         for eqn in reversed(self.function.eqns):
@@ -273,20 +331,21 @@ class _Products:
             elif gone:
                 before += 3 * self.machine.seconds(0, value.type.nbytes)
                 before += sum(found[v].seconds for e in sum_of if (v := e.results[0]) in found)
-            if _pays(before, sum(_within(choice, value) for choice in new.values())):
+            if pays(before, sum(within(choice, value) for choice in new.values())):
                 if gone:
-                    found.pop(value, None)
+                    for each in (value, *[e.results[0] for e in sum_of]):
+                        found.pop(each, None)
                 for root, made in new.items():
                     assert made is not None
                     for part in made.parts:
                         part.together = True
                     found[root] = made
-                    for factor in _factors(made):
+                    for factor in factors(made):
                         users.setdefault(factor, {})[root] = None
             else:
                 self.opened.discard(value)
 
-    def _read_by(self, value: Value, choices: list[_Choice | _Sum]) -> bool:
+    def _read_by(self, value: Value, choices: list[Choice | Sum]) -> bool:
         """Whether nothing but some networks reads a value."""
         inside = {e for choice in choices for part in choice.parts for e in part.network.inside}
         stack = [value]
@@ -299,17 +358,19 @@ class _Products:
                 stack.append(eqn.results[0])
         return True
 
-    def _choice(self, eqn: Eqn) -> _Choice | None:
+    def _choice(self, eqn: Eqn) -> Choice | None:
         network = self.reader.read(eqn)
-        if network is None or not _is_number(network.number, eqn.results[0].type.dtype):
+        if network is None or not is_number(network.number, eqn.results[0].type.dtype):
             return None
         if not network.terms and network.divisors:
             return None
         if any(0 in value.type.shape for value, _ in network.terms) or eqn.results[0].type.size == 0:
             return None
         contracted = {v for e in network.inside if e.op is dot_general for v in e.operands}
-        old = sum(self._seconds(e, e.results[0] in contracted) for e in network.inside)
-        return _Choice(network, old, self.machine)
+        # (What others read, too, is computed for them.)
+        own = [e for e in network.inside if e is eqn or e.op is dot_general or self._is_own(e.results[0])]
+        old = sum(self._seconds(e, e.results[0] in contracted) for e in own)
+        return Choice(network, old, self.machine)
 
     def _seconds(self, eqn: Eqn, contracted: bool) -> float:
         """Of an equation as it stands; elementwise products are computed with what uses them, but for contractions."""
@@ -327,42 +388,3 @@ class _Products:
         """Whether a value is computed element by element, so that what is done to it next costs little."""
         eqn = self.definitions.get(value)
         return eqn is not None and eqn.op.elementwise
-
-
-def _order(network: Network, machine: Machine) -> Order:
-    numbers: dict[Any, int] = {}
-    sizes: list[int] = []
-    factors = []
-    for value, axes in network.terms:
-        labels: dict[int, None] = {}
-        cuts = []
-        for axis, n in zip(axes, value.type.shape, strict=True):
-            whole = axis.label.size
-            parts = tuple([leaf.size for leaf in axis.label.leaves()])
-            cuts.append(
-                (axis.start, axis.stride, whole, parts) if whole != n or axis.start or parts != (n,) else None
-            )
-            for label in axis.label.leaves():
-                if label.size > 1:
-                    at = numbers.setdefault(label, len(sizes))
-                    if at == len(sizes):
-                        sizes.append(label.size)
-                    labels[at] = None
-        pattern = tuple([numbers[k] if k.size > 1 else -1 for a in axes for k in a.label.leaves()])
-        first = {p: k for k, p in reversed(list(enumerate(pattern)))}
-        factors.append(Factor(tuple(labels), (id(value), tuple(cuts), tuple([first[p] for p in pattern]))))
-    out = frozenset([numbers[label] for label in network.out if label in numbers])
-    return Order(factors, sizes, out, network.root.results[0].type.dtype.np.itemsize, machine)
-
-
-def _has_range(dtype: DType) -> bool:
-    """Whether products of that type in another order seldom overflow: float32 and wider, and bfloat16."""
-    return dtype.is_inexact and int(ml_dtypes.finfo(dtype.real.np).maxexp) >= 128  # type: ignore[no-untyped-call]
-
-
-def _is_number(number: Any, dtype: DType) -> bool:
-    """Whether the numbers of a network, put together, are one that its element type has."""
-    if number in (1, -1):
-        return True
-    info: Any = ml_dtypes.finfo(dtype.real.np)  # type: ignore[no-untyped-call]
-    return bool(np.isfinite(number)) and float(info.smallest_normal) <= abs(number) <= float(info.max)

@@ -3,6 +3,7 @@
     f, p, q = lu(tril(a))       becomes      f = tril(a), with no rows exchanged
     f, p, q = lu(kron(a, b))    becomes      g = lu(a), h = lu(b), and diag(f) = kron(diag(g), diag(h))
     f, p, q = lu(tril(a) b)     becomes      g = lu(b), and diag(f) = diag(a) diag(g)
+    f, p, q = lu([[a, 0], [c, d]])     becomes     g = lu(a), h = lu(d), and diag(f) = [diag(g), diag(h)]
 
 A determinant is the product of the diagonal of the factors, with the sign of the order of the rows. What is read of
 them decides: the elements of the diagonal in any order (their product, whether one is zero, how many are negative, the
@@ -18,22 +19,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from ir.core import Eqn, Function, Value
+from ir.ops.calls import assume, stop_gradient
 from ir.ops.cond import cond
 from ir.ops.convert import convert
 from ir.ops.elementwise import abs as abs_op
-from ir.ops.elementwise import add, eq, log, lt, mul, ne, rem
+from ir.ops.elementwise import add, div, eq, log, lt, mul, ne, rem
 from ir.ops.indexing import gather
 from ir.ops.linalg import lu
 from ir.ops.matrix import diagonal
 from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
-from ir.ops.shape import broadcast_in_dim, full_like, iota, reshape_to
+from ir.ops.shape import broadcast_in_dim, concatenate, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
-from ir.passes.selections.factored import Factor, factored
+from ir.passes.selections.factored import Costs, Factor, factored, repeated
 from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
 from ir.passes.selections.triangles import is_lower
+from ir.passes.selections.triangular_blocks import Blocks, diagonal_parts, taken_apart
 from ir.passes.solves import is_identity
 from ir.remarks import remark
 from ir.rewriter import constant_number, index_axis
@@ -213,6 +216,7 @@ class _Determinants:
         self.reader = Reader(self.readers.made.get, lambda v: self.env.get(v, v))
         # Written when the factors would be: the diagonal, and where rows were exchanged.
         self.vectors: dict[Eqn, Value] = {}
+        self.costs = Costs(whole, self._root)
 
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
@@ -233,9 +237,12 @@ class _Determinants:
         if pair is not None:
             remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
             diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
-        elif (factors := factored(self.reader, given)) is not None:
+        elif (factors := factored(self.reader, given)) is not None and self._pays(eqn, factors):
             remark("read_determinants", eqn.source, "the determinants of the factors of a product")
             diagonals, exchanged = self._of_factors(factors)
+        elif (apart := taken_apart(self.reader, given)) is not None:
+            remark("read_determinants", eqn.source, "the determinants of blocks on the diagonal")
+            diagonals, exchanged = self._of_blocks(apart[0])
         else:
             return None
         self.vectors.update(dict.fromkeys(reading.diagonals, diagonals))
@@ -244,6 +251,17 @@ class _Determinants:
         # (Nothing else is read of these.)
         return self.reader.now(given), order, order
 
+    def _pays(self, eqn: Eqn, factors: Sequence[Factor]) -> bool:
+        """Whether factors are no more work; those of the product may be there for systems already."""
+        root = self._root(eqn.operands[0])
+        others = [e for e in self.costs.factored.get(root, ()) if self.readers.determinant(e) is None]
+        return (sum(f.is_full for f in factors) < 2 or not others) and self.costs.pays(root, factors)
+
+    def _root(self, value: Value) -> Value:
+        while (made := self.readers.made.get(value)) is not None and made.op in (assume, stop_gradient):
+            (value,) = made.operands
+        return value
+
     def _of_factors(self, factors: Sequence[Factor]) -> tuple[Value, Value]:
         """As `_of_product`, of matrices that are multiplied."""
         size = factors[0].matrix.type.shape[0]
@@ -251,12 +269,28 @@ class _Determinants:
         exchanged: Value = ne(places, places)
         parts: list[Value] = []
         for each in factors:
-            whole = self.reader.now(each.matrix)
-            if each.lower is None:
-                whole, pivots, _ = lu(whole)
-                exchanged = ne(pivots, places)
-            parts.append(diagonal(whole))
+            if each.is_diagonal:
+                part = repeated(self.reader, each, (size,), 0)
+            elif each.lower is not None:
+                part = diagonal(self.reader.now(each.matrix))
+            else:
+                whole, pivots, _ = lu(self.reader.now(each.matrix))
+                part, exchanged = diagonal(whole), ne(exchanged, ne(pivots, places))
+            parts.append(div(full_like(part, 1), part) if each.is_inverse else part)
         return functools.reduce(mul, parts), exchanged
+
+    def _of_blocks(self, blocks: Blocks) -> tuple[Value, Value]:
+        """As `_of_product`, of matrices that stand on the diagonal."""
+        diagonals, exchanged = [], []
+        for each in diagonal_parts(blocks):
+            block, value = each.write(self.reader.now), each.block()
+            places: Value = iota(shape=block.type.shape[:1], dtype=i32, axis=0)
+            pivots = places
+            if value is None or is_lower(self.reader, value) is None:
+                block, pivots, _ = lu(block)
+            diagonals.append(diagonal(block))
+            exchanged.append(ne(pivots, places))
+        return concatenate(*diagonals, axis=0), concatenate(*exchanged, axis=0)
 
     def _of_product(self, matrices: Sequence[Value]) -> tuple[Value, Value]:
         """The diagonal of factors of a Kronecker product; and flags, set as evenly as rows were exchanged."""

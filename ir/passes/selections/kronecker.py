@@ -10,10 +10,8 @@ from collections.abc import Callable
 from ir.core import Eqn, Value
 from ir.ops.calls import assume
 from ir.ops.elementwise import mul
-from ir.ops.linalg import lu
-from ir.ops.matrix import conjugated, lu_solve
 from ir.ops.shape import broadcast_in_dim, move_axis, reshape, reshape_to, transpose
-from ir.passes.selections.systems import System
+from ir.passes.selections.systems import System, by_lu
 
 Definition = Callable[[Value], Eqn | None]
 
@@ -81,15 +79,10 @@ def solved(factors: list[Value], b: Value, of: System, *, turned: bool) -> Value
     for k, each in enumerate(matrices):
         moved = move_axis(x, k, 0)
         columns = reshape_to(moved, (sizes[k], moved.type.size // sizes[k]))
-        x = move_axis(reshape_to(_solved(each, columns, turned=turned != of.turned), moved.type.shape), 0, k)
+        x = move_axis(
+            reshape_to(by_lu(each, columns, System(0, 0, turned != of.turned)), moved.type.shape), 0, k
+        )
     return move_axis(reshape_to(x, rows.type.shape), 0, of.axis)
-
-
-def _solved(a: Value, b: Value, *, turned: bool) -> Value:
-    factors, _, permutation = lu(a)
-    if turned:
-        return conjugated(lu_solve(factors, permutation, conjugated(b), adjoint=True))
-    return lu_solve(factors, permutation, b)
 
 
 __all__ = ["kronecker", "matrix", "solved"]

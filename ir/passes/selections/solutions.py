@@ -4,6 +4,7 @@
     x = linear_solve(tril(a), b)     becomes     x = triangular_solve(tril(a), b) {lower=True}
     x = linear_solve(kron(a, c), b)  becomes     systems with a and with c
     x = linear_solve(tril(a) c, b)   becomes     systems with tril(a) and with c
+    x = linear_solve([[a, 0], [c, d]], b)     becomes     systems with a and with d
     f, p, q = lu(triu(a))            becomes     f = triu(a), with no rows exchanged, as for its determinant
 
 What is known is read off the program, or said by the caller (`assume`). Systems with solvers of the caller's own stay.
@@ -21,12 +22,22 @@ from ir.ops.linear_solve import linear_solve
 from ir.ops.shape import broadcast_in_dim, full_like, iota
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
-from ir.passes.selections import factored
+from ir.passes.selections import factored, triangular_blocks
 from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.kronecker import kronecker, solved
 from ir.passes.selections.rows import known
-from ir.passes.selections.systems import System, by_cholesky, divided, substituted, system, turned_back
+from ir.passes.selections.systems import (
+    System,
+    by_cholesky,
+    by_lu,
+    divided,
+    in_columns,
+    substituted,
+    system,
+    turned_back,
+)
 from ir.passes.selections.triangles import is_lower, unmasked
+from ir.passes.selections.triangular_blocks import Blocks, taken_apart
 from ir.remarks import remark
 from ir.types import i32
 
@@ -45,6 +56,8 @@ class _Solved:
         self.definitions = {v: eqn for eqn in whole.eqns for v in eqn.results}
         self.env: dict[Value, Value] = {}
         self.reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
+
+        self.costs = factored.Costs(whole, self._root)
 
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
@@ -84,7 +97,44 @@ class _Solved:
             factors, turned = product
             return solved([self.reader.now(f) for f in factors], b, found, turned=turned)
         parts = factored.factored(self.reader, given)
-        return None if parts is None else factored.solved(self.reader, parts, b, found)
+        is_known = parts is not None and not any(f.is_inverse and not f.is_diagonal for f in parts)
+        if parts is not None and is_known and self.costs.pays(given, parts):
+            return factored.solved(self.reader, parts, b, found)
+        return self._by_blocks(given, b, found)
+
+    def _by_blocks(self, given: Value, b: Value, found: System) -> Value | None:
+        """The solution for a matrix of blocks that are zero on one side of the diagonal."""
+        apart = taken_apart(self.reader, given)
+        if apart is None or self._is_kept(given):
+            return None
+        blocks, is_transposed = apart
+        turned = is_transposed != found.turned
+
+        def leaf(block: Blocks, columns: Value, turned: bool) -> Value:
+            value, matrix = block.block(), block.write(self.reader.now)
+            of = System(0, 0, turned)
+            if value is not None:
+                try:
+                    return self._quotient(value, columns, 0)
+                except Unread:
+                    lower = is_lower(self.reader, value)
+                if lower is not None:
+                    return substituted(matrix, columns, of, lower=lower)
+            return by_lu(matrix, columns, of)
+
+        return in_columns(b, found.axis, lambda c: triangular_blocks.solved(
+            blocks, c, self.reader.now, leaf, turned=turned
+        ))  # fmt: skip
+
+    def _is_kept(self, matrix: Value) -> bool:
+        """Whether the factors of a matrix are results."""
+        root = self._root(matrix)
+        return any(
+            e.op is lu
+            and self._root(e.operands[0]) is root
+            and not set(e.results).isdisjoint(self.whole.results)
+            for e in self.whole.eqns
+        )
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ir.core import Eqn, Function, Value, inner_first
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import div
-from ir.ops.linalg import cholesky, triangular_solve
-from ir.ops.matrix import conjugated, diagonal
+from ir.ops.linalg import cholesky, lu, triangular_solve
+from ir.ops.matrix import conjugated, diagonal, lu_solve
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import broadcast_in_dim, move_axis, reshape, reshape_to, transpose
 
@@ -141,6 +141,14 @@ def by_cholesky(matrix: Value, b: Value, of: System) -> Value:
     if of.turned:
         return conjugated(in_columns(conjugated(b), of.axis, solve))
     return in_columns(b, of.axis, solve)
+
+
+def by_lu(matrix: Value, columns: Value, of: System) -> Value:
+    """For any matrix, and right-hand sides that stand side by side."""
+    factors, _, permutation = lu(matrix)
+    if of.turned:
+        return conjugated(lu_solve(factors, permutation, conjugated(columns), adjoint=True))
+    return lu_solve(factors, permutation, columns)
 
 
 def in_columns(b: Value, axis: int, solve: Callable[[Value], Value]) -> Value:
