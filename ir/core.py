@@ -237,6 +237,18 @@ def nested_functions(eqn: Eqn) -> Iterator[Function]:
             yield from (item for item in value if isinstance(item, Function))
 
 
+def running_functions(eqn: Eqn) -> Iterator[Function]:
+    """Of the functions among the attributes those that run with the equation, in place of its derivatives."""
+    unrun = eqn.op.unrun
+    for name, value in eqn.attrs.items():
+        if name in unrun:
+            continue
+        if isinstance(value, Function):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (item for item in value if isinstance(item, Function))
+
+
 def holders(function: Function) -> tuple[int, ...]:
     """Positions of the equations that hold functions."""
     found = function._cache.get("holders")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ir.core import Eqn, Function, Value, inner_first, nested_functions
+from ir.core import Eqn, Function, Value, inner_first, nested_functions, running_functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,9 @@ def _eqn_flops(eqn: Eqn) -> int:
 
 def _eqn_bytes(eqn: Eqn) -> int:
     inner = 0
-    for value in eqn.attrs.values():
+    for name, value in eqn.attrs.items():
+        if name in eqn.op.unrun:
+            continue
         if isinstance(value, Function):
             inner += value._cache["bytes_accessed"]
         elif isinstance(value, tuple):
@@ -186,7 +188,7 @@ def _eqn_bytes(eqn: Eqn) -> int:
 
 
 def _eqn_temporary(eqn: Eqn) -> int:
-    return max([f._cache["temporary_bytes"] for f in nested_functions(eqn)], default=0)
+    return max([f._cache["temporary_bytes"] for f in running_functions(eqn)], default=0)
 
 
 # A function ---------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Op:
         the function to inline.
       prune: for ops that hold functions: (which results are used, **attrs) -> (op, positions of the
         operands that are left, attrs, positions of the results that are left), or None where all are.
+      unrun: attributes with functions that say what derivatives are, and are not run with the equation.
       differentiate: replaces `jvp` for ops whose results change under differentiation:
         (operands, tangents, **attrs) -> (results, tangents).
     """
@@ -88,6 +89,7 @@ class Op:
     inline: Callable[..., Function] | None = None
     differentiate: Callable[..., Any] | None = None
     prune: Callable[..., Any] | None = None
+    unrun: frozenset[str] = frozenset()
     cache: dict[Types, Types] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:

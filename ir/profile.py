@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ir import cost
-from ir.core import Eqn, Function, Value, inner_first, nested_functions
+from ir.core import Eqn, Function, Value, inner_first, nested_functions, running_functions
 from ir.fusion import fusion
 from ir.machine import Machine
 
@@ -71,7 +71,7 @@ def profile(function: Function, machine: Machine) -> list[EqnProfile]:
 
 def _trips(eqn: Eqn) -> list[tuple[Function, int]]:
     """The functions that an equation holds, and how often each runs."""
-    nested = list(nested_functions(eqn))
+    nested = list(running_functions(eqn))
     if eqn.op.name == "scan":
         return [(f, eqn.attrs["length"]) for f in nested]
     if eqn.op.name == "cond":

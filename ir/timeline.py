@@ -3,12 +3,11 @@
 `ir.cost.live_memory` says what the program as written holds. A compiler that fuses and reuses memory holds less:
 
 - values that are fused (`ir.fusion`) have no memory;
-- a result takes the place of an operand of its size that is not needed any more, where each element is read only
-  as its own is written;
+- values share memory (`ir.buffers`): a result takes the place of an operand that is not needed any more, and the
+  memory of what is returned holds other things before;
 - the carry of a loop is changed in place, from the memory of its first value if nothing else reads that; what the
   loop stacks is written to its place; an iteration holds what its body holds at its peak;
-- of branches, the largest counts; a `replay` keeps states in its slots;
-- the memory of a result holds other things until the result is written.
+- of branches, the largest counts; a `replay` keeps states in its slots.
 
 Arguments and results are memory of the caller's, held throughout; all else comes and goes. This predicts what XLA
 calls temporary memory. It knows neither the order in which XLA schedules nor the layouts that it chooses.
@@ -17,14 +16,16 @@ Linear. Imports the core of `ir` only.
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ir.core import Eqn, Function, Value, inner_first, nested_functions
-from ir.fusion import Fusion, Kernel, fusion
+from ir.buffers import Buffer, buffers
+from ir.core import Eqn, Function, Value, inner_first, running_functions
+from ir.fusion import Fusion, fusion
+from ir.machine import current
 
-_LOOKED_AT = 32  # results whose memory might be lent
+_CUMULATIVE = frozenset({"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"})
+_RUN = 16  # elements that are summed up one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,9 @@ class Held:
       value: what it holds; one that no function knows for what is not an `eqn`.
       eqn: the equation that made it, or for which it was made.
       bytes: how many.
-      what: `eqn`: a result of that equation; `copy`: a value in another order of its axes; `zeros`: what loops
-        stack upon; `within`: what the functions inside the equation hold.
+      what: `eqn`: a result of that equation; `copy`: a value in another order of its axes; `wide`: in f32;
+        `zeros`: what loops stack upon; `within`: what the equation holds while it runs, such as what functions inside
+        it do.
     """
 
     value: Value | None
@@ -96,25 +98,81 @@ def at_peak(function: Function) -> tuple[tuple[Held, Function, tuple[Eqn, ...]],
         if whole is None:
             break
         bodies = _bodies(whole.eqn)
-        inner, carries = max(bodies, key=lambda body: _inside(*body))
-        swept = _swept(inner, carries)
+        if not bodies:
+            out.append((whole, function, around))
+            break
+        body = max(bodies, key=_Body.peak)
+        swept = body.swept()
         if whole.bytes > swept.peak:
             out.append((replace(whole, bytes=whole.bytes - swept.peak), function, around))
-        function, around, held = inner, (*around, whole.eqn), tuple(swept.held)
+        function, around, held = body.function, (*around, whole.eqn), tuple(swept.held())
     return tuple(out)
 
 
-def _bodies(eqn: Eqn) -> list[tuple[Function, int]]:
-    """The functions inside an equation, and from which result on each writes to places of stacked arrays."""
-    if eqn.op.name == "scan":
-        return [(eqn.attrs["function"], eqn.attrs["num_carry"])]
-    return [(f, len(f.results)) for f in nested_functions(eqn)]
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A function inside an equation.
+
+    Attributes:
+      function: which.
+      first: of a loop, the index of the param that is its first carry; otherwise `None`.
+      carries: of a loop, how many results are carries.
+      stacks: whether other results are written to places of stacked arrays.
+    """
+
+    function: Function
+    first: int | None = None
+    carries: int = 0
+    stacks: bool = False
+
+    def peak(self) -> int:
+        """The most that it holds at one time."""
+        known: dict[_Body, int] = self.function._cache.setdefault("peaks inside", {})
+        if self not in known:
+            known[self] = self.swept().peak
+        return known[self]
+
+    def swept(self) -> _Sweep:
+        """What it holds over its equations."""
+        function, carries = self.function, self.function.results[: self.carries]
+        stacked = [v for v in function.results[self.carries :] if v not in carries] if self.stacks else []
+        made = fusion(function, stacked)
+        places: dict[Value, Value | None] = {}
+        if self.first is None:  # written where the equation's results are
+            places = dict.fromkeys([made.root(v) for v in function.results])
+        else:
+            for param, result in zip(function.params[self.first :], carries, strict=False):
+                places.setdefault(made.root(result), param)
+        return _Sweep(function, made, buffers(function, made, places))
+
+
+def _bodies(eqn: Eqn) -> list[_Body]:
+    attrs = eqn.attrs
+    match eqn.op.name:
+        case "scan":
+            return [_Body(attrs["function"], attrs["num_consts"], attrs["num_carry"], stacks=True)]
+        case "while_loop" | "while_record":
+            body = attrs["body"]
+            return [_Body(attrs["cond"]), _Body(body, attrs["num_body_consts"], len(body.results))]
+        case "replay":
+            forward, step, consts = attrs["forward"], attrs["step"], attrs["num_consts"]
+            states = len(forward.results)
+            return [_Body(forward, consts, states), _Body(step, consts + states, len(step.results))]
+    return [_Body(f) for f in running_functions(eqn)]
 
 
 def _within(eqn: Eqn) -> int:
-    """Bytes that the functions inside an equation hold, beyond what the equation itself holds."""
-    within = max([_inside(*body) for body in _bodies(eqn)], default=0)
-    return within + _replayed(eqn) if eqn.op.name == "replay" else within
+    """Bytes that an equation holds while it runs, beyond its operands and results."""
+    within = max([body.peak() for body in _bodies(eqn)], default=0)
+    name = eqn.op.name
+    if name == "replay":
+        return within + _replayed(eqn)
+    if name == "random_bits" and current().loops_for_bits and eqn.operands[0].type.dtype.name == "key<fry>":
+        # Two words for each number, before and after each round.
+        return max(0, 16 * eqn.results[0].type.size - eqn.results[0].type.nbytes)
+    if name in _CUMULATIVE:
+        return eqn.results[0].type.nbytes * (_RUN + 1) // _RUN  # in runs, and what each comes to
+    return within
 
 
 def _replayed(eqn: Eqn) -> int:
@@ -129,51 +187,15 @@ def _replayed(eqn: Eqn) -> int:
     return kept * sum([v.type.nbytes for v in eqn.operands[first : first + count]])
 
 
-def _inside(function: Function, carries: int) -> int:
-    """The peak of a body whose results from `carries` on are written to places of stacked arrays."""
-    known: dict[int, int] = function._cache.setdefault("peaks inside", {})
-    if carries not in known:
-        known[carries] = _swept(function, carries).peak
-    return known[carries]
-
-
-def _swept(function: Function, carries: int) -> _Sweep:
-    stacked = [v for v in function.results[carries:] if v not in function.results[:carries]]
-    return _Sweep(function, fusion(function, stacked), frozenset(function.params))
-
-
 def _timeline(function: Function) -> Timeline:
-    made = fusion(function)
+    made = fusion(function, whole=True)
     # The first result that is written where it is returned; others are copies of it.
-    returned = frozenset({made.root(v) for v in function.results})
-    swept = _Sweep(function, made, frozenset((*function.params, *returned)), _Places(made, returned))
+    returned = dict.fromkeys([made.root(v) for v in function.results])
+    swept = _Sweep(function, made, buffers(function, made, returned))
     arguments = sum([v.type.nbytes for v in function.params])
     results = sum([v.type.nbytes for v in function.results])
-    held = sorted(swept.held, key=lambda each: -each.bytes)
-    return Timeline(arguments, results, tuple(swept.temporary), swept.peak, swept.position, tuple(held))
-
-
-class _Places:
-    """Memory of results, lent to other values until the results are written.
-
-    Where several would do, the smallest is lent; of very many, some are looked at.
-    """
-
-    def __init__(self, made: Fusion, returned: frozenset[Value]) -> None:
-        found = [(v.type.nbytes, k.position) for k in made.kernels for v in k.writes if v in returned]
-        found.sort()
-        self.sizes = [size for size, _ in found]
-        self.written = [position for _, position in found]
-        self.free_from = [0] * len(found)
-
-    def lend(self, size: int, first: int, last: int) -> bool:
-        """Whether there is a place for so many bytes from one equation to another, which is then taken."""
-        begin = bisect.bisect_left(self.sizes, size)
-        for k in range(begin, min(begin + _LOOKED_AT, len(self.sizes))):
-            if self.free_from[k] <= first and last < self.written[k]:
-                self.free_from[k] = last + 1
-                return True
-        return False
+    at = sorted(swept.held(), key=lambda each: -each.bytes)
+    return Timeline(arguments, results, tuple(swept.temporary), swept.peak, swept.position, tuple(at))
 
 
 class _Sweep:
@@ -181,87 +203,44 @@ class _Sweep:
 
     Attributes:
       temporary: bytes during each equation.
-      peak, position, held: see `Timeline`.
+      peak, position: see `Timeline`.
     """
 
-    def __init__(
-        self, function: Function, made: Fusion, outside: frozenset[Value], places: _Places | None = None
-    ) -> None:
-        self.outside = outside
-        self.lent: set[Value] = set()
-        self.made = made
-        end = len(function.eqns)
-        last: dict[Value, int] = {}
-        for kernel in made.kernels:
-            for value in kernel.reads:
-                last[value] = kernel.position
-        for value in function.results:
-            last[made.root(value)] = end
-        self.last = last
-        self.within = 0
+    def __init__(self, function: Function, made: Fusion, held: Sequence[Buffer]) -> None:
+        self.function, self.kernels, self.buffers = function, made.kernels, held
+        comes, goes = [0] * len(made.kernels), [0] * (len(made.kernels) + 1)
+        for each in held:
+            comes[each.start] += each.size
+            goes[each.end] += each.size
         self.temporary: list[int] = []
-        self.peak, self.position = 0, None
-        dying: list[list[Value]] = [[] for _ in range(end + 1)]
-        at: list[list[Kernel]] = [[] for _ in range(end + 1)]
-        for kernel in made.kernels:
-            at[kernel.position].append(kernel)
-        now = within = 0
-        for i in range(end):
-            during = now
-            for kernel in at[i]:
-                inside = _within(kernel.eqn) if kernel.eqn is not None and kernel.eqn.attrs else 0
-                for value in self.kept(kernel):
-                    until = max(last.get(value, i), i)
-                    if places is not None and places.lend(value.type.nbytes, i, until):
-                        self.lent.add(value)
-                        continue
-                    now += value.type.nbytes
-                    dying[until].append(value)
-                reused = self.in_place(kernel)
-                if now - reused + inside > during:
-                    during, within = now - reused + inside, inside
-            if during > self.peak:
-                self.peak, self.position, self.within = during, i, within
-            self.temporary.append(during)
-            for value in dying[i]:
-                now -= value.type.nbytes
-        self.held = self.at_peak(function)
+        self.peak, self.position, self.index, self.within = 0, None, 0, 0
+        now = 0
+        for i, kernel in enumerate(made.kernels):
+            while len(self.temporary) <= min(kernel.position, len(function.eqns) - 1):
+                self.temporary.append(now)
+            now += comes[i]
+            within = _within(kernel.eqn) if kernel.eqn is not None and kernel.eqn.attrs else 0
+            if kernel.position < len(function.eqns):
+                self.temporary[-1] = max(self.temporary[-1], now + within)
+            if now + within > self.peak:
+                self.peak, self.position, self.index, self.within = now + within, kernel.position, i, within
+            now -= goes[i]
+        self.temporary += [now] * (len(function.eqns) - len(self.temporary))
 
-    def kept(self, kernel: Kernel) -> Iterator[Value]:
-        """Results of a kernel that are temporary memory; arrays of constants are part of the executable."""
-        eqn = kernel.eqn
-        if eqn is None or eqn.op.name != "constant" or eqn.attrs["value"].shape == ():
-            yield from (v for v in kernel.writes if v not in self.outside)
-
-    def in_place(self, kernel: Kernel) -> int:
-        """Bytes of operands whose memory results take over."""
-        sizes = [
-            value.type.nbytes
-            for value in kernel.aligned
-            if value not in self.outside
-            and value not in self.lent
-            and self.last.get(value) == kernel.position
-        ]
-        reused = 0
-        for value in kernel.writes:
-            if value.type.nbytes in sizes and value not in self.outside and value not in self.lent:
-                sizes.remove(value.type.nbytes)
-                reused += value.type.nbytes
-        return reused
-
-    def at_peak(self, function: Function) -> list[Held]:
+    def held(self) -> list[Held]:
         """What is held at the peak."""
-        if self.position is None:
+        position = self.position
+        if position is None:
             return []
         out: list[Held] = []
-        for kernel in self.made.kernels:
-            if kernel.position <= self.position:
-                for value in self.kept(kernel):
-                    if value not in self.lent and self.last.get(value, kernel.position) >= self.position:
-                        eqn = kernel.eqn or function.eqns[kernel.position]
-                        out.append(Held(value, eqn, value.type.nbytes, kernel.what))
+        for each in self.buffers:
+            if each.start <= self.index <= each.end:
+                index, value = each.at(self.index)
+                kernel = self.kernels[index]
+                eqn = kernel.eqn or self.function.eqns[kernel.position]
+                out.append(Held(value, eqn, each.size, kernel.what))
         if self.within:
-            out.append(Held(None, function.eqns[self.position], self.within, "within"))
+            out.append(Held(None, self.function.eqns[position], self.within, "within"))
         return out
 
 

@@ -89,6 +89,7 @@ def op(
     inline: Callable[..., Function] | None = None,
     differentiate: Callable[..., Any] | None = None,
     prune: Callable[..., Any] | None = None,
+    unrun: Sequence[str] = (),
 ) -> Op:
     """Declare an op. `attrs` are names (all required) or names with defaults; see `ir.op.Op`."""
     declared = attrs if isinstance(attrs, dict) else dict.fromkeys(attrs, REQUIRED)
@@ -108,6 +109,7 @@ def op(
             inline=inline,
             differentiate=differentiate,
             prune=prune,
+            unrun=frozenset(unrun),
         )
     )
 

@@ -143,4 +143,5 @@ linear_call = op(
     flops=_flops,
     prune=_prune,
     inline=lambda function, **_: function,
+    unrun=("transpose",),
 )

@@ -175,4 +175,5 @@ linear_solve = op(
     batch=_batch,
     flops=_flops,
     prune=_prune,
+    unrun=("matvec", "vecmat", "transpose_solve"),
 )

@@ -6,13 +6,17 @@ from hypothesis import strategies as st
 
 import ir
 from ir.core import Eqn, Function, Value, nested_functions
+from ir.machine import CPU
 from ir.ops.calls import call
 from ir.ops.checkpoint import checkpoint
 from ir.ops.convolution import conv_general
 from ir.ops.elementwise import add, mul, sin
+from ir.ops.linear_solve import linear_solve
 from ir.ops.reduce import reduce_sum
 from ir.ops.shape import full, iota
 from ir.passes.inlining import inline_calls
+from ir.profile import profile
+from ir.timeline import timeline
 from ir.types import TensorType, f32
 from tests.ir.generate import functions
 
@@ -215,3 +219,21 @@ def test_convolutions_count_products_of_elements(data):
     met = [o * stride + k * step - low for o in range(outs) for k in range(taps)]
     counted = sum(at % base == 0 and 0 <= at // base < size for at in met)
     assert ir.flops(function) == 2 * 2 * 5 * 3 * counted
+
+
+def test_functions_that_say_what_derivatives_are_cost_nothing():
+    def system(work):
+        square = TensorType((8, 8), f32)
+        rows = ir.build([square, square], lambda a, b: mul(a, b), "product")
+        costly = ir.build([square, square], lambda a, b: mul(*[sin(add(a, b))] * 2), "costly")
+        functions = (
+            {"matvec": costly, "vecmat": costly, "transpose_solve": costly} if work else {"matvec": rows}
+        )
+        return ir.build([square, square], lambda a, b: linear_solve(a, b, solve=rows, **functions))
+
+    plain, rich = system(work=False), system(work=True)
+    assert ir.cost.flops(plain) == ir.cost.flops(rich)
+    assert ir.cost.bytes_accessed(plain) == ir.cost.bytes_accessed(rich)
+    assert ir.cost.live_memory(plain).bytes == ir.cost.live_memory(rich).bytes
+    assert sum(e.seconds for e in profile(plain, CPU)) == sum(e.seconds for e in profile(rich, CPU))
+    assert timeline(plain).peak == timeline(rich).peak

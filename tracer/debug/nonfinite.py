@@ -21,7 +21,7 @@ from ir.origins import Argument, Kind, search
 from ir.passes.inlining import inline_calls
 from ir.source import capture
 from lowering.execute import run
-from tracer.debug import report
+from tracer.debug import report, staged
 from tracer.debug.statistics import Statistics
 from tracer.state import Entries, state
 from tracer.types import type_of
@@ -36,26 +36,33 @@ class nans(contextlib.ContextDecorator):
     `tracer.numpy` are looked at as they return. Programs are compiled as ever, so that results do not change;
     outside the context nothing is left of it. Results are waited for.
 
+    Calls of these that JAX traces (`jax.jit`, `jax.grad`, `jax.vmap` or `jax.lax.scan` of what calls them) are looked
+    at as JAX's program runs, and the error is raised by the next call within the context, or where it is left. JAX must
+    trace them within the context: what it compiled before has nothing to look. Derivatives that JAX takes itself
+    are not looked at.
+
     Args:
       infs: infinities are errors, too.
       everywhere: look at every equation, also where no result depends on what it made, such as in the case that
         `where` does not choose. Every call then runs a second, slower program.
 
     Raises:
-      NonFiniteError: by calls within. It names the op, its operands with their statistics, the line, the iterations
-        of loops, and whether the equation is part of a derivative.
+      NonFiniteError: by calls within, and at the end for what JAX traced. It names the op, its operands with their
+        statistics, the line, the iterations of loops, and whether the equation is part of a derivative.
     """
 
     def __init__(self, *, infs: bool = False, everywhere: bool = False) -> None:
         self.kind = Kind.EITHER if infs else Kind.NAN
         self.everywhere = everywhere
         self._entries: Entries[nans] = Entries()
+        self._findings = staged.Findings(self.kind)
 
     def _recreate_cm(self) -> nans:
         return nans(infs=self.kind is Kind.EITHER, everywhere=self.everywhere)
 
     def __enter__(self) -> nans:
         self._entries.enter(self, state.watches)
+        staged.listen(self._findings)
         return self
 
     def __call__(self, f: Any) -> Any:
@@ -73,7 +80,13 @@ class nans(contextlib.ContextDecorator):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._entries.leave(self, state.watches)
+        try:
+            jax.effects_barrier()  # type: ignore[no-untyped-call]
+        finally:
+            staged.leave(self._findings)
+            self._entries.leave(self, state.watches)
+        if error is None:
+            self._said()
 
     # What runs tells it so --------------------------------------------------------------------------------
 
@@ -93,20 +106,32 @@ class nans(contextlib.ContextDecorator):
         Raises:
           NonFiniteError: the results hold such a number.
         """
+        self._said()
         outs = compute()
         leaves = _inexact(outs)
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(outs)):
-            return outs  # JAX traces what is called
+            if leaves:  # JAX traces what is called
+                staged.stage(_holds(leaves, True), _holds(leaves, False), *again(), optimize)
+            return outs
         bad = bool(leaves) and bool(_holds(leaves, self.kind is Kind.EITHER))
         if bad or self.everywhere:
-            state.looking = False
-            try:
-                self._explain(*again(), optimize, bad)
-            finally:
-                state.looking = True
+            self._explain(*again(), optimize, bad)
         return outs
 
+    def _said(self) -> None:
+        """Explain what callbacks of JAX's programs brought."""
+        if (found := self._findings.take()) is not None:
+            site, operands = found
+            self._explain(site.function, operands, site.optimize, True)
+
     def _explain(self, function: ir.Function, operands: Sequence[Any], optimize: Optimize, bad: bool) -> None:
+        state.looking = False
+        try:
+            self._search(function, operands, optimize, bad)
+        finally:
+            state.looking = True
+
+    def _search(self, function: ir.Function, operands: Sequence[Any], optimize: Optimize, bad: bool) -> None:
         what = function.name
         found = search(function, operands, _run, self.kind, everywhere=self.everywhere)
         program = ""

@@ -257,6 +257,8 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
         results = [v for v in held.eqn.results if value is not None and v.type == value.type]
         value = results[0] if held.what == "eqn" and results else value
     named = "" if value is None else f"{names.get(value) or value.name}: {value.type}".removeprefix(": ")
+    if held.what == "wide":
+        return f"{named}, for {op} in f32"
     return f"{named} = {op}" if held.what == "eqn" else f"copy of {named} in another order"
 
 

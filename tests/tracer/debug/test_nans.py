@@ -533,10 +533,68 @@ def test_functions_that_compute_at_once() -> None:
     assert "was given nan" in str(caught(lambda: tnp.exp(np.float32(np.nan))))
 
 
-def test_under_transforms_of_jax() -> None:
-    """What JAX traces is looked at by nobody."""
+def key_to_logarithm(key):
+    return tnp.log(tr.random.uniform(key, (3,)) - 2)  # here
+
+
+def closed_over(z):
+    return tr.jit(lambda x: tnp.log(x * z))(jnp.ones(2))  # here
+
+
+def zero_gradient(x):
+    return tnp.sqrt(tnp.sum(x * x))  # here
+
+
+@pytest.mark.parametrize(
+    ("make", "planted", "args"),
+    [
+        (lambda f: jax.jit(tr.jit(f)), overflow, (f32([1, 2]),)),
+        (lambda f: jax.jit(tr.value_and_grad(f)), overflow, (f32([1, 2]),)),
+        (lambda f: jax.jit(tr.grad(f)), zero_gradient, (np.zeros(2, f32),)),
+        (lambda f: jax.grad(tr.jit(f)), overflow, (f32([1, 2]),)),
+        (lambda f: jax.hessian(tr.jit(f)), overflow, (f32([1, 2]),)),
+        (lambda f: jax.vmap(tr.jit(f)), overflow, (f32([[0, 0], [0, 0], [1, 2]]),)),
+        (lambda f: jax.jit(jax.vmap(tr.jit(f))), overflow, (f32([[0, 0], [0, 0], [1, 2]]),)),
+        (lambda f: jax.jit(jax.grad(jax.checkpoint(tr.jit(f)))), overflow, (f32([1, 2]),)),
+        (lambda f: lambda xs: jax.lax.map(tr.jit(f), xs), overflow, (f32([[0, 0], [1, 2]]),)),
+        (lambda f: jax.jit(tr.jit(f)), key_to_logarithm, (jax.random.key(0),)),
+        (jax.jit, closed_over, (-1.0,)),
+    ],
+)
+def test_under_transforms_of_jax(make: Callable[..., Any], planted: Callable[..., Any], args: Any) -> None:
+    error = caught(make(planted), *args)
+    assert error.source.line == line_of(planted)
+    assert error.derivative == (planted is zero_gradient)
+
+
+def test_programs_of_jax_look_only_within_a_context() -> None:
+    step = jax.jit(tr.jit(overflow))
+    good, bad = np.zeros(2, f32), f32([1, 2])
     with tr.debug.nans():
-        assert np.isnan(jax.jit(tr.jit(overflow))(ones))
+        step(good)
+    assert np.isnan(step(bad))  # left: the program looks, and nobody listens
+    assert caught(step, bad).source.line == line_of(overflow)
+    with tr.debug.nans():
+        step(good)
+    before = jax.jit(tr.jit(overflow))
+    before(good)
+    with tr.debug.nans():  # compiled before
+        assert np.isnan(before(bad))
+    with pytest.raises(NonFiniteError), tr.debug.nans():
+        step(bad)
+        jax.effects_barrier()
+        tr.jit(tnp.sin)(good)
+        pytest.fail("the next call says so")
+    with pytest.raises(KeyError), tr.debug.nans():  # another error is not replaced
+        step(bad)
+        raise KeyError
+
+
+def test_programs_of_jax_look_for_what_is_asked() -> None:
+    f = tr.jit(lambda x: tnp.exp(x * 100))
+    with tr.debug.nans():
+        jax.jit(f)(f32(1))
+    assert caught(jax.jit(f), f32(1), infs=True).kind == "inf"
 
 
 def test_other_threads_are_left_alone() -> None:
