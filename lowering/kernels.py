@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -68,13 +68,22 @@ _PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
 
 
 @contextmanager
-def emitting_for_good() -> Iterator[None]:
-    """What is emitted meanwhile is compiled as it is: JAX may make batches of it, but differentiates none of it."""
-    token = _FINAL.set(True)
+def _set(variable: ContextVar[bool], value: bool) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _FINAL.reset(token)
+        variable.reset(token)
+
+
+def emitting_for_good() -> AbstractContextManager[None]:
+    """What is emitted meanwhile is compiled as it is: JAX may make batches of it, but differentiates none of it."""
+    return _set(_FINAL, True)
+
+
+def for_any_platform() -> AbstractContextManager[None]:
+    """What is emitted meanwhile may be compiled for another device than the one at hand."""
+    return _set(_PORTABLE, True)
 
 
 def has_small_loops(function: Function) -> bool:
@@ -100,12 +109,9 @@ def as_loop(
         return run(*operands)
 
     def inside(*xs: Any) -> tuple[Any, ...]:
-        token = _FINAL.set(False)
-        try:
-            with set_xla_metadata(inlineable="true", xla_cpu_small_call="false"):  # type: ignore[no-untyped-call]
-                return (*run(*xs), *_used(xs))
-        finally:
-            _FINAL.reset(token)
+        inner = set_xla_metadata(inlineable="true", xla_cpu_small_call="false")  # type: ignore[no-untyped-call]
+        with _set(_FINAL, False), inner:
+            return (*run(*xs), *_used(xs))
 
     @custom_vmap
     def loop(*xs: Any) -> tuple[Any, ...]:
@@ -131,16 +137,6 @@ def _used(xs: Sequence[Any]) -> tuple[Any, ...]:
     """
     parts = [x if x.ndim == 0 else lax.slice(x, (0,) * x.ndim, (1,) * x.ndim) for x in xs]
     return tuple(lax.optimization_barrier(parts))  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def for_any_platform() -> Iterator[None]:
-    """What is emitted meanwhile may be compiled for another device than the one at hand."""
-    token = _PORTABLE.set(True)
-    try:
-        yield
-    finally:
-        _PORTABLE.reset(token)
 
 
 def _are_marked() -> bool:

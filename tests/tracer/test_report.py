@@ -83,6 +83,7 @@ def test_what_happens_before_and_during_differentiation(report: Report) -> None:
     assert len(group.stages[-1].function.results) == 2
     for stage in group.stages:
         ir.verify(stage.function)
+    assert all(stage.doc for stage in group.stages[1:])
 
 
 def test_a_gradient_of_a_jitted_function_is_the_gradients_own_report() -> None:

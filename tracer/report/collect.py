@@ -154,6 +154,7 @@ def _before() -> dict[str, Any]:
     from ir import transforms
     from ir.passes.pipeline import simplify_inner
     from ir.passes.power_tables import tabulate_powers
+    from ir.passes.products import multiply_rows, share_adjoints
     from ir.passes.rolling import roll
     from ir.passes.shifts import stop_shifts
     from ir.passes.simplify import stabilize
@@ -163,6 +164,8 @@ def _before() -> dict[str, Any]:
         "roll": roll,
         "stabilize": stabilize,
         "stop_shifts": stop_shifts,
+        "multiply_rows": multiply_rows,
+        "share_adjoints": share_adjoints,
         "tabulate_powers": tabulate_powers,
         "simplify_inner": simplify_inner,
         "value_and_grad": transforms.value_and_grad,

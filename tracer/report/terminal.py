@@ -133,7 +133,7 @@ def _lines(report: Report) -> Table:
     )
     table.columns[1].justify = "left"
     for each in report.lines[:_LINES]:
-        where = f"{os.path.basename(each.file)}:{each.line}" if each.line else each.file
+        where = _place(each.file, each.line)
         code = linecache.getline(each.file, each.line).strip()
         at_least = "" if each.known else "≥ "
         table.add_row(
@@ -147,6 +147,11 @@ def _lines(report: Report) -> Table:
     if len(report.lines) > _LINES:
         table.add_row(f"… {len(report.lines) - _LINES:,} more", *[""] * 5, style="dim")
     return table
+
+
+def _place(file: str, line: int) -> str:
+    """A line, without the folder that its file is in."""
+    return f"{os.path.basename(file)}:{line}" if line else file
 
 
 def _regions(report: Report) -> Table:
@@ -182,7 +187,13 @@ def _memory(report: Report) -> list[Any]:
     held.columns[2].justify = "left"
     names = lines_of(report.function)[0].names
     for each in memory.held[:_LINES]:
-        held.add_row(Text(described(each, names)), size(each.bytes), Text(str(each.eqn.source)))
+        source = each.eqn.source
+        where = f"{_place(source.file, source.line)} ({source.function})" if source.line else str(source)
+        held.add_row(
+            Text(described(each, names)),
+            size(each.bytes),
+            Text(where, overflow="ellipsis", no_wrap=True),
+        )
     if len(memory.held) > _LINES:
         held.add_row(f"… {len(memory.held) - _LINES:,} more", "", "", style="dim")
     parts: list[Any] = [held]
