@@ -20,6 +20,7 @@ from ir.errors import ArgumentError
 from ir.origins import Argument, Kind, search
 from ir.passes.inlining import inline_calls
 from ir.source import capture
+from lowering.boundary import importing
 from lowering.execute import run
 from tracer.debug import report, staged
 from tracer.debug.statistics import Statistics
@@ -110,7 +111,9 @@ class nans(contextlib.ContextDecorator):
         outs = compute()
         leaves = _inexact(outs)
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(outs)):
-            if leaves:  # JAX traces what is called
+            if (
+                leaves and not importing.active
+            ):  # JAX traces what is called, and not for a call that is looked at
                 staged.stage(_holds(leaves, True), _holds(leaves, False), *again(), optimize)
             return outs
         bad = bool(leaves) and bool(_holds(leaves, self.kind is Kind.EITHER))
