@@ -158,7 +158,11 @@ def _length(function: Function) -> float:
     """How long the code of one kernel is; infinite where it cannot be one."""
     found: float | None = function._cache.get("kernel_length")
     if found is None:
-        length = sum(map(_length_of, function.eqns)) if all(map(_is_filled, function.params)) else math.inf
+        # (What is among the results of the call is copied where it is a carry that XLA updates in place.)
+        may_be = all(map(_is_filled, function.params)) and all(
+            math.prod(v.type.shape) <= _LARGEST for v in function.results
+        )
+        length = sum(map(_length_of, function.eqns)) if may_be else math.inf
         found = function._cache["kernel_length"] = length
     return found
 

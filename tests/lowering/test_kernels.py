@@ -162,6 +162,16 @@ def test_programs_that_are_left_alone(f: Callable[..., Any]) -> None:
     assert marks(f, v) == 0
 
 
+def test_a_large_carry_is_updated_in_place() -> None:
+    def f(b: Any, v: Any) -> Any:
+        put = tr.from_jax(lambda b, u, i: jax.lax.dynamic_update_slice(b, u[None], (i, 0)))
+        return tr.fori_loop(0, 20, lambda i, b: put(b, tnp.sin(v) * i, i), b)
+
+    compiled = tr.jit(f, donate_argnums=0).lower(np.zeros((2000, 64), np.float32), v)
+    assert MARK not in compiled.as_text()
+    assert compiled.compile().memory_analysis().temp_size_in_bytes < 10_000
+
+
 def test_long_code_is_left_alone() -> None:
     def chain(count: int) -> Any:
         f = tr.jit(
