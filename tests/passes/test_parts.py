@@ -257,3 +257,19 @@ def test_random_programs(f: Callable[..., Any], seed: int) -> None:
     for function in (after, optimize(before)):
         for a, b in zip(ir.evaluate(function, *args), want, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_parts_that_are_added_to_an_array_leave_the_rest_of_it() -> None:
+    a, g = np.arange(64.0, dtype=np.float32).reshape(8, 8), np.ones((3, 2), np.float32)
+    rows = np.array([1, 4, 6])
+    padded = np.pad(g, ((0, 0), (0, 6)))
+
+    def added(a: Any, g: Any) -> Any:
+        return a.at[rows].add(tnp.pad(g, ((0, 0), (0, 6))))
+
+    want = a.copy()
+    want[rows] += padded
+    np.testing.assert_array_equal(tr.jit(added)(a, g), want)
+    got = tr.jit(tr.grad(lambda a, g: tnp.sum(added(a, g) ** 2), (0, 1)))(a, g)
+    np.testing.assert_allclose(got[0], 2 * want)
+    np.testing.assert_allclose(got[1], 2 * want[rows][:, :2])
