@@ -27,7 +27,7 @@ from ir.ops.cond import cond
 from ir.ops.loops import scan
 from ir.ops.while_loop import while_loop
 from ir.types import f32, f64
-from lowering.small_products import is_sum, needs_no_library
+from lowering.small_products import extents, is_sum, needs_no_library
 
 # XLA marks them itself since then.
 _MARKS = jax.__version_info__ < (0, 12)
@@ -41,7 +41,7 @@ _LONG_VECTOR = 12
 # Bytes of an iteration which XLA sees to itself.
 _SMALLEST = 512
 # Iterations of a loop for which its kernels are worth a thought.
-FEWEST = 4
+_FEWEST = 4
 
 # Ops that XLA writes itself: those of each element by itself, but for the series and those below.
 _WRITTEN = frozenset(
@@ -93,19 +93,26 @@ def has_small_loops(function: Function) -> bool:
     stack = [function]
     while stack:
         for eqn in stack.pop().eqns:
-            if eqn.op is scan and eqn.attrs["length"] >= FEWEST and _is_small(eqn.attrs["function"]):
+            if eqn.op is scan and _is_small([eqn.attrs["function"]], eqn.attrs["length"]):
                 return True
-            if eqn.op is while_loop and _is_small(eqn.attrs["cond"], eqn.attrs["body"]):
+            if eqn.op is while_loop and _is_small([eqn.attrs["cond"], eqn.attrs["body"]]):
                 return True
             stack.extend(ir.nested_functions(eqn))
     return False
 
 
 def as_loop(
-    run: Callable[..., tuple[Any, ...]], operands: Sequence[Any], *functions: Function
+    run: Callable[..., tuple[Any, ...]],
+    operands: Sequence[Any],
+    functions: Sequence[Function],
+    length: float = math.inf,
 ) -> tuple[Any, ...]:
-    """`run(*operands)`, a loop over these functions; as one kernel, where that is small and may be."""
-    if not (_FINAL.get() and _are_marked() and _is_small(*functions)):
+    """`run(*operands)`, a loop over these functions; as one kernel, where that is small and may be.
+
+    Args:
+      length: iterations, if they are known.
+    """
+    if not (_FINAL.get() and _are_marked() and _is_small(functions, length)):
         return run(*operands)
 
     def inside(*xs: Any) -> tuple[Any, ...]:
@@ -143,15 +150,17 @@ def _are_marked() -> bool:
     return _MARKS and not _PORTABLE.get() and current() is CPU and jax.device_count() == 1
 
 
-def _is_small(*functions: Function) -> bool:
-    """Whether an iteration of these functions makes a kernel that compiles, and in no more time than several."""
+def _is_small(functions: Sequence[Function], length: float = math.inf) -> bool:
+    """Whether a loop over these functions makes a kernel that compiles, and in no more time than several."""
+    if length < _FEWEST:
+        return False
     return sum(map(_length, functions)) <= _LONGEST and sum(map(_nbytes, functions)) > _SMALLEST
 
 
 def _nbytes(function: Function) -> int:
     """Bytes of what an iteration gets and of what it computes."""
     values = [*function.params, *[v for eqn in function.eqns for v in eqn.results]]
-    return sum([math.prod(v.type.shape) * v.type.dtype.np.itemsize for v in values])
+    return sum([v.type.size * v.type.dtype.np.itemsize for v in values])
 
 
 def _length(function: Function) -> float:
@@ -160,7 +169,7 @@ def _length(function: Function) -> float:
     if found is None:
         # (What is among the results of the call is copied where it is a carry that XLA updates in place.)
         may_be = all(map(_is_filled, function.params)) and all(
-            math.prod(v.type.shape) <= _LARGEST for v in function.results
+            v.type.size <= _LARGEST for v in function.results
         )
         length = sum(map(_length_of, function.eqns)) if may_be else math.inf
         found = function._cache["kernel_length"] = length
@@ -189,20 +198,18 @@ def _length_of(eqn: Eqn) -> float:
         worked_on = (*eqn.operands, *eqn.results)
     if not all(map(_fits, worked_on)):
         return math.inf
-    return _LENGTHS.get(name, 1) * min(
-        max([math.prod(v.type.shape) for v in worked_on], default=0), _LONG_VECTOR
-    )
+    return _LENGTHS.get(name, 1) * min(max([v.type.size for v in worked_on], default=0), _LONG_VECTOR)
 
 
 def _is_filled(value: Value) -> bool:
-    return 0 not in value.type.shape
+    return value.type.size > 0
 
 
 def _fits(value: Value) -> bool:
     type_ = value.type
     if type_.dtype.is_float and type_.dtype.bits < 32:
         return False  # every operation would round by itself
-    return 0 < math.prod(type_.shape) <= _LARGEST
+    return 0 < type_.size <= _LARGEST
 
 
 def _length_of_product(eqn: Eqn) -> float:
@@ -211,11 +218,8 @@ def _length_of_product(eqn: Eqn) -> float:
     wanted = attrs["preferred_type"]
     if lhs.dtype not in (f32, f64) or rhs.dtype != lhs.dtype or wanted not in (None, lhs.dtype):
         return math.inf
-    batch = math.prod([lhs.shape[i] for i in attrs["lhs_batch"]])
-    summed = math.prod([lhs.shape[i] for i in attrs["lhs_contract"]])
-    if not batch * summed:
-        return math.inf
-    rows, columns = [math.prod(t.shape) // (batch * summed) for t in (lhs, rhs)]
+    axes = [attrs[name] for name in ("lhs_contract", "rhs_contract", "lhs_batch", "rhs_batch")]
+    batch, rows, summed, columns = extents(lhs.shape, rhs.shape, *axes)
     if batch * rows * summed * columns > _LARGEST * 2:
         return math.inf
     as_sum = wanted is None and is_sum(batch, rows, summed, columns, repeated=True)
@@ -224,4 +228,4 @@ def _length_of_product(eqn: Eqn) -> float:
     return float(2 * min(batch * rows * columns, _LONG_VECTOR))
 
 
-__all__ = ["FEWEST", "as_loop", "emitting_for_good", "for_any_platform", "has_small_loops"]
+__all__ = ["as_loop", "emitting_for_good", "for_any_platform", "has_small_loops"]

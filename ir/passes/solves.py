@@ -97,7 +97,7 @@ def _solved(function: Function, *, inverses: bool) -> Function:
             uses[v] = None if use is None or found is None else [*found, use]
     chosen: dict[Eqn, _Written] = {}
     for v, eqn in solved.items():
-        is_inverse = is_identity(eqn.operands[-1], made)
+        is_inverse = is_identity(eqn.operands[-1], made.get)
         for use in _cheaper(v, uses[v] or [], is_inverse=is_inverse and inverses):
             attrs = _resized(eqn, use.axis, use.count, _FUNCTIONS)
             if attrs is not None:
@@ -142,13 +142,13 @@ def _cheaper(solution: Value, uses: list[_Use], *, is_inverse: bool) -> list[_Us
     return uses if columns < least or (is_inverse and columns <= _OF_INVERSE * least) else []
 
 
-def is_identity(value: Value, made: dict[Value, Eqn]) -> bool:
+def is_identity(value: Value, definition: Definition) -> bool:
     """Whether a value is made as an identity matrix."""
-    eqn = made.get(value)
+    eqn = definition(value)
     while eqn is not None and eqn.op in (transpose, convert):
-        inner = made.get(eqn.operands[0])
+        inner = definition(eqn.operands[0])
         if eqn.op is convert and inner is not None and inner.op is eq:
-            axes = [index_axis(v, made.get) for v in inner.operands]
+            axes = [index_axis(v, definition) for v in inner.operands]
             return value.type.rank == 2 and None not in axes and set(axes) == {0, 1}
         eqn = inner
     return False

@@ -12,19 +12,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ir.core import Dense
 from ir.diagonals import diagonal_starts
 from ir.ops.elementwise import mul
 from ir.ops.indexing import gather
 from ir.ops.reduce import reduce_sum
 from ir.ops.scatter import scatter_add
-from ir.ops.shape import broadcast_in_dim, concatenate, constant, full, permute, reshape_to, slice_axis
+from ir.ops.shape import broadcast_in_dim, concatenate, full, permute, reshape_to, slice_axis
 from ir.rewrite import ROUNDING, Fill, at, collected, rule
 from ir.rewrites.around_products import moved, product
 from ir.rewrites.kinds import BATCHED, INEXACT, MATMUL, dot
-from ir.rewrites.taken import origins_of, part_pays
+from ir.rewrites.put import added, zero_of
+from ir.rewrites.taken import gathered, origins_of, part_pays
 from ir.types import TensorType, i32
 
 # Examples that are large enough to pay.
@@ -162,11 +160,7 @@ def elements_of_product(
 ):
     """(x . y)[i, j] = sum_k x[i, k] y[k, j]."""
     made = dot(x, y, (lc, rc, lb, rb, precision, preferred))
-    return gather(
-        made, i, offset_dims=od, collapsed_slice_dims=cs, start_index_map=sm, operand_batching_dims=ob,
-        start_indices_batching_dims=ib, slice_sizes=sizes, mode=mode, fill_value=fv, indices_are_sorted=so,
-        unique_indices=un,
-    ), _elements  # fmt: skip
+    return gathered(made, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un), _elements
 
 
 # What is added at points --------------------------------------------------------------------------
@@ -212,7 +206,7 @@ def _points(at_side):
             slice_sizes=tuple([1 if d == axis else n for d, n in enumerate(y.type.shape)]),
             # (What is added out of bounds is dropped, and what is read there is not.)
             mode="clip" if mode == "clip" else "fill",
-            fill_value=None if mode == "clip" else Dense(np.zeros((), y.type.dtype.np), y.type.dtype),
+            fill_value=None if mode == "clip" else zero_of(y),
         )  # fmt: skip
         updates = mul(broadcast_in_dim(u, shape=taken.type.shape, dims=(0,)), taken)
         place = 0 if at_side == 0 else out.type.rank - 1
@@ -223,14 +217,6 @@ def _points(at_side):
         )  # fmt: skip
 
     return write
-
-
-def _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
-    return scatter_add(
-        constant(value=z, shape=s), i, u, update_window_dims=window, inserted_window_dims=inserted,
-        scatter_dims_to_operand_dims=into, operand_batching_dims=batch,
-        scatter_indices_batching_dims=indices_batch, mode=mode, indices_are_sorted=sorted, unique_indices=unique,
-    )  # fmt: skip
 
 
 _AT: dict[str, Any] = {
@@ -268,7 +254,7 @@ def dot_of_added_points(
     lc, rc, lb, rb, precision, preferred,
 ):  # fmt: skip
     """What is added to zeros at points, times y: rows of y, added up."""
-    x = _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
+    x = added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
     return dot(x, y, (lc, rc, lb, rb, precision, preferred)), _points(0)
 
 
@@ -288,7 +274,7 @@ def dot_with_added_points(
     lc, rc, lb, rb, precision, preferred,
 ):  # fmt: skip
     """y times what is added to zeros at points, likewise."""
-    x = _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
+    x = added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
     return dot(y, x, (lc, rc, lb, rb, precision, preferred)), _points(1)
 
 

@@ -88,7 +88,7 @@ def _rows(at_side):
                 collapsed_slice_dims=(other,), start_index_map=(other,),
                 slice_sizes=tuple([1 if k == other else n for k, n in enumerate(y.type.shape)]),
                 # (What is added out of bounds is dropped, and what is read there is not.)
-                mode="clip" if mode == "clip" else "fill", fill_value=None if mode == "clip" else _zero(y),
+                mode="clip" if mode == "clip" else "fill", fill_value=None if mode == "clip" else zero_of(y),
             )  # fmt: skip
             return sides.dot(rows, taken)
         axis = sides.out_axis(d, whole, y)
@@ -104,11 +104,13 @@ def _rows(at_side):
     return write
 
 
-def _zero(x):
+def zero_of(x):
+    """The number zero of the type of an array."""
     return Dense(np.zeros((), x.type.dtype.np), x.type.dtype)
 
 
-def _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+def added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique):
+    """What is added to an array of one number."""
     return scatter_add(
         constant(value=z, shape=s), i, u, update_window_dims=window, inserted_window_dims=inserted,
         scatter_dims_to_operand_dims=into, operand_batching_dims=batch,
@@ -152,7 +154,7 @@ def dot_of_added_rows(
     lc, rc, lb, rb, precision, preferred,
 ):  # fmt: skip
     """Rows that are added to zeros, times y: those rows times y, or times the rows of y that they meet."""
-    x = _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
+    x = added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
     return dot(x, y, (lc, rc, lb, rb, precision, preferred)), _rows(0)
 
 
@@ -171,7 +173,7 @@ def dot_with_added_rows(
     lc, rc, lb, rb, precision, preferred,
 ):  # fmt: skip
     """y times rows that are added to zeros, likewise."""
-    x = _added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
+    x = added(z, s, i, u, window, inserted, into, batch, indices_batch, mode, sorted, unique)
     return dot(y, x, (lc, rc, lb, rb, precision, preferred)), _rows(1)
 
 

@@ -127,6 +127,15 @@ def fills_alike(mode, value, x, contract):
     return math.prod([x.type.shape[d] for d in contract]) > 0 and fills_with_nan(value, x.type.dtype)
 
 
+def gathered(x, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un):
+    """What a `gather` of these attributes takes."""
+    return gather(
+        x, i, offset_dims=od, collapsed_slice_dims=cs, start_index_map=sm, operand_batching_dims=ob,
+        start_indices_batching_dims=ib, slice_sizes=sizes, mode=mode, fill_value=fv, indices_are_sorted=so,
+        unique_indices=un,
+    )  # fmt: skip
+
+
 _INDEX, _BY_TWO = TensorType((3, 1), i32), TensorType((2, 2, 1), i32)
 _ROWS: dict[str, Any] = {
     "od": (1,), "cs": (0,), "sm": (0,), "ob": (), "ib": (), "sizes": (1, 80), "mode": "clip", "fv": None,
@@ -155,11 +164,7 @@ def rows_of_product(
 ):
     """(x . y)[i] = x[i] . y."""
     product = dot(x, y, (lc, rc, lb, rb, precision, preferred))
-    return gather(
-        product, i, offset_dims=od, collapsed_slice_dims=cs, start_index_map=sm, operand_batching_dims=ob,
-        start_indices_batching_dims=ib, slice_sizes=sizes, mode=mode, fill_value=fv, indices_are_sorted=so,
-        unique_indices=un,
-    ), _rows_of  # fmt: skip
+    return gathered(product, i, od, cs, sm, ob, ib, sizes, mode, fv, so, un), _rows_of
 
 
 RULES = collected(globals())

@@ -5,7 +5,6 @@ Small products of matrices are written as sums of products on CPUs (`lowering.sm
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from jax import lax
 import ir
 from ir.machine import CPU, current
 from lowering.emit import is_repeated, lowers
-from lowering.small_products import is_sum
+from lowering.small_products import extents, is_sum
 
 
 @lowers("dot_general")
@@ -45,11 +44,8 @@ def _dot_general(
         return _sum_of_products(left, right, len(lhs_batch), len(lhs_free), len(lhs_contract))
 
     if preferred_type is None and lhs.dtype in (np.float32, np.float64) and current() is CPU:
-        batch, rows, summed = (
-            math.prod([lhs.shape[i] for i in axes]) for axes in (lhs_batch, lhs_free, lhs_contract)
-        )
-        columns = math.prod([rhs.shape[i] for i in rhs_free])
-        if is_sum(batch, rows, summed, columns, repeated=is_repeated()):
+        sizes = extents(lhs.shape, rhs.shape, lhs_contract, rhs_contract, lhs_batch, rhs_batch)
+        if is_sum(*sizes, repeated=is_repeated()):
             return _with_derivative_of(product, total)(lhs, rhs)
     return product(lhs, rhs)
 

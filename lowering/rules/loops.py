@@ -8,7 +8,7 @@ import jax
 
 import ir
 from lowering.emit import emit_repeated, lowers
-from lowering.kernels import FEWEST, as_loop
+from lowering.kernels import as_loop
 
 
 @lowers("scan")
@@ -39,4 +39,4 @@ def _scan(
         )
         return (*carry, *ys)
 
-    return run(*operands) if length < FEWEST else as_loop(run, operands, function)
+    return as_loop(run, operands, [function], length)

@@ -28,4 +28,4 @@ def _while_loop(*operands: Any, lanes: Any, **attrs: Any) -> Any:
         )
         return tuple(out)
 
-    return as_loop(run, operands, cond, body)
+    return as_loop(run, operands, [cond, body])

@@ -128,13 +128,13 @@ def _of_three(compiled: Compiled, general: General, explained: Explained) -> Fun
 
 
 class _Attributes(dict[str, Any]):
-    """The attributes of a function, of which wrappers copy all but those that `jax.jit` gives its functions.
+    """The attributes of a function, of which wrappers copy all but some.
 
     JAX's transforms copy what is in the dictionary of a function, and `jax.jit` copies that over its own: of
-    `jax.jit(jax.grad(f))` the method `lower` would be that of `f`.
+    `jax.jit(jax.grad(f))` the method `lower` would be that of `f`. What has `staged` is what `jit` returned.
     """
 
-    _OWN = frozenset({"lower", "eval_shape", "clear_cache"})
+    _OWN = frozenset({"lower", "eval_shape", "clear_cache", "staged"})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())

@@ -215,7 +215,7 @@ def jit(
 
     # Without static arguments it is all the same whether one is given by position or by keyword.
     direct = not (static.nums or static.names)
-    jitted = with_attributes(
+    return with_attributes(
         entry(f, compiled, general, explained, direct=direct),
         compiled=compiled,
         donated=donate_argnums,
@@ -227,8 +227,6 @@ def jit(
         stages=stages,
         staged=staged,
     )
-    staged.of = jitted  # type: ignore[attr-defined]  # wrappers of a function copy its attributes
-    return jitted
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,8 @@ class nans(contextlib.ContextDecorator):
         outs = compute()
         leaves = _inexact(outs)
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree_util.tree_leaves(outs)):
-            if (
-                leaves and not importing.active
-            ):  # JAX traces what is called, and not for a call that is looked at
+            # JAX traces what is called; where it does so for a call of ours, that is looked at.
+            if leaves and not importing.active:
                 staged.stage(_holds(leaves, True), _holds(leaves, False), *again(), optimize)
             return outs
         bad = bool(leaves) and bool(_holds(leaves, self.kind is Kind.EITHER))

@@ -29,9 +29,7 @@ from tracer.report.model import Compiled, Group, LineCost, Phase, RegionCost, Re
 @without_collection()
 def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], *, compile: bool) -> Report:
     """The report on `f` at these arguments; see `tracer.explain`."""
-    staged_of = getattr(f, "staged", None)
-    if staged_of is None or staged_of.of is not f:  # wrappers have the attributes of what they wrap
-        staged_of = jit(f).staged
+    staged_of = (f if hasattr(f, "staged") else jit(f)).staged
     with remarks() as found, journal() as steps:
         begin = time.perf_counter()
         staged: Staged = staged_of(*args, **kwargs)

@@ -124,11 +124,11 @@ class _Support:
         """The result as a part, or the whole of one that sums it up; None where the equation needs what is around."""
         if len(eqn.results) != 1 or not eqn.results[0].type.dtype.is_inexact:
             return None
-        if eqn.op is scatter_add and constant_number(self.made.get(eqn.operands[0])) != 0:
-            return None  # what it is added to is zero nowhere
-        if eqn.op in _LINEAR or (
-            eqn.op is scatter_add and not self.parts.keys().isdisjoint(eqn.operands[2:])
-        ):
+        if eqn.op is scatter_add:
+            # (What it is added to has to be zero, too.)
+            is_sparse = constant_number(self.made.get(eqn.operands[0])) == 0
+            return self._linear(eqn) if is_sparse and eqn.operands[2] in self.parts else None
+        if eqn.op in _LINEAR:
             return self._linear(eqn)
         if eqn.op in _ALONE:
             found = self.parts[eqn.operands[0]]

@@ -37,11 +37,14 @@ class Choice:
         return _order(self.network, self.machine)
 
     @functools.cached_property
+    def _ordered(self) -> float:
+        return self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
+
+    @property
     def new(self) -> float:
         if self.network.plain or not self.network.terms:
             return self.old
-        seconds = self.order.seconds() * (self.machine.precise if self.network.mixed else 1)
-        return seconds + self.repeating
+        return self._ordered + self.repeating
 
     @property
     def pays(self) -> bool:

@@ -156,7 +156,6 @@ class _Products:
             return None  # a multiple of a sum
         if choice.repeats and not self._is_read_by_element(eqn.results[0]):
             choice.repeating = self.machine.seconds(0, eqn.results[0].type.nbytes)
-            choice.__dict__.pop("new", None)
         return choice if choice.network.multiplies and choice.network.terms else None
 
     def _is_read_by_element(self, value: Value) -> bool:

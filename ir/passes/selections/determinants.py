@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ir.core import Eqn, Function, Value
-from ir.ops.calls import assume, stop_gradient
 from ir.ops.cond import cond
 from ir.ops.convert import convert
 from ir.ops.elementwise import abs as abs_op
@@ -119,7 +118,7 @@ class Readers:
             return False
         other = eqn.operands[1 if eqn.operands[0] is matrix else 0]
         given = operands[branch.params.index(other)] if other in branch.params else None
-        return given is not None and is_identity(given, self.made)
+        return given is not None and is_identity(given, self.made.get)
 
     def _negative(self, diagonals: Sequence[Value]) -> list[Value] | None:
         """Where elements are negative, if nothing else is read of them that depends on their order or signs."""
@@ -216,7 +215,7 @@ class _Determinants:
         self.reader = Reader(self.readers.made.get, lambda v: self.env.get(v, v))
         # Written when the factors would be: the diagonal, and where rows were exchanged.
         self.vectors: dict[Eqn, Value] = {}
-        self.costs = Costs(whole, self._root)
+        self.costs = Costs(whole)
 
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
@@ -253,14 +252,9 @@ class _Determinants:
 
     def _pays(self, eqn: Eqn, factors: Sequence[Factor]) -> bool:
         """Whether factors are no more work; those of the product may be there for systems already."""
-        root = self._root(eqn.operands[0])
+        root = self.costs.root(eqn.operands[0])
         others = [e for e in self.costs.factored.get(root, ()) if self.readers.determinant(e) is None]
         return (sum(f.is_full for f in factors) < 2 or not others) and self.costs.pays(root, factors)
-
-    def _root(self, value: Value) -> Value:
-        while (made := self.readers.made.get(value)) is not None and made.op in (assume, stop_gradient):
-            (value,) = made.operands
-        return value
 
     def _of_factors(self, factors: Sequence[Factor]) -> tuple[Value, Value]:
         """As `_of_product`, of matrices that are multiplied."""

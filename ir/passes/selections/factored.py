@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ir.core import Eqn, Function, Value
@@ -79,25 +79,13 @@ def _factors(reader: Reader, value: Value, *, turned: bool) -> list[Factor]:
         return [f for factors in (reversed(pair) if turned else pair) for f in factors]
     if eqn.op in (mul, div):
         return _multiples(reader, eqn, turned=turned) or single
-    if eqn.op is linear_solve and len(eqn.results) == 1 and is_identity(eqn.operands[-1], _Made(reader)):
+    if eqn.op is linear_solve and len(eqn.results) == 1 and is_identity(eqn.operands[-1], reader.definition):
         read = system(eqn)
         if read is not None and eqn.operands[read.matrix].type.dtype is value.type.dtype:
             # (Along its second axis a system solves for the rows of the inverse of the transpose.)
             is_turned = turned != read.turned != (read.axis == 1)
             return [Factor(eqn.operands[read.matrix], turned=is_turned, is_inverse=True)]
     return single
-
-
-class _Made(dict[Value, Eqn]):
-    """Definitions of a reader as a mapping."""
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__()
-        self.reader = reader
-
-    def get(self, value: Value, default: object = None) -> Eqn | None:  # type: ignore[override]
-        """The equation that makes a value."""
-        return self.reader.definition(value)
 
 
 def _is_product(eqn: Eqn) -> bool:
@@ -132,12 +120,11 @@ def _multiples(reader: Reader, eqn: Eqn, *, turned: bool) -> list[Factor] | None
 class Costs:
     """What systems with matrices of a function take, in parts of n^3 operations.
 
-    Args:
-      root: the matrix without what is said of it.
+    Attributes:
+      factored: where a matrix, without what is said of it, is factored.
     """
 
-    def __init__(self, whole: Function, root: Callable[[Value], Value]) -> None:
-        self.root = root
+    def __init__(self, whole: Function) -> None:
         self.kept = set(whole.results)
         self.made = {v: e for e in whole.eqns for v in e.results}
         self.users: dict[Value, list[Eqn]] = {}
@@ -147,11 +134,21 @@ class Costs:
             for v in dict.fromkeys(eqn.operands):
                 self.users.setdefault(v, []).append(eqn)
             if eqn.op is lu:
-                self.factored.setdefault(root(eqn.operands[0]), []).append(eqn)
+                self.factored.setdefault(self.root(eqn.operands[0]), []).append(eqn)
             elif eqn.op is linear_solve and (read := system(eqn)) is not None:
-                matrix, b = root(eqn.operands[read.matrix]), eqn.operands[-1].type
+                matrix, b = self.root(eqn.operands[read.matrix]), eqn.operands[-1].type
                 count = b.size / max(1, b.shape[read.axis]) ** 2
                 self.columns[matrix] = self.columns.get(matrix, 0) + count
+
+    def root(self, value: Value) -> Value:
+        """A matrix without what is said of it."""
+        while (eqn := self.made.get(value)) is not None and eqn.op in (assume, stop_gradient):
+            (value,) = eqn.operands
+        return value
+
+    def is_kept(self, matrix: Value) -> bool:
+        """Whether the factors of a matrix are results."""
+        return any(not self.kept.isdisjoint(e.results) for e in self.factored.get(self.root(matrix), ()))
 
     def pays(self, value: Value, factors: Sequence[Factor]) -> bool:
         """Whether factors of a product are no more work than those of the product itself."""
@@ -159,7 +156,7 @@ class Costs:
         full = [f for f in factors if f.is_full]
         if len(full) < 2 and not any(f.is_diagonal or f.is_inverse for f in factors):
             return True
-        if any(not self.kept.isdisjoint(e.results) for e in self.factored.get(value, ())):
+        if self.is_kept(value):
             return False
         columns = self.columns.get(value, 0.0)
         new = {self.root(f.matrix) for f in full} - self.factored.keys()
@@ -196,7 +193,7 @@ def solved(reader: Reader, factors: list[Factor], b: Value, of: System) -> Value
             # (A triangle that is transposed is read as the matrix that it is of.)
             b = substituted(matrix, b, replace(of, turned=turned), lower=each.lower)
         else:
-            b = in_columns(b, of.axis, functools.partial(_by_lu, matrix, replace(of, turned=turned)))
+            b = in_columns(b, of.axis, functools.partial(by_lu, matrix, of=replace(of, turned=turned)))
     return b
 
 
@@ -209,10 +206,6 @@ def repeated(reader: Reader, factor: Factor, shape: tuple[int, ...], axis: int) 
     (x,) = made.operands
     dims = (axis,) if x.type.rank else ()
     return broadcast_in_dim(reader.now(x), shape=shape, dims=dims)  # type: ignore[no-any-return]
-
-
-def _by_lu(matrix: Value, of: System, columns: Value) -> Value:
-    return by_lu(matrix, columns, of)
 
 
 __all__ = ["Costs", "Factor", "factored", "repeated", "solved"]

@@ -56,8 +56,7 @@ class _Solved:
         self.definitions = {v: eqn for eqn in whole.eqns for v in eqn.results}
         self.env: dict[Value, Value] = {}
         self.reader = Reader(self.definitions.get, lambda v: self.env.get(v, v))
-
-        self.costs = factored.Costs(whole, self._root)
+        self.costs = factored.Costs(whole)
 
     def function(self) -> Function:
         return rewritten(self.whole, self._written, self.env)
@@ -105,7 +104,7 @@ class _Solved:
     def _by_blocks(self, given: Value, b: Value, found: System) -> Value | None:
         """The solution for a matrix of blocks that are zero on one side of the diagonal."""
         apart = taken_apart(self.reader, given)
-        if apart is None or self._is_kept(given):
+        if apart is None or self.costs.is_kept(given):
             return None
         blocks, is_transposed = apart
         turned = is_transposed != found.turned
@@ -125,16 +124,6 @@ class _Solved:
         return in_columns(b, found.axis, lambda c: triangular_blocks.solved(
             blocks, c, self.reader.now, leaf, turned=turned
         ))  # fmt: skip
-
-    def _is_kept(self, matrix: Value) -> bool:
-        """Whether the factors of a matrix are results."""
-        root = self._root(matrix)
-        return any(
-            e.op is lu
-            and self._root(e.operands[0]) is root
-            and not set(e.results).isdisjoint(self.whole.results)
-            for e in self.whole.eqns
-        )
 
     def _quotient(self, matrix: Value, b: Value, axis: int) -> Value:
         """The solution for a matrix that is known to be diagonal."""
@@ -172,7 +161,7 @@ class _Solved:
         return self.reader.now(eqn.operands[0]), order, order
 
     def _is_diagonal(self, matrix: Value) -> bool:
-        return "diagonal" in self._said(matrix) or self._diagonal(self._root(matrix)) is not None
+        return "diagonal" in self._said(matrix) or self._diagonal(self.costs.root(matrix)) is not None
 
     def _said(self, matrix: Value) -> tuple[str, ...]:
         """What the caller says of a matrix."""
@@ -181,16 +170,8 @@ class _Solved:
 
     def _is_factored(self, matrix: Value) -> bool:
         """Whether a matrix is factored for something else besides systems."""
-        root = self._root(matrix)
-        factors = {
-            v for e in self.whole.eqns if e.op is lu and self._root(e.operands[0]) is root for v in e.results
-        }
+        factors = {v for e in self.costs.factored.get(self.costs.root(matrix), ()) for v in e.results}
         readers = [
             e for e in self.whole.eqns if e.op is not linear_solve and not factors.isdisjoint(e.operands)
         ]
         return bool(readers) or not factors.isdisjoint(self.whole.results)
-
-    def _root(self, value: Value) -> Value:
-        while (eqn := self.definitions.get(value)) is not None and eqn.op in (assume, stop_gradient):
-            value = eqn.operands[0]
-        return value

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def taken_apart(reader: Reader, matrix: Value) -> tuple[Blocks, bool] | None:
         return None
     if eqn.op not in (concatenate, pad):
         return None
-    cells = tuple(_cells(reader, matrix, 0, 0))
+    cells = tuple(itertools.islice(_cells(reader, matrix, 0, 0), _MOST + 1))
     if len(cells) > _MOST:
         return None
     found = _taken_apart(matrix, (0, shape[0]), cells)
