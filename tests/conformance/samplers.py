@@ -1,4 +1,4 @@
-"""`tracer.random` against `jax.random`: bit for bit."""
+"""`tracer.random` against `jax.random`: words and integers bit for bit, real numbers to the last bits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from tests.tracer.cases import Case
 RANDOM: Recipes = {}
 IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
 
+# How XLA rounds a logarithm depends on the program around it and on the machine, so that the results of
+# `jax.jit` of ten calls differ from those of each by the last bits, in JAX alone as well.
+LAST_BITS = 4 * float(np.finfo(np.float32).eps)
+
 
 def sampler(name: str, call: Any) -> None:
-    """A function of (module, key, shape, draw's parameters); its results are compared exactly."""
+    """A function of (module, key, shape, draw's parameters); compared to the last bits."""
 
     def recipe(d: Draw) -> Case:
         shape, seed, impl = d.shape(), int(d.rng.integers(2**31)), d.one(IMPLEMENTATIONS)
@@ -24,7 +28,7 @@ def sampler(name: str, call: Any) -> None:
         dtype = d.one(["float32", "float16", "bfloat16", *(["float64"] if d.wide else [])])
         word = jax.random.key_data(jax.random.key(seed, impl=impl))
         run = lambda np, w, a, b: call(np, np.wrap_key_data(w, impl=impl), shape, dtype, a, b)
-        return Case(name, run, (word, a, b), False, 0.0)
+        return Case(name, run, (word, a, b), False, LAST_BITS)
 
     RANDOM.setdefault(name, []).append(recipe)
 
