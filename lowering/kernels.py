@@ -22,6 +22,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 import ir
 from ir.core import Eqn, Function, Value
+from ir.cost import eqn_cost
 from ir.machine import CPU, current
 from ir.ops.cond import cond
 from ir.ops.loops import scan
@@ -33,6 +34,11 @@ from lowering.small_products import extents, is_sum, needs_no_library
 _MARKS = jax.__version_info__ < (0, 12)
 # Elements of an array that an iteration works on; XLA leaves sums of 4,096 numbers to a library.
 _LARGEST = 1 << 11
+# Those of what is cut and put together along several axes: larger ones are written by vectors only in kernels of
+# their own (stencils on grids of 16 to 44 squared took 1.3 to 1.9 times as long in one kernel).
+_LARGEST_MOVED = 1 << 7
+# Operations of an iteration; more take so long that starting kernels does not count, and XLA shares them among threads.
+_MOST = 1 << 18
 # LLVM's time for a kernel grows with the square of its length, counted as the elements of all results, at most so many
 # of each: it unrolls short vectors and writes a loop for long ones. Up to this length kernels of their own took as
 # long to compile (100 operations on vectors of 16, 1,200 on numbers) and 1.1 to 30 times as long to run.
@@ -56,6 +62,7 @@ _SERIES = frozenset({"igamma", "igammac", "igamma_grad_a", "polygamma", "random_
 }
 # Those of a part of an operand, which may have any size.
 _READERS = frozenset({"slice", "dynamic_slice", "gather"})
+_MOVERS = frozenset({"concatenate", "dynamic_slice", "dynamic_update_slice", "pad", "slice"})
 # Ops that become many operations, about so many.
 _LENGTHS = dict.fromkeys(
     ("threefry2x32", "random_bits", "random_fold_in", "random_split"), 60
@@ -171,9 +178,17 @@ def _length(function: Function) -> float:
         may_be = all(map(_is_filled, function.params)) and all(
             v.type.size <= _LARGEST for v in function.results
         )
+        may_be = may_be and sum(map(_work, function.eqns)) <= _MOST
         length = sum(map(_length_of, function.eqns)) if may_be else math.inf
         found = function._cache["kernel_length"] = length
     return found
+
+
+def _work(eqn: Eqn) -> int:
+    """Operations of an equation, without those of loops in it, which are looked at by themselves."""
+    if eqn.op.name in _CALLS:
+        return sum(map(_work, eqn.attrs["function"].eqns))
+    return 0 if list(ir.nested_functions(eqn)) else eqn_cost(eqn).flops
 
 
 def _length_of(eqn: Eqn) -> float:
@@ -196,7 +211,7 @@ def _length_of(eqn: Eqn) -> float:
         worked_on = eqn.results
     else:
         worked_on = (*eqn.operands, *eqn.results)
-    if not all(map(_fits, worked_on)):
+    if not all(map(_fits, worked_on)) or (name in _MOVERS and any(map(_is_large_grid, worked_on))):
         return math.inf
     return _LENGTHS.get(name, 1) * min(max([v.type.size for v in worked_on], default=0), _LONG_VECTOR)
 
@@ -210,6 +225,10 @@ def _fits(value: Value) -> bool:
     if type_.dtype.is_float and type_.dtype.bits < 32:
         return False  # every operation would round by itself
     return 0 < type_.size <= _LARGEST
+
+
+def _is_large_grid(value: Value) -> bool:
+    return value.type.size > _LARGEST_MOVED and sum([n > 1 for n in value.type.shape]) > 1
 
 
 def _length_of_product(eqn: Eqn) -> float:

@@ -42,6 +42,18 @@ def _body(function: Function, **_: Any) -> Function:
     return function
 
 
+def prune_call(used_results: list[bool], *, of: Op, function: Function, **attrs: Any) -> Any:
+    """A call `of` the function that computes and takes no more than the results in use need."""
+    from ir.ops.carries import at, chosen, live_part, used
+
+    body = live_part(function.replace(results=tuple(chosen(function.results, used_results))), effects=True)
+    read = used(body)
+    if all(used_results) and all(read):
+        return None
+    body = body.replace(params=tuple(chosen(body.params, read)))
+    return of, at(read), {"function": body, **attrs}, at(used_results)
+
+
 # call: no more than its body; transforms inline it ------------------------------------------------
 
 
@@ -73,7 +85,10 @@ def _call_transpose(cts: Any, operands: Any, *, function: Function) -> Any:
 
 
 def _call(name: str) -> Op:
-    return op(
+    def prune(used_results: list[bool], *, function: Function) -> Any:
+        return prune_call(used_results, of=made, function=function)
+
+    made = op(
         name,
         attrs=("function",),
         type=call_type,
@@ -83,8 +98,10 @@ def _call(name: str) -> Op:
         transpose=_call_transpose,
         batch=_call_batch,
         flops=call_flops,
+        prune=prune,
         inline=_body,
     )
+    return made
 
 
 call: Op = _call("call")

@@ -21,6 +21,7 @@ from ir.ops.calls import (
     call_type,
     custom_jvp_call,
     custom_vjp_call,
+    prune_call,
     transpose_call,
 )
 from ir.ops.carries import chosen, results_of, used
@@ -88,6 +89,10 @@ def _batch(operands: Any, batched: Any, size: int, *, function: Function, barrie
     return results_of(checkpoint(*operands, function=body, barrier=barrier)), flags
 
 
+def _prune(used_results: list[bool], **attrs: Any) -> Any:
+    return prune_call(used_results, of=checkpoint, **attrs)
+
+
 checkpoint: Op = op(
     "checkpoint",
     attrs=("function", "barrier"),
@@ -98,6 +103,7 @@ checkpoint: Op = op(
     transpose=_transpose,
     batch=_batch,
     flops=call_flops,
+    prune=_prune,
 )
 
 

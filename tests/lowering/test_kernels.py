@@ -155,6 +155,8 @@ def test_an_operand_that_is_simplified_to_no_use() -> None:
         lambda x: carried(lambda c: tnp.sin(c) * 0.5, tnp.zeros(2049) + x[0]),
         lambda x: carried(lambda c: tnp.sin(c) * 0.5, x, length=3),
         lambda x: carried(lambda c: c * 0.5, x[:0]),
+        lambda x: carried(lambda c: tnp.roll(c, 1, 0) + c, tnp.outer(x[:16], x[:16])),  # a stencil on a grid
+        lambda x: carried(lambda c: functools.reduce(lambda c, _: tnp.sin(c) * c, range(12), c), tnp.tile(x, 32)),
         lambda x: carried(lambda c: tr.jit(lambda c: tr.debug.print("{}", c) or c)(c), x),  # a call of Python
     ],
 )  # fmt: skip

@@ -30,6 +30,29 @@ def test_under_checkpoint() -> None:
         assert_close(tr.grad(tr.grad(tr.checkpoint(newton)))(7.0), -0.25 * 7**-1.5, 1e-8)
 
 
+@pytest.mark.parametrize("wrap", [tr.checkpoint, tr.jit])
+def test_checkpoint_in_the_body(wrap: Any) -> None:
+    """Its transpose computes all cotangents; a replay takes those of carries apart from those of constants."""
+
+    def total(np: Any, loop: Any, wrap: Any, x: Any, w: Any) -> Any:
+        step = wrap(lambda y, z, w: (np.sin(y) * w + z * z * 0.1, np.cos(z * y) + w * y))
+        return loop(lambda s: s[0] < 4, lambda s: (s[0] + 1, *step(*s[1:], w)), (0, x, x * 0.5))[1].sum()
+
+    ours = lambda x, w: total(tnp, tr.while_loop, wrap, x, w)
+    theirs = lambda x, w: total(
+        jnp, lambda _, step, s: jax.lax.fori_loop(0, 4, lambda _, s: step(s), s), lambda f: f, x, w
+    )
+    third = lambda grad, f: grad(
+        lambda x, w: (grad(lambda x, w: (grad(f)(x, w) ** 2).sum(), 1)(x, w) ** 2).sum()
+    )
+    with x64():
+        x, w = jnp.asarray([0.3, 0.7]), jnp.asarray([1.1, 0.4])
+        got, want = (m.hessian(f, (0, 1))(x, w) for m, f in ((tr, ours), (jax, theirs)))
+        for g, t in zip(jax.tree_util.tree_leaves(got), jax.tree_util.tree_leaves(want), strict=True):
+            assert_close(g, t, 1e-11)
+        assert_close(third(tr.grad, ours)(x, w), third(jax.grad, theirs)(x, w), 1e-11)
+
+
 def test_a_custom_rule_in_the_body_is_kept() -> None:
     @tr.custom_jvp
     def wave(x: Any) -> Any:
