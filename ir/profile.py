@@ -8,6 +8,7 @@ that computes the value. Linear in the program, however often functions are shar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ir import cost
@@ -46,18 +47,30 @@ class EqnProfile:
     bound: str
 
 
-def profile(function: Function, machine: Machine) -> list[EqnProfile]:
+def profile(
+    function: Function, machine: Machine, one_kernel: Callable[[Eqn], bool] = lambda eqn: False
+) -> list[EqnProfile]:
     """Every equation of a program, nested ones included, outer functions before inner ones.
 
     A function that several equations hold is profiled once, with all times that it runs. Of the branches of a
     `cond` the one of most operations counts.
+
+    Args:
+      function: the program.
+      machine: what it runs on.
+      one_kernel: whether an equation, a loop, is compiled to one kernel, which is launched once.
     """
     cost.flops(function)
     times: dict[int, int] = {id(function): 1}
     known: dict[int, bool] = {id(function): True}
+    apart: dict[int, bool] = {id(function): True}  # whether its equations have kernels of their own
     out: list[EqnProfile] = []
     for each in reversed(list(inner_first(function))):
-        count, certain = times.get(id(each), 0), known.get(id(each), True)
+        count, certain, launching = (
+            times.get(id(each), 0),
+            known.get(id(each), True),
+            apart.get(id(each), False),
+        )
         for eqn in each.eqns:
             if not eqn.attrs:
                 continue
@@ -65,7 +78,8 @@ def profile(function: Function, machine: Machine) -> list[EqnProfile]:
                 times[id(nested)] = times.get(id(nested), 0) + count * trips
                 fixed = certain and eqn.op.name not in _UNKNOWN_TRIPS
                 known[id(nested)] = known.get(id(nested), True) and fixed
-        out += _profiled(each, machine, count, certain)
+                apart[id(nested)] = apart.get(id(nested), False) or (launching and not one_kernel(eqn))
+        out += _profiled(each, machine, count, certain, one_kernel if launching else None)
     return out
 
 
@@ -81,7 +95,10 @@ def _trips(eqn: Eqn) -> list[tuple[Function, int]]:
     return [(f, 1) for f in nested]
 
 
-def _profiled(function: Function, machine: Machine, times: int, known: bool) -> list[EqnProfile]:
+def _profiled(
+    function: Function, machine: Machine, times: int, known: bool, one_kernel: Callable[[Eqn], bool] | None
+) -> list[EqnProfile]:
+    """Those of one function; `one_kernel` is None where the function is inside of a kernel itself."""
     made = fusion(function)
     out = []
     for eqn in function.eqns:
@@ -100,7 +117,8 @@ def _profiled(function: Function, machine: Machine, times: int, known: bool) -> 
         nbytes = sum(moved)
         compute = flops / machine.flops
         memory = machine.moving(nbytes, max(moved, default=0))
-        launch = machine.launch if moved and not fused else 0.0
+        starts = one_kernel is not None and (one_kernel(eqn) if nested else bool(moved) and not fused)
+        launch = machine.launch if starts else 0.0
         seconds = max(compute, memory) + launch
         by = {"compute": compute, "memory": memory, "launch": launch}
         bound = max(by, key=lambda name: by[name]) if seconds else "nothing"

@@ -46,6 +46,7 @@ _LONGEST = 1200
 _LONG_VECTOR = 12
 # Bytes of an iteration which XLA sees to itself.
 _SMALLEST = 512
+_OF_ITSELF = 1 << 10 if _MARKS else 1 << 16
 # Iterations of a loop for which its kernels are worth a thought.
 _FEWEST = 4
 
@@ -100,12 +101,25 @@ def has_small_loops(function: Function) -> bool:
     stack = [function]
     while stack:
         for eqn in stack.pop().eqns:
-            if eqn.op is scan and _is_small([eqn.attrs["function"]], eqn.attrs["length"]):
-                return True
-            if eqn.op is while_loop and _is_small([eqn.attrs["cond"], eqn.attrs["body"]]):
+            if (eqn.op is scan or eqn.op is while_loop) and _is_small(*_loop(eqn)):
                 return True
             stack.extend(ir.nested_functions(eqn))
     return False
+
+
+def is_one_kernel(eqn: Eqn) -> bool:
+    """Whether an equation is a loop that becomes one kernel on the device at hand, by our marks or XLA's own."""
+    if not (eqn.op is scan or eqn.op is while_loop) or current() is not CPU or jax.device_count() != 1:
+        return False
+    functions, length = _loop(eqn)
+    if any(_length(f) == math.inf for f in functions):
+        return False
+    return (_MARKS and _is_small(functions, length)) or sum(map(_nbytes, functions)) < _OF_ITSELF
+
+
+def _loop(eqn: Eqn) -> tuple[list[Function], float]:
+    """What a loop runs, and how often, infinite where that is not known."""
+    return list(ir.nested_functions(eqn)), eqn.attrs.get("length", math.inf)
 
 
 def as_loop(
@@ -247,4 +261,4 @@ def _length_of_product(eqn: Eqn) -> float:
     return float(2 * min(batch * rows * columns, _LONG_VECTOR))
 
 
-__all__ = ["as_loop", "emitting_for_good", "for_any_platform", "has_small_loops"]
+__all__ = ["as_loop", "emitting_for_good", "for_any_platform", "has_small_loops", "is_one_kernel"]

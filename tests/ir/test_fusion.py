@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import ir
 from ir import cost
 from ir.collector import without_collection
+from ir.core import Eqn
 from ir.fusion import fusion
 from ir.machine import CPU, Machine
 from ir.ops.cond import cond
@@ -162,6 +164,20 @@ def test_roofline() -> None:
     assert (move.bound, move.bytes) == ("memory", 2 * MATRIX)
     (wait,) = profile(ir.build([M], neg), Machine(flops=1e15, bandwidth=1e15, launch=1.0))
     assert wait.bound == "launch"
+
+
+def test_a_loop_of_one_kernel_is_launched_once() -> None:
+    machine = Machine(flops=1e15, bandwidth=1e15, launch=1.0)
+    body = ir.build([V], lambda c: neg(tanh(c)))
+    inner = ir.build([V], lambda c: scan(c, function=body, num_consts=0, num_carry=1, length=7))
+    both = ir.build([V], lambda c: sin(scan(c, function=inner, num_consts=0, num_carry=1, length=5)))
+
+    def seconds(one_kernel: Callable[[Eqn], bool]) -> int:
+        return round(sum([each.seconds for each in profile(both, machine, one_kernel)]))
+
+    assert seconds(lambda eqn: False) == 5 * 7 + 1
+    assert seconds(lambda eqn: eqn.op is scan) == 1 + 1
+    assert seconds(lambda eqn: eqn.attrs.get("function") is body) == 5 + 1
 
 
 @pytest.mark.slow

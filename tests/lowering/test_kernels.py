@@ -164,6 +164,15 @@ def test_programs_that_are_left_alone(f: Callable[..., Any]) -> None:
     assert marks(f, v) == 0
 
 
+def test_what_is_known_of_it_beforehand() -> None:
+    def first(f: Callable[..., Any]) -> bool:
+        return next(kernels.is_one_kernel(e) for e in tr.trace(f)(v).eqns if e.op.name == "scan")
+
+    assert first(lambda x: carried(tnp.sin, x))
+    assert first(lambda x: carried(tnp.sin, x[0]))  # XLA's own
+    assert not first(lambda x: carried(tnp.sort, x))
+
+
 def test_a_large_carry_is_updated_in_place() -> None:
     def f(b: Any, v: Any) -> Any:
         put = tr.from_jax(lambda b, u, i: jax.lax.dynamic_update_slice(b, u[None], (i, 0)))

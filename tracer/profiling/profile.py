@@ -20,6 +20,7 @@ from ir.profile import EqnProfile
 from ir.profile import profile as cost_of_each
 from ir.regions import labels
 from ir.source import UNKNOWN, Source
+from lowering.kernels import is_one_kernel
 from tracer.api.jit import jit, kept
 from tracer.profiling.events import Operation, operations, recorded
 from tracer.profiling.report import LineTime, Profile, RegionTime
@@ -109,7 +110,7 @@ class _Part:
 def _parts(program: ir.Function) -> dict[str, _Part]:
     """What is known of the regions of the program and of the functions inside it, by label."""
     out: dict[str, _Part] = defaultdict(_Part)
-    for cost in cost_of_each(program, machine.current()):
+    for cost in cost_of_each(program, machine.current(), is_one_kernel):
         label = labels(cost.function).get(cost.eqn)
         if label is not None:
             out[label].add(cost)

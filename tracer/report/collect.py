@@ -22,6 +22,7 @@ from ir.regions import Region, regions
 from ir.remarks import remarks
 from ir.source import Source
 from ir.timeline import timeline
+from lowering.kernels import is_one_kernel
 from tracer.api.jit import Staged, jit
 from tracer.report.model import Compiled, Group, LineCost, Phase, RegionCost, Report, RuleUse, Stage
 
@@ -54,7 +55,7 @@ def collect(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], 
         compiled, later = _compiled(staged, function, args, kwargs)
         phases += later
     machine = current()
-    costs = profile(function, machine)
+    costs = profile(function, machine, is_one_kernel)
     return Report(
         name=getattr(f, "__name__", "function"),
         stages=tuple(stages),
