@@ -66,7 +66,7 @@ class Writer:
 
     Attributes:
       known: results of nodes outside the scan, with whether they have the iterations as leading axis.
-      lists: how many lists of the caller's arrays were put side by side.
+      lists: how many lists, most of them arrays of the caller, were put side by side.
     """
 
     def __init__(self, plan: Plan, env: dict[Value, Value], stacker: Stacker, builder: Builder) -> None:
@@ -136,7 +136,7 @@ class Writer:
             made = self.stacker.stacked(outer, contracted=contracted)
             if made is None:
                 raise Unprofitable(f"each has its own {values[0].type}, and all would have to be copied")
-            if not contracted and any(v not in self.stacker.made_by for v in outer):
+            if not contracted and 2 * sum([v not in self.stacker.made_by for v in outer]) > len(outer):
                 self.lists += 1
             found = self.tables[values] = made
         return found
