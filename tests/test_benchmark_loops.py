@@ -22,3 +22,19 @@ def test_equals_the_expert(name: str) -> None:
     want = gradient_of(jax, lambda *a: program.expert(n, *a), args)(*args)
     got = gradient_of(tr, lambda *a: program.loop(tnp, n, *a), args)(*args)
     assert worst_error(got, want) <= program.tolerance
+
+
+# Their programs grow with n.
+GROWS = {"Cholesky", "RNN over a list", "layers of a list"}
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in GROWS])
+def test_is_rolled_up(name: str) -> None:
+    """As large at twice the size: what is left as it was written has twice as many equations."""
+    program = PROGRAMS[name]
+    sizes = []
+    for n in (program.size, 2 * program.size):
+        args = program.arguments(n)
+        loop = lambda *a, n=n: program.loop(tnp, n, *a)
+        sizes.append(len(gradient_of(tr, loop, args).ir(*args).eqns))
+    assert sizes[1] <= sizes[0] + 8
