@@ -197,6 +197,15 @@ def solved(reader: Reader, factors: list[Factor], b: Value, of: System) -> Value
     return b
 
 
+def number_of(reader: Reader, factor: Factor) -> Value | None:
+    """The one number of a diagonal factor that is a multiple of the identity; None for others."""
+    made = reader.definition(factor.matrix)
+    assert made is not None
+    if made.op is not broadcast_in_dim:
+        return factor.matrix
+    return None if made.operands[0].type.rank else made.operands[0]
+
+
 def repeated(reader: Reader, factor: Factor, shape: tuple[int, ...], axis: int) -> Value:
     """The numbers of a diagonal factor along an axis of an array, or that of all."""
     made = reader.definition(factor.matrix)
@@ -208,4 +217,4 @@ def repeated(reader: Reader, factor: Factor, shape: tuple[int, ...], axis: int) 
     return broadcast_in_dim(reader.now(x), shape=shape, dims=dims)  # type: ignore[no-any-return]
 
 
-__all__ = ["Costs", "Factor", "factored", "repeated", "solved"]
+__all__ = ["Costs", "Factor", "factored", "number_of", "repeated", "solved"]
