@@ -14,6 +14,8 @@ import ir
 import tracer as tr
 import tracer.numpy as tnp
 from ir.cost import flops
+from ir.passes.cse import cse
+from ir.passes.pipeline import optimize, pipeline
 from tests.passes.test_determinants import factored
 from tests.tracer.helpers import x64
 
@@ -149,3 +151,18 @@ def test_products_of_sizes_are_of_the_product() -> None:
 
     a, b = (c * np.eye(5, dtype=np.float32) + np.tri(5, k=-1, dtype=np.float32) * c / 9 for c in (1e9, 1e-9))
     np.testing.assert_allclose(tr.jit(size)(a, b), np.linalg.det(np.float64(a) @ b), rtol=1e-4)
+
+
+def test_products_of_many_factors() -> None:
+    """Of a thousand factors, read without recursion, it is left alone: systems with each take longer."""
+
+    def program(a: Any, b: Any) -> Any:
+        product = a
+        for k in range(1200):
+            product = product @ tnp.sin(a + 0.01 * k) if k % 2 else product * tnp.cos(b + 0.01 * k)[:, None]
+        return tnp.linalg.solve(product, b), tnp.linalg.slogdet(product)[1]
+
+    traced = tr.trace(program)(np.eye(20), np.ones(20))
+    before = [each for each in pipeline() if each.__name__ in ("solve_structured", "read_determinants")]
+    function = cse(traced)
+    assert optimize(function, before) is function
