@@ -454,3 +454,33 @@ def test_large_diagonals_are_known() -> None:
         lowered = tr.jit(f).lower(b, a).as_text()
         assert "1500x1500" not in lowered, lowered
         np.testing.assert_allclose(tr.jit(f)(b, a), tr.jit(f, opt=0)(b, a))
+
+
+@pytest.mark.parametrize("size", [20, 200])
+def test_chains_of_light_sums_take_few_orders(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one for each choice of terms: 3,400 for four reflections."""
+    tried: list[None] = []
+
+    class Counted(choices.Choice):
+        def __init__(self, *args: Any) -> None:
+            tried.append(None)
+            super().__init__(*args)
+
+    monkeypatch.setattr(reorder, "Choice", Counted)
+
+    def reflected(A: Any, x: Any, count: int) -> Any:
+        ops = [tnp.sin, tnp.cos, tnp.tanh, tnp.arctan, tnp.square]
+        for k in range(count):
+            u = ops[(k * k + k // 3) % 5](x + k)
+            A = (tnp.eye(size, dtype=A.dtype) - 2 * tnp.outer(u, u) / (u @ u)) @ A
+        return A
+
+    args = np.eye(size, dtype=np.float32), np.ones(size, np.float32)
+    counts = []
+    for count in (4, 8, 16):
+        tried.clear()
+        after = optimize(tr.trace(lambda *args, count=count: reflected(*args, count))(*args))
+        counts.append(len(tried))
+        if size == 200:
+            assert ir.flops(after) <= 4 * count * 2 * size**2
+    assert counts[0] < 400 and counts[1] < 4 * counts[0] and counts[2] < 4 * counts[1], counts

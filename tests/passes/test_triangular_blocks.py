@@ -152,11 +152,16 @@ def test_nested_borders() -> None:
         for k in range(count):
             n = m.shape[0]
             row = (a + k) * tnp.ones((1, n))
-            m = tnp.concatenate([tnp.concatenate([m, tnp.zeros((n, 1))], 1), tnp.concatenate([row, a + k + 1], 1)])
+            m = tnp.concatenate(
+                [tnp.concatenate([m, tnp.zeros((n, 1))], 1), tnp.concatenate([row, a + k + 1], 1)]
+            )
         return tnp.linalg.solve(m, tnp.ones(m.shape[0]))
 
     a = np.ones((1, 1))
     for count, is_taken_apart in ((30, True), (600, False)):
         function = cse(tr.trace(lambda a, count=count: bordered(a, count))(a))
         after = optimize(function, [solve_structured])
-        assert any(e.op.name == "lu" and e.results[0].type.shape[0] > 1 for e in dce(after).eqns) != is_taken_apart
+        assert (
+            any(e.op.name == "lu" and e.results[0].type.shape[0] > 1 for e in dce(after).eqns)
+            != is_taken_apart
+        )

@@ -35,6 +35,8 @@ _ROOTS = (dot_general, reduce_sum, slice, gather)
 _SHARED = 64
 # So many sums that are no work to multiply by, such as reflections, are applied in turn.
 _STEPS = 16
+# Of more such sums in one product not every choice of their terms is looked at.
+_AT_ONCE = 2
 # A product of sums is written as the sum of at most so many products.
 _TERMS = 6
 # What networks read through besides.
@@ -148,7 +150,10 @@ class _Products:
         choice = self._choice(eqn)
         if choice is None:
             return None
-        out = self._multiplied_out(eqn, choice, _TERMS)
+        light = sum(map(self._is_light, factors(choice)))
+        if light > _AT_ONCE and (by_steps := self._by_steps(eqn, choice, choice.new)) is not None:
+            return by_steps
+        out = self._multiplied_out(eqn, choice, _TERMS) if light <= _AT_ONCE else None
         by_steps = self._by_steps(eqn, choice, choice.new if out is None else out.new)
         if by_steps is not None:
             return by_steps
