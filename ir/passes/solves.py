@@ -300,7 +300,9 @@ def _scale(size: Value, columns: Value, *, divides: bool) -> Value:
     if divides:
         is_size = and_(is_size, gt(wide, full_like(wide, 0)))
     scale = select(is_size, wide, full_like(wide, 1))
-    return scale if scale.type.dtype is columns.type.dtype else convert(scale, dtype=columns.type.dtype)
+    if scale.type.dtype is not columns.type.dtype:
+        scale = convert(scale, dtype=columns.type.dtype)
+    return scale  # type: ignore[no-any-return]
 
 
 def _low_rank(eqn: Eqn, made: dict[Value, Eqn]) -> _LowRank | None:
