@@ -17,7 +17,13 @@ from ir.passes.inlining import inline_calls
 from ir.passes.masking import skip_masked
 from ir.passes.parts import compute_parts
 from ir.passes.power_tables import tabulate_powers
-from ir.passes.products import multiply_blocks, multiply_panels, reorder_products, share_adjoints
+from ir.passes.products import (
+    add_masked,
+    multiply_blocks,
+    multiply_panels,
+    reorder_products,
+    share_adjoints,
+)
 from ir.passes.rolling import roll, roll_exact
 from ir.passes.scans import simplify_scans
 from ir.passes.selections import choose_rows, read_determinants, solve_structured
@@ -32,6 +38,7 @@ Pass = Callable[[Function], Function]
 _PRODUCTS: tuple[Pass, ...] = (
     compute_parts,
     multiply_blocks,
+    add_masked,
     choose_rows,
     solve_products,
     reorder_products,

@@ -18,12 +18,15 @@ from typing import Any
 
 from ir.core import Eqn, Function, Value
 from ir.op import Builder
+from ir.ops.calls import stop_gradient
 from ir.ops.contraction import dot_general, free_dims
 from ir.ops.convert import convert
-from ir.ops.elementwise import eq, mul, neg
+from ir.ops.elementwise import abs as abs_op
+from ir.ops.elementwise import and_, div, eq, gt, is_finite, mul, neg, select
 from ir.ops.linear_solve import linear_solve
 from ir.ops.matrix import eye
-from ir.ops.shape import broadcast_in_dim, move_axis, permute, reshape_to, transpose
+from ir.ops.reduce import reduce_max
+from ir.ops.shape import broadcast_in_dim, full_like, move_axis, permute, reshape_to, transpose
 from ir.passes.blocking.axes import axes
 from ir.passes.nested import deep
 from ir.passes.parts.places import Definition, Taken, taken
@@ -267,7 +270,7 @@ class _LowRank:
     def write(self, env: dict[Value, Value]) -> Value:
         """The new result; `env` has what stands for others."""
         constants = [env.get(v, v) for v in self.solve.operands[:-1]]
-        left, right = [side.write(env) for side in self.thin.sides]
+        left, right = _balanced(*[side.write(env) for side in self.thin.sides], first=self.axis == 0)
         if self.axis == 0:
             left = linear_solve(*constants, neg(left) if self.thin.minus else left, **self.attrs)
         else:
@@ -276,6 +279,30 @@ class _LowRank:
         return dot_general(  # type: ignore[no-any-return]
             left, right, lhs_contract=(1,), rhs_contract=(1,), precision=self.thin.precision
         )
+
+
+def _balanced(left: Value, right: Value, *, first: bool) -> tuple[Value, Value]:
+    """The same product, with columns of at most 1 where no system is solved: on the side that is not the first.
+
+    Then what is solved for is the largest column of u v', and overflows where that does; A^-1 u may have no range.
+    """
+    solved, other = (left, right) if first else (right, left)
+    size = reduce_max(abs_op(stop_gradient(other)), axes=(0,))
+    solved = mul(solved, _scale(size, solved, divides=False))
+    other = div(other, _scale(size, other, divides=True))
+    return (solved, other) if first else (other, solved)
+
+
+def _scale(size: Value, columns: Value, *, divides: bool) -> Value:
+    """The size of each column, 1 for inf and NaN, and for a divisor 0; as no number, which a product would take out."""
+    wide = broadcast_in_dim(size, shape=columns.type.shape, dims=(1,))
+    is_size = is_finite(wide)
+    if divides:
+        is_size = and_(is_size, gt(wide, full_like(wide, 0)))
+    scale = select(is_size, wide, full_like(wide, 1))
+    if scale.type.dtype is not columns.type.dtype:
+        scale = convert(scale, dtype=columns.type.dtype)
+    return scale  # type: ignore[no-any-return]
 
 
 def _low_rank(eqn: Eqn, made: dict[Value, Eqn]) -> _LowRank | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.core import Dense
 from ir.ops.indexing import dynamic_slice, dynamic_update_slice, gather
-from ir.ops.shape import constant, reshape_to, slice
+from ir.ops.shape import constant, full_like, reshape_to, slice
 from ir.rewrite import NOTHING, at, collected, rule
 from ir.rewriter import constant_number
 from ir.types import TensorType, i32
@@ -54,6 +54,37 @@ def _static_slice(x, *, starts, n, definition):
 def dynamic_slice_at_constant(x, *starts, n):
     """A start that is known, moved into bounds."""
     return dynamic_slice(x, *starts, sizes=n), _static_slice
+
+
+def _smaller(x, *, starts, n, a, b, s, out, definition):
+    """The part of `x`, where the axes that are cut are those whose starts are known."""
+    at_ = list(starts)
+    for d, start in enumerate(starts):
+        if out.type.shape[d] == n[d]:
+            continue
+        number = constant_number(definition(start))
+        if number is None or s[d] != 1:
+            return None
+        at_[d] = full_like(start, min(max(number, 0), x.type.shape[d] - n[d]) + a[d])
+    return dynamic_slice(x, *at_, sizes=out.type.shape)
+
+
+@rule(
+    changes=NOTHING,
+    single_use=True,
+    guard=lambda n, out: out.type.shape != n,
+    examples=[
+        at((6, 9), [_START, *_at(0)], n=(3, 9), a=(0, 0), b=(3, 4), s=(1, 1)),
+        at((6, 9), [_START, *_at(7)], n=(3, 5), a=(0, 2), b=(3, 4), s=(1, 1)),
+    ],
+    counterexamples=[
+        at((6, 9), [_START, *_at(0)], n=(3, 9), a=(1, 0), b=(3, 9), s=(1, 1)),
+        at((6, 9), [_START, *_at(0)], n=(3, 9), a=(0, 0), b=(3, 9), s=(1, 2)),
+    ],
+)
+def slice_of_dynamic_slice(x, *starts, n, a, b, s):
+    """Read less where the start is known; at others, less may be within bounds elsewhere."""
+    return slice(dynamic_slice(x, *starts, sizes=n), starts=a, limits=b, strides=s), _smaller
 
 
 @rule(

@@ -14,6 +14,7 @@ import ir
 import tracer as tr
 import tracer.numpy as tnp
 from ir.cost import flops
+from ir.passes.pipeline import optimize
 from tests.passes.test_determinants import factored
 from tests.tracer.helpers import x64
 
@@ -123,3 +124,44 @@ def test_singular_matrices() -> None:
         assert tr.jit(lambda a: slogdet(tnp, 0.0 * a))(A) == -np.inf
         assert tr.jit(lambda a: slogdet(tnp, tnp.linalg.inv(a)))(singular) == np.inf
         assert not np.isfinite(tr.jit(lambda a, b: tnp.linalg.solve(a @ b, V))(singular, B)).all()
+
+
+def test_factors_whose_diagonals_are_of_other_orders() -> None:
+    """Elements of diagonals are in the order of pivots: their products may have no range."""
+    d = np.ones(20, np.float32)
+    d[0], d[-1] = 1e-25, 1e25
+    a = np.diag(d)[::-1].copy()
+    for f in (
+        lambda xp, a: xp.linalg.slogdet(a @ a),
+        lambda xp, a: xp.linalg.slogdet(a @ a.T),
+        lambda xp, a: (*xp.linalg.slogdet(-a @ a), xp.linalg.det(a @ a)),
+        lambda xp, a: xp.linalg.slogdet(xp.linalg.inv(a) @ (a @ a)),
+    ):
+        fast = tr.jit(lambda a, f=f: tuple(f(tnp, a)))
+        for got, want in zip(fast(a), f(np, a.astype(np.float64)), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_products_of_sizes_are_of_the_product() -> None:
+    """A product of sizes of its factors may have no range."""
+
+    def size(a: Any, b: Any) -> Any:
+        return tnp.prod(tnp.abs(tnp.diagonal(jax.lax.linalg.lu(a @ b)[0])))
+
+    a, b = (c * np.eye(5, dtype=np.float32) + np.tri(5, k=-1, dtype=np.float32) * c / 9 for c in (1e9, 1e-9))
+    np.testing.assert_allclose(tr.jit(size)(a, b), np.linalg.det(np.float64(a) @ b), rtol=1e-4)
+
+
+def test_products_of_many_factors() -> None:
+    """A thousand factors and more are read without recursion."""
+    ops = [tnp.sin, tnp.cos, tnp.tanh, tnp.exp, tnp.arctan, tnp.sinh, tnp.square]
+
+    def program(a: Any, b: Any) -> Any:
+        product = a
+        for k in range(1200):
+            op = ops[(k * k * 7 + k // 3 + k**3 % 11) % 7]  # no loop is found in it
+            product = product * op(b + 0.01 * k)[:, None] if k % 2 else product @ op(a * 0.1 + k)
+        return tnp.linalg.slogdet(product)[1]
+
+    function = optimize(tr.trace(program)(np.eye(20), np.ones(20)))
+    assert len(factored(function)) > 500

@@ -48,10 +48,10 @@ def test_levels_of_the_pipeline() -> None:
     assert names(pipeline(0)) == ["inline_calls"]
     assert names(pipeline()) == [
         "inline_calls", "roll", "dce", "cse", "tabulate_powers", "fold", "sink_constants", "fold", "simplify", "cse",
-        "simplify_scans", "compute_parts", "multiply_blocks", "choose_rows", "solve_products", "reorder_products",
-        "without_inverses", "share_adjoints", "multiply_panels", "solve_structured", "read_determinants",
-        "share_factors", "simplify", "cse", "compute_again", "block", "skip_masked", "simplify", "cse", "sink_slices",
-        "dce",
+        "simplify_scans", "compute_parts", "multiply_blocks", "add_masked", "choose_rows", "solve_products",
+        "reorder_products", "without_inverses", "share_adjoints", "multiply_panels", "solve_structured",
+        "read_determinants", "share_factors", "simplify", "cse", "compute_again", "block", "skip_masked", "simplify",
+        "cse", "sink_slices", "dce",
     ]  # fmt: skip
     assert [n for n in names(pipeline(exact=True)) if "exact" in n] == [
         "roll_exact",

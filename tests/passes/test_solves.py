@@ -307,3 +307,29 @@ def test_gradients_of_inverses_multiply_none(f: Callable[..., Any]) -> None:
         assert solved and all(e.operands[-1].type.size == n for e in solved)
         for got, want in zip(ir.evaluate(after, k, s, y), ir.evaluate(before, k, s, y), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_outer_products_keep_the_range_of_the_system(turned: bool) -> None:
+    """A^-1 u overflows where A^-1 (u v') does not; zeros and infinities of v are those of the solution."""
+    rng = np.random.default_rng(3)
+    n = 40
+    a = ((np.eye(n) + rng.normal(size=(n, n)) / 16) * 1e-25).astype(np.float32)
+    u, v = (rng.normal(size=n).astype(np.float32) * np.float32(c) for c in (1e20, 1e-20))
+
+    def f(xp: Any, a: Any, u: Any, v: Any) -> Any:
+        return xp.linalg.solve(a, xp.outer(u, v)) if not turned else xp.linalg.solve(a, xp.outer(v, u).T)
+
+    fast = tr.jit(lambda *args: f(tnp, *args))
+    assert columns(fast.ir(a, u, v)) == n // N  # of one column
+    want = f(np, *[np.float64(x) for x in (a, u, v)])
+    assert np.max(np.abs(fast(a, u, v) - want)) <= 1e-5 * np.max(np.abs(want))
+    assert not np.any(fast(a, u, 0 * v))
+    v[3] = np.inf
+    assert np.isfinite(
+        np.delete(np.asarray(fast(np.eye(n, dtype=np.float32), u / np.float32(1e20), v)), 3, 1)
+    ).all()
+    gradient = tr.jit(tr.grad(lambda *args: tnp.sum(tnp.sin(fast(*args))), (0, 1, 2)))(A, X, X)
+    wanted = jax.grad(lambda *args: jnp.sum(jnp.sin(f(jnp, *args))), (0, 1, 2))(A, X, X)
+    for got, want in zip(gradient, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)

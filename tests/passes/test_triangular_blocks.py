@@ -12,6 +12,10 @@ import pytest
 import ir
 import tracer as tr
 import tracer.numpy as tnp
+from ir.passes.cse import cse
+from ir.passes.dce import dce
+from ir.passes.pipeline import optimize
+from ir.passes.selections import solve_structured
 from tests.passes.test_determinants import factored
 from tests.tracer.helpers import x64
 
@@ -138,3 +142,26 @@ def test_a_singular_block_gives_no_numbers() -> None:
         singular = np.zeros_like(C)
         assert not np.isfinite(tr.jit(f)(A, B, singular)).all()
         assert tr.jit(lambda a, b, c: tnp.linalg.slogdet(upper(tnp, a, b, c))[1])(A, B, singular) == -np.inf
+
+
+def test_nested_borders() -> None:
+    """Blocks in blocks are read without recursion, and left alone where they are many."""
+
+    def bordered(a: Any, count: int) -> Any:
+        m = a
+        for k in range(count):
+            n = m.shape[0]
+            row = (a + k) * tnp.ones((1, n))
+            m = tnp.concatenate(
+                [tnp.concatenate([m, tnp.zeros((n, 1))], 1), tnp.concatenate([row, a + k + 1], 1)]
+            )
+        return tnp.linalg.solve(m, tnp.ones(m.shape[0]))
+
+    a = np.ones((1, 1))
+    for count, is_taken_apart in ((30, True), (600, False)):
+        function = cse(tr.trace(lambda a, count=count: bordered(a, count))(a))
+        after = optimize(function, [solve_structured])
+        assert (
+            any(e.op.name == "lu" and e.results[0].type.shape[0] > 1 for e in dce(after).eqns)
+            != is_taken_apart
+        )

@@ -60,6 +60,12 @@ class Choice:
         return [self]
 
     @property
+    def takes(self) -> bool:
+        """Whether it takes elements of its factor, and computes nothing."""
+        network = self.network
+        return len(network.terms) == 1 and network.number == 1 and not network.divisors and not network.sums
+
+    @property
     def repeats(self) -> bool:
         """Whether its result is one along an axis."""
         held = {leaf for _, axes in self.network.terms for axis in axes for leaf in axis.label.leaves()}

@@ -95,6 +95,22 @@ class Reader:
             return None
         return made[0], made[1]  # type: ignore[return-value]
 
+    def is_diagonal(self, eqn: Eqn) -> bool:
+        """Whether the elements of a vector are written on the diagonal of a matrix of zeros."""
+        if eqn.op is not scatter_add:
+            return False
+        a, (into, indices, x) = eqn.attrs, eqn.operands
+        n = x.type.size
+        if (
+            constant_number(self.definitions.get(into)) != 0
+            or into.type.shape != (n, n)
+            or x.type.shape != (n,)
+        ):
+            return False
+        if sorted(a["scatter_dims_to_operand_dims"]) != [0, 1] or indices.type.shape != (n, 2):
+            return False
+        return diagonal_starts(self.definitions.get(indices)) == (0, 0)
+
     def is_multiple(self, eqn: Eqn) -> bool:
         """Whether an array is multiplied or divided by one number, constant or computed."""
         if eqn.op is div:
@@ -366,18 +382,9 @@ class _Reading:
 
     def scattered(self, eqn: Eqn, axes: Axes) -> bool:
         """A matrix with the elements of a vector on its diagonal."""
-        a, (into, indices, x) = eqn.attrs, eqn.operands
-        zero = constant_number(self.reader.definitions.get(into))
-        n = x.type.size
-        if zero is None or zero != 0 or into.type.shape != (n, n) or x.type.shape != (n,):
+        if not self.reader.is_diagonal(eqn) or not self.equal(*axes):
             return False
-        if sorted(a["scatter_dims_to_operand_dims"]) != [0, 1] or indices.type.shape != (n, 2):
-            return False
-        if diagonal_starts(self.reader.definitions.get(indices)) != (0, 0):
-            return False
-        if not self.equal(*axes):
-            return False
-        self.stack.append((x, axes[:1]))
+        self.stack.append((eqn.operands[2], axes[:1]))
         return True
 
 

@@ -24,6 +24,7 @@ from ir.ops.shape import broadcast_in_dim, reshape, slice, transpose
 from ir.passes.nested import deep
 from ir.passes.products.choices import Choice, Sum, factors, has_range, is_number, pays, within
 from ir.passes.products.reading import Reader
+from ir.passes.products.terms import Terms
 from ir.passes.products.write import write
 from ir.passes.replacing import Write, replaced
 from ir.remarks import remark
@@ -34,6 +35,8 @@ _ROOTS = (dot_general, reduce_sum, slice, gather)
 _SHARED = 64
 # So many sums that are no work to multiply by, such as reflections, are applied in turn.
 _STEPS = 16
+# Of more such sums in one product not every choice of their terms is looked at.
+_AT_ONCE = 2
 # A product of sums is written as the sum of at most so many products.
 _TERMS = 6
 # What networks read through besides.
@@ -105,6 +108,7 @@ class _Products:
         self.opened: set[Value] = set()
         self.closed: set[Value] = set()
         self.reader = Reader(self.definitions, self._inner)
+        self.terms = Terms(function, self.reader)
 
     def _inner(self, value: Value) -> bool:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
@@ -146,7 +150,10 @@ class _Products:
         choice = self._choice(eqn)
         if choice is None:
             return None
-        out = self._multiplied_out(eqn, choice, _TERMS)
+        light = sum(map(self._is_light, factors(choice)))
+        if light > _AT_ONCE and (by_steps := self._by_steps(eqn, choice, choice.new)) is not None:
+            return by_steps
+        out = self._multiplied_out(eqn, choice, _TERMS) if light <= _AT_ONCE else None
         by_steps = self._by_steps(eqn, choice, choice.new if out is None else out.new)
         if by_steps is not None:
             return by_steps
@@ -177,6 +184,8 @@ class _Products:
                 continue
             products = self._products(value)
             if not products and not any(map(self._is_free, made.operands)):
+                continue
+            if not (choice.takes or self.terms.may(value, times, self.reader.sides)):
                 continue
             inside = [found for e in products if (found := self._choice(e)) is not None]
             parts: list[Choice] = []
@@ -234,17 +243,12 @@ class _Products:
         return eqn.op is dot_general and any(self._is_light(v) for v in eqn.operands)
 
     def _is_light(self, value: Value) -> bool:
-        """Whether a value is a sum of terms that are no factors, such as an identity matrix and a number everywhere."""
-        eqn = self.definitions.get(value)
-        while eqn is not None and (eqn.op in (transpose, neg) or self.reader.is_multiple(eqn)):
-            eqn = self.definitions.get(self.reader.multiplied(eqn))
-        return eqn is not None and eqn.op in (add, sub) and all(map(self._is_term, eqn.operands))
+        """Whether a value is a sum that may be multiplied out, of terms that are no work to multiply by.
 
-    def _is_term(self, value: Value) -> bool:
-        if self._is_free(value) or self._is_light(value):
-            return True
-        eqn = self.definitions.get(value)
-        return eqn is not None and self.reader.is_outer(self.reader.without_numbers(eqn))
+        Such as an identity matrix and a number everywhere.
+        """
+        terms = self.terms.of.get(self.terms.without(value)[0])
+        return terms is not None and all(t.is_light for t in terms)
 
     def applied_in_turn(self) -> dict[Value, Write]:
         """Products of light sums, times something else: the nearest one first."""

@@ -12,6 +12,7 @@ triangle of ones (`triangles`) takes rows of the running sums.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from ir.passes.selections.forms import LEADING, Choice, Reader, Unread
 from ir.passes.selections.rows import Numbers, added_up, inverse, known, rows, within
 from ir.passes.selections.triangles import triangle
 from ir.remarks import remark
+from ir.rewriter import constant_number
 from ir.types import f32
 
 # What adding one row to others takes, in launches of a kernel.
@@ -110,7 +112,7 @@ class _Chosen:
     def _taken(self, side: _Side, out: Value) -> list[Value]:
         """A product along the axis of which one element is chosen in each line."""
         reader, parts = self._reader(), []
-        for choice in _few(reader.read(side.matrix, side.axis), out):
+        for choice in _apart(reader, reader.read(side.matrix, side.axis), out):
             numbers = known(choice.index, reader.latest)
             parts.append(self._lines(side, choice.index if numbers is None else numbers, choice.weight))
         return parts
@@ -127,7 +129,7 @@ class _Chosen:
             raise Unread
         size = side.matrix.type.shape[1 - side.axis]
         reader, parts = self._reader(), []
-        for choice in _few(reader.read(side.matrix, 1 - side.axis), out):
+        for choice in _apart(reader, reader.read(side.matrix, 1 - side.axis), out):
             numbers = known(choice.index, reader.latest)
             turned = None if numbers is None else inverse(numbers, size)
             if turned is not None:
@@ -173,11 +175,27 @@ class _Chosen:
         return sums + count * _ROW * self.machine.launch < self._seconds(side, out)
 
 
-def _few(choices: list[Choice], out: Value) -> list[Choice]:
-    """No more than can be added up in the element type of a product without rounding on the way."""
+def _apart(reader: Reader, choices: list[Choice], out: Value) -> list[Choice]:
+    """No more than can be added up in the element type of a product without rounding on the way, and without loss.
+
+    Elements that may stand in one place may cancel, so that rows times each may not be added up
+    (`ir.passes.products.terms`), but for numbers that do not, or to nothing.
+    """
     if len(choices) > 1 and _is_narrow(out):
         raise Unread
+    places = [known(c.index, reader.latest) for c in choices] if len(choices) > 1 else []
+    for (a, one), (b, other) in itertools.combinations(zip(choices, places, strict=False), 2):
+        if one is not None and other is not None and not ((one == other) & (one >= 0)).any():
+            continue
+        numbers = [1.0 if c.weight is None else constant_number(reader.latest(c.weight)) for c in (a, b)]
+        if not all(isinstance(n, float) for n in numbers) or not _only_to_nothing(*numbers):
+            raise Unread
     return choices
+
+
+def _only_to_nothing(a: float, b: float) -> bool:
+    """Whether two numbers cancel to the last digit, if at all."""
+    return a == -b or a * b > 0
 
 
 def _is_narrow(value: Value) -> bool:

@@ -22,7 +22,7 @@ from ir.core import Eqn, Function, Value
 from ir.ops.cond import cond
 from ir.ops.convert import convert
 from ir.ops.elementwise import abs as abs_op
-from ir.ops.elementwise import add, div, eq, log, lt, mul, ne, rem
+from ir.ops.elementwise import add, div, eq, log, lt, mul, ne, or_, rem
 from ir.ops.indexing import gather
 from ir.ops.linalg import lu
 from ir.ops.matrix import diagonal
@@ -30,7 +30,7 @@ from ir.ops.reduce import reduce_or, reduce_prod, reduce_sum
 from ir.ops.shape import broadcast_in_dim, concatenate, full_like, iota, reshape_to
 from ir.passes.nested import deep
 from ir.passes.replacing import Written, rewritten
-from ir.passes.selections.factored import Costs, Factor, factored, repeated
+from ir.passes.selections.factored import Costs, Factor, factored, number_of, repeated
 from ir.passes.selections.forms import Reader
 from ir.passes.selections.kronecker import kronecker, matrix
 from ir.passes.selections.rows import known
@@ -236,28 +236,48 @@ class _Determinants:
         if pair is not None:
             remark("read_determinants", eqn.source, "the determinants of the factors of a Kronecker product")
             diagonals, exchanged = self._of_product([matrix(self.reader.now(f)) for f in pair[0]])
-        elif (factors := factored(self.reader, given)) is not None and self._pays(eqn, factors):
+        elif (factors := factored(self.reader, given)) is not None and self._pays(eqn, factors, reading):
             remark("read_determinants", eqn.source, "the determinants of the factors of a product")
-            diagonals, exchanged = self._of_factors(factors)
+            return self._of_factors(given, factors, reading)
         elif (apart := taken_apart(self.reader, given)) is not None:
             remark("read_determinants", eqn.source, "the determinants of blocks on the diagonal")
             diagonals, exchanged = self._of_blocks(apart[0])
         else:
             return None
         self.vectors.update(dict.fromkeys(reading.diagonals, diagonals))
+        return self._without_factors(given, reading, exchanged)
+
+    def _without_factors(self, given: Value, reading: Reading, exchanged: Value) -> Written:
         self.vectors.update(dict.fromkeys(reading.exchanges, exchanged))
         order = iota(shape=given.type.shape[:1], dtype=i32, axis=0)
         # (Nothing else is read of these.)
         return self.reader.now(given), order, order
 
-    def _pays(self, eqn: Eqn, factors: Sequence[Factor]) -> bool:
-        """Whether factors are no more work; those of the product may be there for systems already."""
+    def _pays(self, eqn: Eqn, factors: Sequence[Factor], reading: Reading) -> bool:
+        """Whether factors are no more work; those of the product may be there for systems already.
+
+        Nor for a product of sizes: of a product it may be in range where those of its factors are not.
+        """
+        if self._is_apart(factors) and any(e.op is reduce_prod for e in self._read(reading)):
+            return False
         root = self.costs.root(eqn.operands[0])
         others = [e for e in self.costs.factored.get(root, ()) if self.readers.determinant(e) is None]
         return (sum(f.is_full for f in factors) < 2 or not others) and self.costs.pays(root, factors)
 
-    def _of_factors(self, factors: Sequence[Factor]) -> tuple[Value, Value]:
-        """As `_of_product`, of matrices that are multiplied."""
+    def _read(self, reading: Reading) -> list[Eqn]:
+        """What reads the diagonal."""
+        return [e for made in reading.diagonals for e in self.readers.users.get(made.results[0], ())]
+
+    def _is_apart(self, factors: Sequence[Factor]) -> bool:
+        """Whether diagonals of factors may not be multiplied: of more than one, without numbers for all elements."""
+        numbers = [f for f in factors if f.is_diagonal and number_of(self.reader, f) is not None]
+        return len(factors) - len(numbers) > 1
+
+    def _of_factors(self, given: Value, factors: Sequence[Factor], reading: Reading) -> Written:
+        """Of matrices that are multiplied; elements of their diagonals are not, which are in any order.
+
+        With 1e25 and 1e-25 in other places of two diagonals, products overflow and vanish; logarithms are added.
+        """
         size = factors[0].matrix.type.shape[0]
         places: Value = iota(shape=(size,), dtype=i32, axis=0)
         exchanged: Value = ne(places, places)
@@ -271,7 +291,17 @@ class _Determinants:
                 whole, pivots, _ = lu(self.reader.now(each.matrix))
                 part, exchanged = diagonal(whole), ne(exchanged, ne(pivots, places))
             parts.append(div(full_like(part, 1), part) if each.is_inverse else part)
-        return functools.reduce(mul, parts), exchanged
+        if not self._is_apart(factors):
+            self.vectors.update(dict.fromkeys(reading.diagonals, functools.reduce(mul, parts)))
+            return self._without_factors(given, reading, exchanged)
+        for eqn in self._read(reading):
+            if eqn.op is abs_op:
+                logarithms = functools.reduce(add, [log(abs_op(p)) for p in parts])
+                self.vectors.update(dict.fromkeys(self.readers.users[eqn.results[0]], logarithms))
+            else:  # whether elements are negative, as evenly; or whether one is zero
+                join = ne if eqn.op is lt else or_
+                self.vectors[eqn] = functools.reduce(join, [eqn.op(p, full_like(p, 0)) for p in parts])
+        return self._without_factors(given, reading, exchanged)
 
     def _of_blocks(self, blocks: Blocks) -> tuple[Value, Value]:
         """As `_of_product`, of matrices that stand on the diagonal."""

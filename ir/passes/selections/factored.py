@@ -66,26 +66,37 @@ def factored(reader: Reader, value: Value) -> list[Factor] | None:
 
 
 def _factors(reader: Reader, value: Value, *, turned: bool) -> list[Factor]:
+    """The factors, first to last; the value itself if it is no product. No recursion."""
+    found: list[Factor] = []
+    stack: list[Factor | tuple[Value, bool]] = [(value, turned)]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Factor):
+            found.append(each)
+            continue
+        parts = _parts(reader, *each)
+        stack += [Factor(each[0], is_lower(reader, each[0]), each[1])] if parts is None else reversed(parts)
+    return found
+
+
+def _parts(reader: Reader, value: Value, turned: bool) -> list[Factor | tuple[Value, bool]] | None:
+    """What a matrix is a product of, first to last; of what may be one again, also whether it is transposed."""
     eqn, square = reader.definition(value), value.type.shape
-    single = [Factor(value, is_lower(reader, value), turned)]
-    if eqn is None or single[0].lower is not None or len(square) != 2 or square[0] != square[1]:
-        return single
+    if eqn is None or len(square) != 2 or square[0] != square[1] or is_lower(reader, value) is not None:
+        return None
     if eqn.op is dot_general and _is_product(eqn):
         (left, right), a = eqn.operands, eqn.attrs
-        pair = [
-            _factors(reader, left, turned=turned != (a["lhs_contract"] == (0,))),
-            _factors(reader, right, turned=turned != (a["rhs_contract"] == (1,))),
-        ]
-        return [f for factors in (reversed(pair) if turned else pair) for f in factors]
+        pair = (left, turned != (a["lhs_contract"] == (0,))), (right, turned != (a["rhs_contract"] == (1,)))
+        return [*(pair[::-1] if turned else pair)]
     if eqn.op in (mul, div):
-        return _multiples(reader, eqn, turned=turned) or single
+        return _multiples(reader, eqn, turned=turned)
     if eqn.op is linear_solve and len(eqn.results) == 1 and is_identity(eqn.operands[-1], reader.definition):
         read = system(eqn)
         if read is not None and eqn.operands[read.matrix].type.dtype is value.type.dtype:
             # (Along its second axis a system solves for the rows of the inverse of the transpose.)
             is_turned = turned != read.turned != (read.axis == 1)
             return [Factor(eqn.operands[read.matrix], turned=is_turned, is_inverse=True)]
-    return single
+    return None
 
 
 def _is_product(eqn: Eqn) -> bool:
@@ -96,7 +107,7 @@ def _is_product(eqn: Eqn) -> bool:
     return x.type.dtype is y.type.dtype is out.dtype
 
 
-def _multiples(reader: Reader, eqn: Eqn, *, turned: bool) -> list[Factor] | None:
+def _multiples(reader: Reader, eqn: Eqn, *, turned: bool) -> list[Factor | tuple[Value, bool]] | None:
     """A matrix whose rows, or columns, or elements are multiplied or divided by numbers."""
     for k, by in enumerate(eqn.operands):
         if eqn.op is div and k == 0:
@@ -109,8 +120,8 @@ def _multiples(reader: Reader, eqn: Eqn, *, turned: bool) -> list[Factor] | None
         if dims is None and (number is None or not math.isfinite(abs(number)) or number == 0):
             continue
         diagonal = Factor(by, is_diagonal=True, is_inverse=eqn.op is div)
-        rest = _factors(reader, eqn.operands[1 - k], turned=turned)
-        return [diagonal, *rest] if (dims == (0,)) != turned else [*rest, diagonal]
+        rest = eqn.operands[1 - k], turned
+        return [diagonal, rest] if (dims == (0,)) != turned else [rest, diagonal]
     return None
 
 
@@ -197,6 +208,15 @@ def solved(reader: Reader, factors: list[Factor], b: Value, of: System) -> Value
     return b
 
 
+def number_of(reader: Reader, factor: Factor) -> Value | None:
+    """The one number of a diagonal factor that is a multiple of the identity; None for others."""
+    made = reader.definition(factor.matrix)
+    assert made is not None
+    if made.op is not broadcast_in_dim:
+        return factor.matrix
+    return None if made.operands[0].type.rank else made.operands[0]
+
+
 def repeated(reader: Reader, factor: Factor, shape: tuple[int, ...], axis: int) -> Value:
     """The numbers of a diagonal factor along an axis of an array, or that of all."""
     made = reader.definition(factor.matrix)
@@ -208,4 +228,4 @@ def repeated(reader: Reader, factor: Factor, shape: tuple[int, ...], axis: int) 
     return broadcast_in_dim(reader.now(x), shape=shape, dims=dims)  # type: ignore[no-any-return]
 
 
-__all__ = ["Costs", "Factor", "factored", "repeated", "solved"]
+__all__ = ["Costs", "Factor", "factored", "number_of", "repeated", "solved"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ir.core import Value
+from ir.core import Eqn, Value
 from ir.ops.calls import assume, stop_gradient
 from ir.ops.contraction import dot_general
 from ir.ops.elementwise import sub
@@ -103,36 +103,52 @@ def taken_apart(reader: Reader, matrix: Value) -> tuple[Blocks, bool] | None:
         return None
     if eqn.op not in (concatenate, pad):
         return None
-    cells = tuple(itertools.islice(_cells(reader, matrix, 0, 0), _MOST + 1))
+    cells = tuple(itertools.islice(_cells(reader, matrix), _MOST + 1))
     if len(cells) > _MOST:
         return None
     found = _taken_apart(matrix, (0, shape[0]), cells)
     return None if found.at is None else (found, turned)
 
 
-def _cells(reader: Reader, value: Value, row: int, column: int) -> Iterator[_Cell]:
-    """The rectangles that a matrix is put together of, the first one at a place."""
-    eqn, (height, width) = reader.definition(value), value.type.shape
-    if eqn is not None and eqn.op is concatenate:
+def _cells(reader: Reader, matrix: Value) -> Iterator[_Cell]:
+    """The rectangles that a matrix is put together of, the first one at a place. No recursion."""
+    stack: list[_Cell] = [_Cell((0, matrix.type.shape[0]), (0, matrix.type.shape[1]), matrix)]
+    while stack:
+        cell = stack.pop()
+        eqn = None if cell.value is None else reader.definition(cell.value)
+        parts = None if eqn is None else _parts(reader, eqn, cell)
+        if parts is not None:
+            stack += reversed(parts)
+        else:
+            yield replace(cell, value=None) if constant_number(eqn) == 0 else cell
+
+
+def _parts(reader: Reader, eqn: Eqn, cell: _Cell) -> list[_Cell] | None:
+    """What a rectangle is put together of; None where it is one."""
+    (row, last_row), (column, last_column) = cell.rows, cell.columns
+    if eqn.op is concatenate:
+        parts = []
         for part in eqn.operands:
-            yield from _cells(reader, part, row, column)
+            height, width = part.type.shape
+            parts.append(_Cell((row, row + height), (column, column + width), part))
             if eqn.attrs["axis"] == 0:
-                row += part.type.shape[0]
+                row += height
             else:
-                column += part.type.shape[1]
-        return
-    if eqn is not None and eqn.op is pad and constant_number(reader.definition(eqn.operands[1])) == 0:
-        (top, bottom, gap), (left, right, skip) = eqn.attrs["config"]
-        if min(top, bottom, left, right) >= 0 == gap == skip:
-            yield from _cells(reader, eqn.operands[0], row + top, column + left)
-            ends = row + height, column + width
-            yield _Cell((row, row + top), (column, ends[1]), None)
-            yield _Cell((ends[0] - bottom, ends[0]), (column, ends[1]), None)
-            yield _Cell((row + top, ends[0] - bottom), (column, column + left), None)
-            yield _Cell((row + top, ends[0] - bottom), (ends[1] - right, ends[1]), None)
-            return
-    is_zero = constant_number(eqn) == 0
-    yield _Cell((row, row + height), (column, column + width), None if is_zero else value)
+                column += width
+        return parts
+    if eqn.op is not pad or constant_number(reader.definition(eqn.operands[1])) != 0:
+        return None
+    (top, bottom, gap), (left, right, skip) = eqn.attrs["config"]
+    if min(top, bottom, left, right) < 0 or gap or skip:
+        return None
+    rows, columns = (row + top, last_row - bottom), (column + left, last_column - right)
+    return [
+        _Cell(rows, columns, eqn.operands[0]),
+        _Cell((row, rows[0]), cell.columns, None),
+        _Cell((rows[1], last_row), cell.columns, None),
+        _Cell(rows, (column, columns[0]), None),
+        _Cell(rows, (columns[1], last_column), None),
+    ]
 
 
 def _taken_apart(matrix: Value, span: tuple[int, int], cells: tuple[_Cell, ...]) -> Blocks:

@@ -1,0 +1,225 @@
+"""Which sums may be multiplied out: those whose terms cannot cancel any further than they did as written.
+
+    (I - 2 v v') A    becomes    A - 2 v (v' A)          but    (x 1' - 1 x') A    stays
+
+With S = T1 + ... + Tk and unit roundoff u, products of the terms add up to S A with an error of about
+u (|T1| + ... + |Tk|) |A|; S as it stands gives u |S| |A|, and what was lost in computing S. So the terms must not be
+larger, by more than a small factor, than S itself and what was rounded on the way to it:
+
+- A contraction and an outer product were rounded: S has an error of u |T| for each of these.
+- What is read, repeated or a number is exact, and one such term is at most as large as S and all others. Two may
+  cancel to the last digit: x 1' - 1 x' is exact where all of x is near 10^6, and the products are not.
+- An outer product may be exact as well, where a factor has but powers of two; there is one at most.
+- Of one diagonal matrix, and a term that is the same along one of its axes, or rounded, elements off the diagonal show
+  the size of that term, and so those on it the size of the diagonal: |T1| + |T2| <= 3 max |S| along that axis. Of an
+  array of which nothing is known elements off the diagonal show nothing.
+
+What is multiplied out twice in one product, or two sums at once, gives u |T| |A| |T|, which the roundings in S, of
+u |T| |A| |S|, do not excuse: there only what S bounds is allowed, as a multiple of the identity and one outer product
+(rank one leaves an eigenvalue of the multiple: |c| + |x y'| <= 3 |S|).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ir.core import Eqn, Function, Value
+from ir.diagonals import is_identity
+from ir.ops.contraction import dot_general
+from ir.ops.convert import convert
+from ir.ops.elementwise import add, neg, select, sign, sub
+from ir.ops.shape import broadcast_in_dim, constant, iota, reshape, slice, transpose
+from ir.passes.products.reading import Reader
+from ir.rewriter import constant_number
+
+# Sums of more terms are not multiplied out.
+_TERMS = 6
+
+
+class Kind(enum.Enum):
+    """What is known of a term."""
+
+    IDENTITY = enum.auto()  # or a multiple of it
+    DIAGONAL = enum.auto()
+    REPEATED = enum.auto()  # the same along an axis, or a number everywhere
+    OUTER = enum.auto()  # each element one product, rounded
+    CONTRACTION = enum.auto()  # each element a sum of products, rounded
+    ARRAY = enum.auto()
+
+
+_DIAGONALS = (Kind.IDENTITY, Kind.DIAGONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of a sum.
+
+    Attributes:
+      axes: of a diagonal matrix the two that have equal indices; of a repeated term those along which it changes; of
+        an outer product the two that its factors have, if these have all others both.
+    """
+
+    kind: Kind
+    axes: frozenset[int] = frozenset()
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it is no work to multiply by."""
+        return self.kind not in (Kind.CONTRACTION, Kind.ARRAY)
+
+    def moved(self, to: tuple[int, ...]) -> Term:
+        """The same with axis d where `to[d]` is."""
+        return Term(self.kind, frozenset([to[d] for d in self.axes]))
+
+
+def may_distribute(terms: Iterable[Term], *, bounded: bool = False) -> bool:
+    """Whether a sum may be multiplied out: |T1| + ... <= 3 (|S| + what was rounded in S), as said above.
+
+    Args:
+      bounded: with no excuse by roundings in the sum: its terms are at most three times as large as itself.
+    """
+    terms = list(terms)
+    count = Counter(t.kind for t in terms)
+    diagonals = [t for t in terms if t.kind in _DIAGONALS]
+    exact = count[Kind.REPEATED] + count[Kind.ARRAY]
+    if exact > 1 or count[Kind.OUTER] > 1 or len(diagonals) > 1:
+        return False
+    for diagonal in diagonals:
+        if count[Kind.ARRAY] or any(t.kind is Kind.REPEATED and diagonal.axes <= t.axes for t in terms):
+            return False
+    if not bounded:
+        return True
+    outer = [t for t in terms if t.kind is Kind.OUTER and diagonals and t.axes == diagonals[0].axes]
+    return len(terms) == 2 and bool(diagonals) and (exact == 1 or (bool(outer) and count[Kind.IDENTITY] == 1))
+
+
+class Terms:
+    """The terms of the sums of a function.
+
+    Attributes:
+      of: the terms that a sum has when all that may be is multiplied out; sums that may not be have none here.
+      inside: the sums that are terms of a sum, directly or not.
+    """
+
+    def __init__(self, function: Function, reader: Reader) -> None:
+        self.reader = reader
+        self.of: dict[Value, tuple[Term, ...]] = {}
+        self.inside: dict[Value, frozenset[Value]] = {}
+        for eqn in function.eqns:
+            if eqn.op in (add, sub) and eqn.results[0].type.dtype.is_inexact:
+                self._add(eqn)
+
+    def _add(self, eqn: Eqn) -> None:
+        terms: list[Term] = []
+        inside: set[Value] = set()
+        for v in eqn.operands:
+            of, axes = self.without(v)
+            if of in self.of:
+                terms += [t.moved(axes) for t in self.of[of]]
+                inside |= {of, *self.inside[of]}
+            else:
+                terms.append(self._term(v))
+        if len(terms) <= _TERMS and may_distribute(terms):
+            self.of[eqn.results[0]] = tuple(terms)
+            self.inside[eqn.results[0]] = frozenset(inside)
+
+    def may(self, value: Value, times: int, others: Iterable[Value]) -> bool:
+        """Whether a sum may be multiplied out so many times in a product, beside others that are multiplied out."""
+        if value not in self.of:
+            return False
+        apart = [
+            self.of[v] for v in others if v is not value and v in self.of and value not in self.inside[v]
+        ]
+        bounded = times > 1 or not all(may_distribute(terms, bounded=True) for terms in apart)
+        return may_distribute(self.of[value], bounded=bounded)
+
+    def without(self, value: Value) -> tuple[Value, tuple[int, ...]]:
+        """What a value is but for transposes and numbers, and the axis of the value that each axis of that is."""
+        axes = tuple(range(value.type.rank))
+        while (eqn := self.reader.definitions.get(value)) is not None:
+            if eqn.op is transpose:
+                perm = eqn.attrs["perm"]
+                axes = tuple([axes[perm.index(d)] for d in range(len(perm))])
+            elif eqn.op is not neg and not self.reader.is_multiple(eqn):
+                break
+            value = self.reader.multiplied(eqn)
+        return value, axes
+
+    def _term(self, value: Value) -> Term:
+        value, axes = self.without(value)
+        return self._read(value).moved(axes)
+
+    def _read(self, value: Value) -> Term:
+        """What is known of a value that is neither transposed nor a multiple."""
+        eqn = self.reader.definitions.get(value)
+        if eqn is None:
+            return Term(Kind.ARRAY)
+        if constant_number(eqn) is not None:
+            return Term(Kind.REPEATED)
+        if eqn.op is broadcast_in_dim:
+            (x,), dims = eqn.operands, eqn.attrs["dims"]
+            inner = self._term(x)
+            if inner.kind is Kind.ARRAY and 2 * x.type.size <= value.type.size:
+                return Term(Kind.REPEATED, frozenset(_wide(x.type.shape, dims)))
+            return inner.moved(dims)
+        if (diagonal := self._diagonal(eqn)) is not None:
+            return diagonal
+        if any(map(self._is_exact, eqn.operands)):
+            return Term(Kind.ARRAY)
+        if self.reader.is_outer(eqn):
+            return Term(Kind.OUTER, self._own(eqn))
+        if eqn.op is dot_general and eqn.operands[0].type.size > 0:
+            depth = [eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]]
+            return Term(Kind.CONTRACTION if max(depth, default=1) > 1 else Kind.ARRAY)
+        return Term(Kind.ARRAY)
+
+    def _diagonal(self, eqn: Eqn) -> Term | None:
+        """An array that has elements where the indices of two axes are equal, and zeros elsewhere."""
+        definition = self.reader.definitions.get
+        if self.reader.is_diagonal(eqn):
+            return Term(Kind.DIAGONAL, frozenset((0, 1)))
+        if eqn.op is constant and is_identity(eqn.attrs["value"]):
+            return Term(Kind.IDENTITY, frozenset((0, 1)))
+        if eqn.op not in (convert, select) or (pair := self.reader.equal_indices(eqn.operands[0])) is None:
+            return None
+        if eqn.op is convert:
+            return Term(Kind.IDENTITY, frozenset(pair))
+        if constant_number(definition(eqn.operands[2])) != 0:
+            return None
+        same = self._term(eqn.operands[1])
+        is_multiple = same.kind is Kind.REPEATED and not same.axes
+        return Term(Kind.IDENTITY if is_multiple else Kind.DIAGONAL, frozenset(pair))
+
+    def _own(self, eqn: Eqn) -> frozenset[int]:
+        """The two axes of an outer product of which each factor has one, if both have all others."""
+        if eqn.op is dot_general:
+            return frozenset((0, 1)) if eqn.results[0].type.rank == 2 else frozenset()
+        one, other = [self._term(v).axes for v in eqn.operands]
+        return one ^ other if len(one - other) == len(other - one) == 1 else frozenset()
+
+    def _is_exact(self, value: Value) -> bool:
+        """Whether products with a value are known to be exact: it is made of flags, signs or integers."""
+        while (eqn := self.reader.definitions.get(value)) is not None:
+            if eqn.op is convert and not eqn.operands[0].type.dtype.is_inexact:
+                return True
+            if eqn.op in (constant, iota, sign):
+                return True
+            if eqn.op is select:
+                return all(
+                    constant_number(self.reader.definitions.get(v)) is not None for v in eqn.operands[1:]
+                )
+            if eqn.op not in (broadcast_in_dim, neg, reshape, slice, transpose):
+                return False
+            (value,) = eqn.operands
+        return False
+
+
+def _wide(shape: tuple[int, ...], dims: tuple[int, ...]) -> list[int]:
+    """Where axes of more than one element are repeated to."""
+    return [d for d, n in zip(dims, shape, strict=True) if n > 1]
+
+
+__all__ = ["Kind", "Term", "Terms", "may_distribute"]
