@@ -197,7 +197,9 @@ def test_saving(report: Report, tmp_path: Path) -> None:
     assert not re.search(
         r"(?:src|href)\s*=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)", page.split('id="data">')[0]
     )
-    with pytest.raises(OSError, match="no_such"):
+    with pytest.raises(
+        tr.errors.ArgumentError, match=r"expected a path in a folder that exists, got .*no_such"
+    ):
         report.save(tmp_path / "no_such" / "report.html")
     assert "srcdoc=" in report._repr_html_()
 

@@ -13,7 +13,7 @@ from ir.profile import EqnProfile
 from ir.remarks import Remark
 from ir.source import Source
 from ir.timeline import Held, Timeline
-from tracer.rendering import plain
+from tracer.rendering import plain, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -228,11 +228,10 @@ class Report:
         """Write the page to a file, and return its path.
 
         Raises:
+          ArgumentError: there is no such folder.
           OSError: the file cannot be written.
         """
-        path = Path(path)
-        path.write_text(self.html(), encoding="utf-8")
-        return path
+        return written("save", path, self.html())
 
     def _repr_html_(self) -> str:
         """What notebooks show: the page in a frame of its own."""
