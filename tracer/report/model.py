@@ -248,7 +248,11 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
     """What memory holds, in words; `names` are those of the program."""
     op = held.eqn.op.name
     if held.what == "within":
-        return f"inside {op}"
+        return f"inside {op}" if held.value is None else f"{held.value.type} inside {op}"
+    if held.what == "runs":
+        return f"runs of {op}"
+    if held.what == "places":
+        return f"indices of {op} along all axes"
     if held.what == "zeros":
         return f"zeros that {op} stacks upon"
     value = held.value
