@@ -207,6 +207,7 @@ def jit(
         traced = record(args, kwargs)[0]
 
         def emission(function: ir.Function) -> Any:
+            @functools.wraps(f)  # XLA's program has this name
             def program(*args: Any, **kwargs: Any) -> Any:
                 leaves = static.flatten(f, args, kwargs)[0].leaves
                 with emitting_for_good():
