@@ -238,18 +238,15 @@ class _Sweep:
             if each.start <= self.index <= each.end:
                 index, value = each.at(self.index)
                 kernel = self.kernels[index]
-                eqn = kernel.eqn or self.flat.function.eqns[kernel.position]
                 given = self.function.eqns[self.flat.positions[kernel.position]]
                 if given.op.name != "linear_solve":
-                    out.append(Held(value, eqn, each.size, kernel.what))
+                    out.append(Held(value, given, each.size, kernel.what))
                 elif value in self.flat.solutions:
                     out.append(Held(self.flat.solutions[value], given, each.size, "eqn"))
                 else:
                     out.append(Held(value, given, each.size, "within"))
         if self.within:
-            runs = self.kernels[self.index].eqn
-            assert runs is not None  # what is added holds nothing else
-            out.append(Held(None, runs, self.within, "within"))
+            out.append(Held(None, self.function.eqns[position], self.within, "within"))
         return out
 
 

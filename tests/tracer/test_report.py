@@ -305,3 +305,19 @@ def test_regions_have_the_costs_of_their_equations() -> None:
     numbers = sum(p.eqn.op.name == "constant" for p in report.profile)
     assert sum(r.equations for r in report.regions) >= len(report.profile) - numbers
     assert "Cost by region" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("f", "held"),
+    [
+        (lambda a: tnp.sum(tnp.linalg.solve(a, a * 2) ** 2), "inside linear_solve"),
+        (lambda a: tnp.sum(tnp.cumsum(tnp.exp(a), 1) ** 2), "in runs"),
+        (lambda a: tnp.sum(tnp.sort(a, 0) * tnp.sin(a)), "along all axes"),
+    ],
+)
+def test_what_a_compiler_adds_is_said_where_the_program_has_it(f: Any, held: str) -> None:
+    report = tr.explain(tr.grad(f), compile=False)(np.eye(40, dtype=np.float32) + 1)
+    assert held in str(report)
+    own = {id(eqn) for eqn in report.function.eqns}
+    assert all(id(each.eqn) in own for each in report.memory.held)
+    assert held in json.dumps(embedded(report))

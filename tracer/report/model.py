@@ -249,10 +249,6 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
     op = held.eqn.op.name
     if held.what == "within":
         return f"inside {op}" if held.value is None else f"{held.value.type} inside {op}"
-    if held.what == "runs":
-        return f"runs of {op}"
-    if held.what == "places":
-        return f"indices of {op} along all axes"
     if held.what == "zeros":
         return f"zeros that {op} stacks upon"
     value = held.value
@@ -260,6 +256,10 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
         results = [v for v in held.eqn.results if value is not None and v.type == value.type]
         value = results[0] if held.what == "eqn" and results else value
     named = "" if value is None else f"{names.get(value) or value.name}: {value.type}".removeprefix(": ")
+    if held.what == "runs":
+        return f"{named}, in runs"
+    if held.what == "places":
+        return f"indices {named} along all axes"
     if held.what == "wide":
         return f"{named}, for {op} in f32"
     return f"{named} = {op}" if held.what == "eqn" else f"copy of {named} in another order"
