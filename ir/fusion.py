@@ -40,7 +40,7 @@ class Kernel:
       aligned: those of `reads` of which each element is read only where its own element of the result is
         written, so that the result may take their place.
       writes: its results.
-      what: `eqn`; or `copy`, `wide` or `zeros`, for what a compiler adds (`ir.nodes`).
+      what: `eqn`; or `copy`, `wide`, `runs`, `places` or `zeros`, for what a compiler adds (`ir.nodes`).
     """
 
     position: int

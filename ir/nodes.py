@@ -50,6 +50,9 @@ SUMMED = frozenset(
     }
 )  # fmt: skip
 _SUMS = frozenset({"reduce_sum", "reduce_max", "reduce_min"})
+# In runs, each added up by itself, to which what comes before is added by whatever uses them.
+CUMULATIVE = frozenset({"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"})
+RUN = 16
 # Of a library that stores matrices by columns, as the caller does not.
 _BY_COLUMNS = "by columns"
 _LIBRARY = frozenset(
@@ -145,7 +148,13 @@ def nodes_of(
         for k, how, what in _copied(eqn, machine.one_order, widens):
             if how == _BY_COLUMNS and operands[k] not in outside:
                 continue  # computed by columns
-            type_ = operands[k].type.with_dtype(f32) if widens else operands[k].type
+            type_ = operands[k].type
+            if what == "wide":
+                type_ = type_.with_dtype(f32)
+            elif what == "runs":
+                type_ = _in_runs(type_, eqn.attrs["axis"])
+            elif what == "places":
+                type_ = _whole_places(eqn)
             operands[k] = copies.of(operands[k], i, how, what, type_)
         node = _node(i, eqn, tuple(operands))
         if machine.sums_apart and eqn.op.name in _SUMS:
@@ -162,6 +171,10 @@ def nodes_of(
         plain.append(node)
         if widens:
             plain += _after(node, "wide", node.results, f32)
+        elif eqn.op.name in CUMULATIVE and eqn.operands[0].type.shape[eqn.attrs["axis"]] > RUN:
+            plain += _after(node, "runs", node.results, axis=eqn.attrs["axis"])
+            if eqn.results[0] in outside:
+                plain[-1].aligned = ()  # what the caller has is not in runs
         elif eqn.op.name in _LIBRARY:
             plain += _after(node, "copy", [v for v in node.results if v.type.rank >= 2 and v in by_rows])
         elif (
@@ -196,16 +209,34 @@ def _by_rows(function: Function, roots: dict[Value, Value], outside: frozenset[V
     return frozenset([v for v in given if v in outside or v not in read])
 
 
-def _after(node: Node, what: str, copied: Sequence[Value], dtype: DType | None = None) -> list[Node]:
-    """Have some results of a node be copies of what it writes: of another type, or in another order."""
+def _in_runs(type_: TensorType, axis: int) -> TensorType:
+    """Along an axis as many elements as whole runs have."""
+    shape = list(type_.shape)
+    shape[axis] = -(-shape[axis] // RUN) * RUN
+    return TensorType(tuple(shape), type_.dtype)
+
+
+def _whole_places(eqn: Eqn) -> TensorType:
+    """The indices of a scatter with those along its batching axes, which are written beside them."""
+    type_, attrs = eqn.operands[1].type, eqn.attrs
+    count = len(attrs["scatter_dims_to_operand_dims"]) + len(attrs["operand_batching_dims"])
+    return TensorType((*type_.shape[:-1], count), type_.dtype)
+
+
+def _after(
+    node: Node, what: str, copied: Sequence[Value], dtype: DType | None = None, axis: int | None = None
+) -> list[Node]:
+    """Have some results of a node be copies of what it writes: of another type, in another order, or in runs."""
     node.fuses = False
     out, results = [], []
     for result in node.results:
         if result not in copied:
             results.append(result)
             continue
-        written = Value(result.type if dtype is None else result.type.with_dtype(dtype), result.name)
-        out.append(Node(node.position, None, what, (written,), (result,), True))
+        type_ = result.type if dtype is None else result.type.with_dtype(dtype)
+        written = Value(type_ if axis is None else _in_runs(type_, axis), result.name)
+        aligned = (written,) if axis is not None else ()
+        out.append(Node(node.position, None, what, (written,), (result,), True, aligned=aligned))
         results.append(written)
     node.results = tuple(results)
     return out
@@ -219,6 +250,12 @@ def _copied(eqn: Eqn, one_order: bool, widens: bool) -> list[tuple[int, Any, str
     """Operands that are copied before: which, how, and what that is called."""
     if eqn.op.name in _LIBRARY:
         return [(k, _BY_COLUMNS, "copy") for k, v in enumerate(eqn.operands) if v.type.rank >= 2]
+    if eqn.op.name in CUMULATIVE:
+        type_, axis = eqn.operands[0].type, eqn.attrs["axis"]
+        whole = type_.shape[axis] <= RUN or (axis == type_.rank - 1 and type_.shape[axis] % RUN == 0)
+        return [] if whole else [(0, ("runs", axis), "runs")]
+    if eqn.op.name.startswith("scatter") and eqn.attrs["operand_batching_dims"]:
+        return [(1, "places", "places"), (2, "places", "copy")]
     orders = dict(_orders(eqn)) if one_order else {}
     if widens:
         return [(k, ("wide", orders.get(k)), "wide") for k in range(2)]
@@ -261,7 +298,7 @@ def _orders(eqn: Eqn) -> list[tuple[int, tuple[int, ...]]]:
         wanted = ((0, rank - 1, *range(1, rank - 1)), (rank - 1, rank - 2, *range(rank - 2)))
         orders = (attrs["lhs_spec"], attrs["rhs_spec"])
         return [(k, orders[k]) for k in range(2) if orders[k] != wanted[k]]
-    if eqn.op.name.startswith("scatter"):
+    if eqn.op.name.startswith("scatter") and not attrs["operand_batching_dims"]:
         windows = attrs["update_window_dims"]
         rank = eqn.operands[2].type.rank
         order = (*[d for d in range(rank) if d not in windows], *windows)

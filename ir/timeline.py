@@ -7,6 +7,7 @@
   memory of what is returned holds other things before;
 - the carry of a loop is changed in place, from the memory of its first value if nothing else reads that; what the
   loop stacks is written to its place; an iteration holds what its body holds at its peak;
+- linear systems are solved in place of their equations (`ir.inlined`);
 - of branches, the largest counts; a `replay` keeps states in its slots.
 
 Arguments and results are memory of the caller's, held throughout; all else comes and goes. This predicts what XLA
@@ -22,10 +23,9 @@ from dataclasses import dataclass, replace
 from ir.buffers import Buffer, buffers
 from ir.core import Eqn, Function, Value, inner_first, running_functions
 from ir.fusion import Fusion, fusion
+from ir.inlined import Inlined, inlined
 from ir.machine import current
-
-_CUMULATIVE = frozenset({"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"})
-_RUN = 16  # elements that are summed up one by one
+from ir.nodes import CUMULATIVE, RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Held:
       eqn: the equation that made it, or for which it was made.
       bytes: how many.
       what: `eqn`: a result of that equation; `copy`: a value in another order of its axes; `wide`: in f32;
-        `zeros`: what loops stack upon; `within`: what the equation holds while it runs, such as what functions inside
-        it do.
+        `runs`: sums of runs, or what is added up in them; `places`: indices along all axes; `zeros`: what loops stack
+        upon; `within`: what the equation holds while it runs, such as what functions inside it do.
     """
 
     value: Value | None
@@ -93,15 +93,11 @@ def at_peak(function: Function) -> tuple[tuple[Held, Function, tuple[Eqn, ...]],
     out: list[tuple[Held, Function, tuple[Eqn, ...]]] = []
     held, around = timeline(function).held, tuple[Eqn, ...]()
     while held:
-        out.extend([(each, function, around) for each in held if each.what != "within"])
-        whole = next((each for each in held if each.what == "within"), None)
+        whole = next((each for each in held if each.what == "within" and _bodies(each.eqn)), None)
+        out.extend([(each, function, around) for each in held if each is not whole])
         if whole is None:
             break
-        bodies = _bodies(whole.eqn)
-        if not bodies:
-            out.append((whole, function, around))
-            break
-        body = max(bodies, key=_Body.peak)
+        body = max(_bodies(whole.eqn), key=_Body.peak)
         swept = body.swept()
         if whole.bytes > swept.peak:
             out.append((replace(whole, bytes=whole.bytes - swept.peak), function, around))
@@ -134,7 +130,8 @@ class _Body:
 
     def swept(self) -> _Sweep:
         """What it holds over its equations."""
-        function, carries = self.function, self.function.results[: self.carries]
+        flat = inlined(self.function)
+        function, carries = flat.function, flat.function.results[: self.carries]
         stacked = [v for v in function.results[self.carries :] if v not in carries] if self.stacks else []
         made = fusion(function, stacked)
         places: dict[Value, Value | None] = {}
@@ -143,7 +140,7 @@ class _Body:
         else:
             for param, result in zip(function.params[self.first :], carries, strict=False):
                 places.setdefault(made.root(result), param)
-        return _Sweep(function, made, buffers(function, made, places))
+        return _Sweep(self.function, flat, made, buffers(function, made, places))
 
 
 def _bodies(eqn: Eqn) -> list[_Body]:
@@ -158,6 +155,8 @@ def _bodies(eqn: Eqn) -> list[_Body]:
             forward, step, consts = attrs["forward"], attrs["step"], attrs["num_consts"]
             states = len(forward.results)
             return [_Body(forward, consts, states), _Body(step, consts + states, len(step.results))]
+        case "linear_solve":  # inlined
+            return []
     return [_Body(f) for f in running_functions(eqn)]
 
 
@@ -170,8 +169,8 @@ def _within(eqn: Eqn) -> int:
     if name == "random_bits" and current().loops_for_bits and eqn.operands[0].type.dtype.name == "key<fry>":
         # Two words for each number, before and after each round.
         return max(0, 16 * eqn.results[0].type.size - eqn.results[0].type.nbytes)
-    if name in _CUMULATIVE:
-        return eqn.results[0].type.nbytes * (_RUN + 1) // _RUN  # in runs, and what each comes to
+    if name in CUMULATIVE:
+        return eqn.results[0].type.nbytes // RUN  # what each run comes to
     return within
 
 
@@ -188,10 +187,11 @@ def _replayed(eqn: Eqn) -> int:
 
 
 def _timeline(function: Function) -> Timeline:
-    made = fusion(function, whole=True)
+    flat = inlined(function)
+    made = fusion(flat.function, whole=True)
     # The first result that is written where it is returned; others are copies of it.
-    returned = dict.fromkeys([made.root(v) for v in function.results])
-    swept = _Sweep(function, made, buffers(function, made, returned))
+    returned = dict.fromkeys([made.root(v) for v in flat.function.results])
+    swept = _Sweep(function, flat, made, buffers(flat.function, made, returned))
     arguments = sum([v.type.nbytes for v in function.params])
     results = sum([v.type.nbytes for v in function.results])
     at = sorted(swept.held(), key=lambda each: -each.bytes)
@@ -206,8 +206,8 @@ class _Sweep:
       peak, position: see `Timeline`.
     """
 
-    def __init__(self, function: Function, made: Fusion, held: Sequence[Buffer]) -> None:
-        self.function, self.kernels, self.buffers = function, made.kernels, held
+    def __init__(self, function: Function, flat: Inlined, made: Fusion, held: Sequence[Buffer]) -> None:
+        self.function, self.flat, self.kernels, self.buffers = function, flat, made.kernels, held
         comes, goes = [0] * len(made.kernels), [0] * (len(made.kernels) + 1)
         for each in held:
             comes[each.start] += each.size
@@ -216,14 +216,15 @@ class _Sweep:
         self.peak, self.position, self.index, self.within = 0, None, 0, 0
         now = 0
         for i, kernel in enumerate(made.kernels):
-            while len(self.temporary) <= min(kernel.position, len(function.eqns) - 1):
+            position = flat.positions[kernel.position]
+            while len(self.temporary) <= min(position, len(function.eqns) - 1):
                 self.temporary.append(now)
             now += comes[i]
             within = _within(kernel.eqn) if kernel.eqn is not None and kernel.eqn.attrs else 0
-            if kernel.position < len(function.eqns):
+            if position < len(function.eqns):
                 self.temporary[-1] = max(self.temporary[-1], now + within)
             if now + within > self.peak:
-                self.peak, self.position, self.index, self.within = now + within, kernel.position, i, within
+                self.peak, self.position, self.index, self.within = now + within, position, i, within
             now -= goes[i]
         self.temporary += [now] * (len(function.eqns) - len(self.temporary))
 
@@ -237,8 +238,13 @@ class _Sweep:
             if each.start <= self.index <= each.end:
                 index, value = each.at(self.index)
                 kernel = self.kernels[index]
-                eqn = kernel.eqn or self.function.eqns[kernel.position]
-                out.append(Held(value, eqn, each.size, kernel.what))
+                given = self.function.eqns[self.flat.positions[kernel.position]]
+                if given.op.name != "linear_solve":
+                    out.append(Held(value, given, each.size, kernel.what))
+                elif value in self.flat.solutions:
+                    out.append(Held(self.flat.solutions[value], given, each.size, "eqn"))
+                else:
+                    out.append(Held(value, given, each.size, "within"))
         if self.within:
             out.append(Held(None, self.function.eqns[position], self.within, "within"))
         return out

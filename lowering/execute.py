@@ -24,6 +24,7 @@ from ir.passes.inlining import inline_calls
 from ir.types import TensorType
 from lowering.boundary import emit_differentiable, emitted_as, importing
 from lowering.emit import with_weak_types
+from lowering.late import Late
 
 # Programs kept; each holds one XLA executable for each set of argument placements.
 CACHE_SIZE = 1024
@@ -191,9 +192,11 @@ def _compiled(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> 
 
 
 def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Callable[..., Any]:
+    late = Late()
+
     @without_collection()
     def run(*operands: Any) -> tuple[Any, ...]:
-        outs = emit_differentiable(program, optimize, with_weak_types(operands, ()))
+        outs = emit_differentiable(program, lambda f: late.seen(optimize(f)), with_weak_types(operands, ()))
         return with_weak_types(outs, weak)
 
     compiled = jax.jit(run)
@@ -201,7 +204,7 @@ def _jitted(program: Function, weak: tuple[bool, ...], optimize: Optimize) -> Ca
     def call(*operands: Any) -> tuple[Any, ...]:
         if importing.active:
             emitted_as(compiled.trace(*operands).jaxpr, program)
-        return compiled(*operands)  # type: ignore[no-any-return]
+        return late.waited(compiled, *operands)  # type: ignore[no-any-return]
 
     return call
 

@@ -154,3 +154,27 @@ after = dict(jax.config.values)
 print({name: (old, after.get(name)) for name, old in before.items() if after.get(name) != old})
 """
     assert run_fresh(IMPORT_ALL + code) == "{}"
+
+
+# What looks at programs and runs beside them, and what only some of it needs.
+LATER = (
+    "tracer.cli",
+    "tracer.debug",
+    "tracer.profiling",
+    "tracer.report",
+    "tracer.views",
+    "rich",
+    "optax",
+    "malt",
+)
+
+
+def test_importing_tracer_loads_nothing_that_first_programs_do_not_need() -> None:
+    code = f"""
+import sys
+import tracer
+print(sorted(name for name in sys.modules if name.startswith({LATER})))
+tracer.show, tracer.find, tracer.graph, tracer.diff, tracer.profile, tracer.check, tracer.checkify
+print(all(callable(getattr(tracer, name)) for name in ("explain", *tracer._FUNCTIONS)))
+"""
+    assert run_fresh(code).split("\n") == ["[]", "True"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracer.api.autograph import requested
-from tracer.report.model import Report, Stage
+
+if TYPE_CHECKING:
+    from tracer.report.model import Report
 
 
 def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Report]:
@@ -43,4 +45,4 @@ def explain(f: Callable[..., Any], *, compile: bool = True) -> Callable[..., Rep
     return report
 
 
-__all__ = ["Report", "Stage", "explain"]
+__all__ = ["explain"]

@@ -81,6 +81,10 @@ def definite(a: Any) -> Any:
     return a @ a.T + 10 * np.eye(a.shape[0], dtype=np.float32)
 
 
+def _gradient(f: Any) -> Any:
+    return tr.grad(lambda *args: tnp.sum(f(*args) ** 2))
+
+
 def forward_programs() -> Iterator[Program]:
     """All of them."""
     key, n = jax.random.key(0), normal
@@ -121,6 +125,17 @@ def forward_programs() -> Iterator[Program]:
     yield Program("sort", lambda x: tnp.sort(x * 2 + 1, axis=-1), (n(256, 1024),))
     yield Program("median", lambda x: tnp.median(x, axis=0), (n(256, 1024),))
     yield Program("cumsum", lambda x: tnp.cumsum(x, 0), (n(1024, 256),))
+    yield Program("cumsum in runs", lambda x: tnp.cumsum(x, 1), (n(256, 1000),))
+    yield Program("cumsum of a vector", tnp.cumsum, (n(2**18),))
+    yield Program("gradient of cumsum", _gradient(lambda x: tnp.cumsum(x, 0)), (n(1000, 256),))
+    yield Program("gradient of cumsum of a vector", _gradient(tnp.cumsum), (n(2**18),))
+    yield Program("argsort", lambda x: tnp.argsort(x, axis=0), (n(1024, 256),))
+    yield Program("gradient of sort", _gradient(lambda x: tnp.sort(x, axis=0)), (n(1024, 256),))
+    yield Program("inverse", lambda a: tnp.linalg.inv(definite(a)), (n(256, 256),))
+    yield Program("columns", tnp.linalg.solve, (n(256, 256), n(256, 64)))
+    yield Program("gradient of solve", _gradient(tnp.linalg.solve), (n(256, 256), n(256, 256)))
+    yield Program("gradient of inverse", _gradient(tnp.linalg.inv), (n(256, 256),))
+    yield Program("gradient of slogdet", tr.grad(lambda a: tnp.linalg.slogdet(a)[1]), (n(256, 256),))
     yield Program("cholesky", lambda a: tnp.linalg.cholesky(definite(a)), (n(512, 512),))
     yield Program("solve", lambda a, b: tnp.linalg.solve(definite(a), b), (n(512, 512), n(512)))
     yield Program("svd", lambda a: tnp.linalg.svd(a, full_matrices=False), (n(256, 128),))

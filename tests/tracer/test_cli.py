@@ -211,11 +211,11 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "graph cli_program:loss --arg f32[2,3] --arg f32[4,2] -o no/such/folder.dot",
-            "error: cannot write 'no/such/folder.dot': No such file or directory",
+            "error: save: expected a path in a folder that exists, got 'no/such/folder.dot'",
         ),
         (
             "explain cli_program:loss --arg f32[2,3] --arg f32[4,2] --save no/such/folder.html",
-            "error: cannot write 'no/such/folder.html': No such file or directory",
+            "error: save: expected a path in a folder that exists, got 'no/such/folder.html'",
         ),
         (
             "bench cli_program:loss --arg f32[2,3] --arg f32[4,2] --seconds 0",

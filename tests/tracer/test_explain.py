@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Console
 
@@ -88,3 +89,26 @@ def test_remarks_say_what_became_of_loops() -> None:
     found = tr.explain(tr.jit(tr.grad(layers)))(weights, array(40)).remarks
     assert found
     assert all("stay as they are: each has its own f32[40,40]" in remark.text for remark in found)
+
+
+def test_the_program_of_xla_has_the_name_of_the_function() -> None:
+    """The same text as that which calls compile, so that they share entries of the compilation cache."""
+    from tracer.api.jit import jit
+
+    def outer(x: Any) -> Any:
+        return jax.jit(tr.grad(loss))(x)
+
+    for f, name in (
+        (loss, "loss"),
+        (tr.jit(loss), "loss"),
+        (jax.jit(tr.grad(loss)), "loss"),
+        (outer, "outer"),
+    ):
+        compiled = f if hasattr(f, "staged") else jit(f)
+        staged = compiled.staged(V)
+        function = staged.traced
+        for _, each in staged.passes:
+            function = each(function)
+        text = staged.emission(function).lower(V).as_text()
+        assert f"module @jit_{name} " in text
+        assert text == compiled.lower(V).as_text()

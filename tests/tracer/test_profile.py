@@ -10,7 +10,7 @@ import pytest
 
 import tracer as tr
 import tracer.numpy as tnp
-from tracer.errors import ArgumentError, ProfileError
+from tracer.errors import ArgumentError, ArgumentTypeError, ProfileError
 from tracer.profiling.events import operations
 
 
@@ -156,3 +156,10 @@ ENTRY %main (x.1: f32[2]) -> (f32[2], f32[2]) {
     assert found["layout"].op_names == ("jit(f)/outer:a.py:2/sin",)  # of what reads it
     assert found["copy.4"].op_names == ("jit(f)/inner:a.py:1/exp",)  # of what it reads
     assert (found["tuple.5"].opcode, found["tuple.5"].op_names) == ("tuple", ())
+
+
+def test_types_are_no_arguments():
+    with pytest.raises(
+        ArgumentTypeError, match=r"profile: expected arrays.*ShapeDtypeStruct.*tr.explain takes"
+    ):
+        tr.profile(tnp.sin)({"x": jax.ShapeDtypeStruct((3,), np.float32)})

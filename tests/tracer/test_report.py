@@ -197,7 +197,9 @@ def test_saving(report: Report, tmp_path: Path) -> None:
     assert not re.search(
         r"(?:src|href)\s*=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)", page.split('id="data">')[0]
     )
-    with pytest.raises(OSError, match="no_such"):
+    with pytest.raises(
+        tr.errors.ArgumentError, match=r"expected a path in a folder that exists, got .*no_such"
+    ):
         report.save(tmp_path / "no_such" / "report.html")
     assert "srcdoc=" in report._repr_html_()
 
@@ -303,3 +305,19 @@ def test_regions_have_the_costs_of_their_equations() -> None:
     numbers = sum(p.eqn.op.name == "constant" for p in report.profile)
     assert sum(r.equations for r in report.regions) >= len(report.profile) - numbers
     assert "Cost by region" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("f", "held"),
+    [
+        (lambda a: tnp.sum(tnp.linalg.solve(a, a * 2) ** 2), "inside linear_solve"),
+        (lambda a: tnp.sum(tnp.cumsum(tnp.exp(a), 1) ** 2), "in runs"),
+        (lambda a: tnp.sum(tnp.sort(a, 0) * tnp.sin(a)), "along all axes"),
+    ],
+)
+def test_what_a_compiler_adds_is_said_where_the_program_has_it(f: Any, held: str) -> None:
+    report = tr.explain(tr.grad(f), compile=False)(np.eye(40, dtype=np.float32) + 1)
+    assert held in str(report)
+    own = {id(eqn) for eqn in report.function.eqns}
+    assert all(id(each.eqn) in own for each in report.memory.held)
+    assert held in json.dumps(embedded(report))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
+from lowering.late import wait
 from tracer.state import ACTIVE
 
 # Stands for an argument that was not given.
@@ -23,7 +24,13 @@ Explained = Callable[[Exception, tuple[Any, ...], dict[str, Any]], None]
 
 
 def entry(
-    f: Callable[..., Any], compiled: Compiled, general: General, explained: Explained, *, direct: bool
+    f: Callable[..., Any],
+    compiled: Compiled,
+    general: General,
+    explained: Explained,
+    *,
+    direct: bool,
+    late: Sequence[str] = (),
 ) -> Any:
     """A function with the name and the signature of `f` that calls `compiled` where no trace is active.
 
@@ -32,12 +39,13 @@ def entry(
       general: takes positional arguments and keywords, anywhere.
       explained: raises a better error for one that `compiled` raised, if it knows any.
       direct: `compiled` may get by position what was given by keyword.
+      late: where it is not empty, results are waited for, so that their errors are errors of the call.
     """
     names = _required(f) if direct else []
     make = _BY_COUNT.get(len(names))
     if make is None:
-        return functools.wraps(f)(_of_any(compiled, general, explained))
-    found = make(compiled, general, explained)
+        return functools.wraps(f)(_of_any(compiled, general, explained, late))
+    found = make(compiled, general, explained, late)
     code = found.__code__
     # Its parameters have the names of those of `f`, so that keywords work.
     found.__code__ = code.replace(co_varnames=(*names, *code.co_varnames[len(names) :]))
@@ -64,14 +72,15 @@ def _given(*args: Any) -> tuple[Any, ...]:
     return tuple([x for x in args if x is not _NOTHING])
 
 
-def _of_any(compiled: Compiled, general: General, explained: Explained) -> Any:
+def _of_any(compiled: Compiled, general: General, explained: Explained, late: Sequence[str]) -> Any:
     active = ACTIVE
 
     def jitted(*args: Any, **kwargs: Any) -> Any:
         if active:
             return general(args, kwargs)
         try:
-            return compiled(*args, **kwargs) if kwargs else compiled(*args)
+            outs = compiled(*args, **kwargs) if kwargs else compiled(*args)
+            return wait(outs) if late else outs
         except (TypeError, ValueError, RuntimeError) as error:
             explained(error, args, kwargs)
             raise
@@ -82,14 +91,15 @@ def _of_any(compiled: Compiled, general: General, explained: Explained) -> Any:
 # A parameter that is not given has a default, so that the error is ours.
 
 
-def _of_one(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+def _of_one(compiled: Compiled, general: General, explained: Explained, late: Sequence[str]) -> FunctionType:
     active, nothing = ACTIVE, _NOTHING
 
     def jitted(a: Any = nothing) -> Any:
         if active:
             return general(_given(a), {})
         try:
-            return compiled(a)
+            outs = compiled(a)
+            return wait(outs) if late else outs
         except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a), {})
             raise
@@ -97,14 +107,15 @@ def _of_one(compiled: Compiled, general: General, explained: Explained) -> Funct
     return jitted  # type: ignore[return-value]
 
 
-def _of_two(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+def _of_two(compiled: Compiled, general: General, explained: Explained, late: Sequence[str]) -> FunctionType:
     active, nothing = ACTIVE, _NOTHING
 
     def jitted(a: Any = nothing, b: Any = nothing) -> Any:
         if active:
             return general(_given(a, b), {})
         try:
-            return compiled(a, b)
+            outs = compiled(a, b)
+            return wait(outs) if late else outs
         except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a, b), {})
             raise
@@ -112,14 +123,17 @@ def _of_two(compiled: Compiled, general: General, explained: Explained) -> Funct
     return jitted  # type: ignore[return-value]
 
 
-def _of_three(compiled: Compiled, general: General, explained: Explained) -> FunctionType:
+def _of_three(
+    compiled: Compiled, general: General, explained: Explained, late: Sequence[str]
+) -> FunctionType:
     active, nothing = ACTIVE, _NOTHING
 
     def jitted(a: Any = nothing, b: Any = nothing, c: Any = nothing) -> Any:
         if active:
             return general(_given(a, b, c), {})
         try:
-            return compiled(a, b, c)
+            outs = compiled(a, b, c)
+            return wait(outs) if late else outs
         except (TypeError, ValueError, RuntimeError) as error:
             explained(error, _given(a, b, c), {})
             raise

@@ -20,6 +20,7 @@ from ir.source import capture
 from lowering.boundary import emit_differentiable
 from lowering.emit import emit, with_weak_types
 from lowering.kernels import emitting_for_good
+from lowering.late import Late
 from tracer.api.arguments import (
     Flat,
     call,
@@ -94,6 +95,7 @@ def jit(
     static = _Static.of(f, static_argnums, static_argnames)
     # Functions that are differentiated inside have their loops found again before, or not at all.
     rolling = next((each for each in chosen if each in (roll, roll_exact)), _as_it_is)
+    late = Late()
 
     @functools.wraps(f)
     @without_collection()
@@ -101,7 +103,7 @@ def jit(
         traced, leaves = record(args, kwargs)
         outs = emit_differentiable(
             traced.function,
-            lambda fn: _optimized(fn, chosen),
+            lambda fn: late.seen(_optimized(fn, chosen)),
             with_weak_types((*traced.captures, *leaves), ()),
         )
         return tree_unflatten(traced.out_tree, with_weak_types(outs, traced.out_weak))
@@ -150,7 +152,7 @@ def jit(
         try:
             if state.watch is not None:
                 return watched(state.watch, args, kwargs)
-            return compiled_now()(*args, **kwargs)
+            return late.waited(compiled_now(), *args, **kwargs)
         except (TypeError, ValueError, RuntimeError) as error:
             explained(error, args, kwargs)
             raise
@@ -175,7 +177,9 @@ def jit(
             return traced.function, (*traced.captures, *leaves)
 
         return watch.looked_at(
-            lambda: compiled_now()(*args, **kwargs), again, lambda function: _optimized(function, chosen)
+            lambda: late.waited(compiled_now(), *args, **kwargs),
+            again,
+            lambda function: _optimized(function, chosen),
         )
 
     def explained(error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -203,6 +207,7 @@ def jit(
         traced = record(args, kwargs)[0]
 
         def emission(function: ir.Function) -> Any:
+            @functools.wraps(f)  # XLA's program has this name
             def program(*args: Any, **kwargs: Any) -> Any:
                 leaves = static.flatten(f, args, kwargs)[0].leaves
                 with emitting_for_good():
@@ -216,7 +221,7 @@ def jit(
     # Without static arguments it is all the same whether one is given by position or by keyword.
     direct = not (static.nums or static.names)
     return with_attributes(
-        entry(f, compiled, general, explained, direct=direct),
+        entry(f, compiled, general, explained, direct=direct, late=late.programs),
         compiled=compiled,
         donated=donate_argnums,
         lower=compiled.lower,

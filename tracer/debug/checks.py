@@ -6,7 +6,6 @@ A check is an equation without results; `checkify` makes what it says a result o
 from __future__ import annotations
 
 import functools
-import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from ir.source import Source, capture
 from ir.transforms.checked import checked
 from tracer.api.arguments import call, flatten, function_name, tree_unflatten
 from tracer.api.autograph import requested
+from tracer.debug.fields import positional
 from tracer.execution import apply
 from tracer.state import state
 from tracer.trace import trace_flat
@@ -48,7 +48,7 @@ def check(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
         raise ArgumentError(f"check: expected a message after the condition, got {type(message).__name__}")
     names = tuple(kwargs)
     shown = (*args, *kwargs.values())
-    text = _positional(message, len(args), names)
+    text = positional("check", message, len(args), names)
     trace = state.trace
     if trace is None:
         if any(isinstance(x, jax.core.Tracer) for x in (pred, *shown)):
@@ -63,29 +63,6 @@ def check(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
     holds = trace.lift(tnp.all(trace.lift(pred)))
     operands = (holds.value, *[trace.lift(x).value for x in shown])
     trace.emit(check_op, operands, {"message": text, "lanes": 0})
-
-
-def _positional(message: str, count: int, names: Sequence[str]) -> str:
-    """The message with fields for positional arguments alone, `names` last."""
-    out, automatic = [], 0
-    for literal, name, spec, conversion in string.Formatter().parse(message):
-        out.append(literal.replace("{", "{{").replace("}", "}}"))
-        if name is None:
-            continue
-        first = name.partition(".")[0].partition("[")[0]
-        if first == "":
-            at, automatic = automatic, automatic + 1
-        elif first.isdigit():
-            at = int(first)
-        else:
-            at = count + names.index(first) if first in names else -1
-        if not 0 <= at < count + len(names) or (first in ("", str(at)) and at >= count):
-            raise ArgumentError(
-                f"check: expected fields for {count} arguments and {list(names)} in {message!r}, got {{{name}}}"
-            )
-        mark = f"!{conversion}" if conversion else ""
-        out.append("{" + f"{at}{name[len(first) :]}{mark}" + (f":{spec}" if spec else "") + "}")
-    return "".join(out)
 
 
 def _plain(x: Any) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ir
 from ir.core import Value
 from ir.printer import lines
-from ir.source import Source
+from ir.source import Source, capture
 from ir.timeline import Held, at_peak, timeline
 from tracer.errors import OutOfMemoryError
 from tracer.report.model import described
+from tracer.types import type_of
 from tracer.units import size
 
 _SHOWN = 8
@@ -122,4 +123,15 @@ def out_of_memory(error: BaseException, function: ir.Function) -> OutOfMemoryErr
     return OutOfMemoryError(str(error), source=source, note=str(peak), peak=peak)
 
 
-__all__ = ["LiveValue", "Peak", "memory", "out_of_memory", "peak_of"]
+def out_of_memory_at_once(error: BaseException, name: str, given: Sequence[Any]) -> OutOfMemoryError:
+    """The error for one of a function that computes at once, with the arrays that it was given."""
+    types = [type_of(x)[0] for x in given]
+    values = [LiveValue(f"operand {i}: {t}", t.nbytes, f"operand {i}", t, None) for i, t in enumerate(types)]
+    values.sort(key=lambda v: -v.bytes)
+    peak = Peak(name, sum([v.bytes for v in values]), tuple(values))
+    return OutOfMemoryError(
+        f"{name}: {error}", source=capture(2), note=str(peak) if values else "", peak=peak
+    )
+
+
+__all__ = ["LiveValue", "Peak", "memory", "out_of_memory", "out_of_memory_at_once", "peak_of"]

@@ -10,6 +10,7 @@ import jax
 from ir.op import Op
 from lowering.execute import Cache
 from lowering.jaxprs.types import struct_of
+from tracer.debug.fields import require_fields
 from tracer.state import state
 
 tree_flatten, tree_unflatten = jax.tree_util.tree_flatten, jax.tree_util.tree_unflatten
@@ -29,7 +30,11 @@ def print(fmt: str, *args: Any, ordered: bool = False, **kwargs: Any) -> None:
       fmt: as in `str.format`.
       args, kwargs: arrays, numbers and pytrees of them.
       ordered: in the order of the program, also between several prints; not under `vmap`, nor on several devices.
+
+    Raises:
+      ArgumentError: the format has fields for other arguments, or arguments have no field.
     """
+    require_fields("debug.print", fmt, args, kwargs)
     if state.trace is None:
         jax.debug.print(fmt, *args, ordered=ordered, **kwargs)
         return

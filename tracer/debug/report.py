@@ -33,7 +33,7 @@ def of_origin(origin: Origin, program: str, what: str) -> NonFiniteError:
     if origin.cause is not None:
         lines += _cause(origin)
     return NonFiniteError(
-        f"{what}: {eqn.op.name} made the first {made}, in the {which} program{program}",
+        f"{what}: {_maker(eqn)} made the first {made}, in the {which} program{program}",
         source=source,
         note="\n".join(lines),
         op=eqn.op.name,
@@ -43,6 +43,12 @@ def of_origin(origin: Origin, program: str, what: str) -> NonFiniteError:
         operands=operands,
         results=results,
     )
+
+
+def _maker(eqn: ir.Eqn) -> str:
+    """The op, or what of JAX's it stands for."""
+    primitive = eqn.attrs.get("primitive")
+    return eqn.op.name if primitive is None else f"{primitive.name} of JAX"
 
 
 def _called(eqn: ir.Eqn) -> str:

@@ -14,13 +14,14 @@ from typing import Any, TypeVar, cast
 import jax
 
 from ir.core import EMPTY_ATTRS
-from ir.errors import ArgumentTypeError, ShapeError
+from ir.errors import ArgumentTypeError, ShapeError, TracerError
 from ir.op import Op
 from ir.ops import convert as cv
 from ir.ops import elementwise as ew
 from ir.ops.random import random_unwrap
 from ir.ops.shape import broadcast_in_dim, reshape
 from ir.types import DType, Shape, bool_, i32
+from lowering.late import LARGE, wait
 from tracer.state import state
 from tracer.trace import Trace
 from tracer.types import float_dtype, promote_dtypes, scalar_dtype
@@ -62,6 +63,8 @@ def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         args = tuple([x.outside() if type(x) is Tensor else x for x in args])
     try:
         out = eager(*args, **kwargs)
+        if getattr(out, "nbytes", 0) > LARGE:
+            wait(out)
         if state.watch is not None:
             state.watch.computed(eager, args, kwargs, out)
         return out
@@ -72,6 +75,13 @@ def run_eager(eager: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         leaves = [x.outside() if isinstance(x, Tensor) else x for x in leaves]
         args, kwargs = jax.tree_util.tree_unflatten(tree, leaves)
         return eager(*args, **kwargs)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error) and not isinstance(error, TracerError):
+            from tracer.debug.memory import out_of_memory_at_once
+
+            given = [x for x in jax.tree_util.tree_leaves((args, kwargs)) if hasattr(x, "dtype")]
+            raise out_of_memory_at_once(error, getattr(eager, "__name__", "function"), given) from error
+        raise
 
 
 def current_trace() -> Trace:

@@ -15,7 +15,7 @@ import jax
 
 import ir
 from ir import machine
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, ArgumentTypeError
 from ir.profile import EqnProfile
 from ir.profile import profile as cost_of_each
 from ir.regions import labels
@@ -47,6 +47,7 @@ def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[...,
 
     Raises:
       ArgumentError: `calls` is no integer or less than 1.
+      ArgumentTypeError: by the function: an argument is a type, not an array.
       ProfileError: by the function: another profile is being taken, or the device records no operations.
     """
     if calls is not None and (type(calls) is not int or calls < 1):
@@ -55,6 +56,12 @@ def profile(f: Callable[..., Any], *, calls: int | None = None) -> Callable[...,
 
     @functools.wraps(f)
     def measure(*args: Any, **kwargs: Any) -> Profile:
+        for leaf in jax.tree_util.tree_leaves((args, kwargs)):
+            if isinstance(leaf, jax.ShapeDtypeStruct):
+                raise ArgumentTypeError(
+                    f"profile: expected arrays, as the function is run, got the type {leaf}; "
+                    "tr.explain takes types, and says what the model expects"
+                )
         module, known = operations(jitted.lower(*args, **kwargs).compile().as_text())
         parts = _parts(jitted.ir(*args, **kwargs))
 

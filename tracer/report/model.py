@@ -13,7 +13,7 @@ from ir.profile import EqnProfile
 from ir.remarks import Remark
 from ir.source import Source
 from ir.timeline import Held, Timeline
-from tracer.rendering import plain
+from tracer.rendering import plain, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -228,11 +228,10 @@ class Report:
         """Write the page to a file, and return its path.
 
         Raises:
+          ArgumentError: there is no such folder.
           OSError: the file cannot be written.
         """
-        path = Path(path)
-        path.write_text(self.html(), encoding="utf-8")
-        return path
+        return written("save", path, self.html())
 
     def _repr_html_(self) -> str:
         """What notebooks show: the page in a frame of its own."""
@@ -249,7 +248,7 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
     """What memory holds, in words; `names` are those of the program."""
     op = held.eqn.op.name
     if held.what == "within":
-        return f"inside {op}"
+        return f"inside {op}" if held.value is None else f"{held.value.type} inside {op}"
     if held.what == "zeros":
         return f"zeros that {op} stacks upon"
     value = held.value
@@ -257,6 +256,10 @@ def described(held: Held, names: Mapping[ir.Value, str]) -> str:
         results = [v for v in held.eqn.results if value is not None and v.type == value.type]
         value = results[0] if held.what == "eqn" and results else value
     named = "" if value is None else f"{names.get(value) or value.name}: {value.type}".removeprefix(": ")
+    if held.what == "runs":
+        return f"{named}, in runs"
+    if held.what == "places":
+        return f"indices {named} along all axes"
     if held.what == "wide":
         return f"{named}, for {op} in f32"
     return f"{named} = {op}" if held.what == "eqn" else f"copy of {named} in another order"

@@ -17,6 +17,7 @@ from pathlib import Path
 from ir.core import Eqn, Function, Value, inner_first, nested_functions
 from ir.errors import ArgumentError, ArgumentTypeError, MissingDependencyError, TracerError
 from ir.printer import lines
+from tracer.rendering import written
 from tracer.views.cells import call_cell, code_text, known, place_text
 from tracer.views.dot import Cluster, Edge, Node, dot_text
 from tracer.views.find import Place, places
@@ -66,14 +67,20 @@ class Graph:
         return done.stdout
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture, or the text for the endings `.dot` and `.gv`; the ending says the format."""
+        """Write the picture, or the text for the endings `.dot` and `.gv`; the ending says the format.
+
+        Raises:
+          ArgumentError: another ending, or no such folder.
+          MissingDependencyError: a picture, without Graphviz.
+          OSError: the file cannot be written.
+        """
         ending = Path(path).suffix.lower().removeprefix(".")
         if ending not in (*_TEXT, *FORMATS):
             expected = ", ".join(f".{each}" for each in (*_TEXT, *FORMATS))
             raise ArgumentError(
                 f"graph: expected a file that ends in one of {expected}, got {os.fspath(path)!r}"
             )
-        Path(path).write_bytes(self.dot.encode() if ending in _TEXT else self.render(ending))
+        written("save", path, self.dot if ending in _TEXT else self.render(ending))
 
     def __str__(self) -> str:
         return self.dot

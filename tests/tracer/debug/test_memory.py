@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -120,3 +123,72 @@ def test_what_is_fused_holds_nothing() -> None:
     assert peak.bytes == pytest.approx(held, rel=0.01)
     assert "broadcast_in_dim" not in str(peak)
     assert sum(v.bytes for v in peak.values) == peak.bytes
+
+
+def cube(x):
+    return tnp.exp(x[:, None, None] + x[None, :, None] + x[None, None, :])
+
+
+def mapped(x):
+    return tr.vmap(lambda a: tnp.exp(a + x[:, None] + x[None, :]))(x)
+
+
+LARGE = {
+    "compiled": tr.jit(cube),
+    "donated": tr.jit(lambda x: (cube(x), x + 1), donate_argnums=0),
+    "two arguments": lambda x: tr.jit(lambda x, y: cube(x) + y)(x, f32(1)),
+    "keywords": lambda x: tr.jit(cube)(x=x),
+    "in a loop": tr.jit(lambda x: tr.scan(lambda c, a: (c, cube(x)[0] + a), 0.0, x)[1]),
+    "checked": tr.jit(tr.checkify(cube)),
+    "un-jitted": mapped,
+    "a derivative": lambda x: tr.jvp(cube, (x,), (x,)),
+    "at once": lambda x: tnp.broadcast_to(x[:, None, None], (20000, 20000, 20000)),
+}
+
+
+@pytest.mark.parametrize("call", LARGE.values(), ids=LARGE.keys())
+def test_what_fails_while_it_runs(call: Any) -> None:
+    """On a CPU, after the call would have returned: 32 TB."""
+    with pytest.raises(OutOfMemoryError, match="RESOURCE_EXHAUSTED") as info:
+        call(jnp.zeros(20000, f32))
+    assert info.value.source.file == __file__
+
+
+def test_blocks_of_what_would_not_fit_do() -> None:
+    """Nothing is refused where the program never holds the large array, however long it takes."""
+    x = jax.ShapeDtypeStruct((20000,), f32)
+    whole = lambda x: cube(x) @ tnp.ones(20000, f32)
+    for function in (whole, tr.grad(lambda x: tnp.sum(whole(x)))):
+        assert tr.debug.memory(function)(x).bytes < 2 * 4 * 20000**2
+        assert tr.jit(function).lower(x).compile().memory_analysis().temp_size_in_bytes < 2 * 4 * 20000**2
+
+
+def test_calls_wait_for_large_programs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr("tracer.api.entry.wait", lambda outs: waited.append(outs) or outs)
+    x = np.ones(64, f32)
+    tr.jit(lambda x: cube(x))(x)
+    assert not waited
+    monkeypatch.setattr("lowering.late.LARGE", 2**19)
+    tr.jit(lambda x: cube(x))(x)
+    assert [y.shape for y in waited] == [(64, 64, 64)]
+
+
+def test_memory_that_this_process_may_not_have() -> None:
+    """A machine may have it and still refuse it: 5.3 GB where 6 GiB of addresses are allowed."""
+    pytest.importorskip("resource")
+    code = "\n".join(
+        [
+            "import resource, numpy as np, jax, tracer as tr, tracer.numpy as tnp",
+            "resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))",
+            "@tr.jit",
+            "def f(x):",
+            "    return tnp.exp(x[:, None, None] + x[None, :, None] + x[None, None, :])",
+            "try:",
+            "    f(np.zeros(1100, np.float32))",
+            "except tr.errors.OutOfMemoryError as error:",
+            "    print(error)",
+        ]
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "f: 5.32 GB in" in run.stdout

@@ -702,3 +702,35 @@ def test_one_context_in_two_threads() -> None:
     leave.set()
     thread.join()
     assert np.isnan(f(f32(-1)))
+
+
+def test_inside_what_jax_integrates() -> None:
+    """The op inside, the trip of the loops around it, and the line of the user's right-hand side."""
+    from jax.experimental.ode import odeint
+
+    def f(k):
+        rate = lambda y, t, k: -k * jnp.sqrt(y - 0.5)
+        ys = odeint(rate, jnp.float32(1.0), jnp.linspace(0.0, 5.0, 4), k)
+        return tnp.sum(ys)
+
+    with pytest.raises(tr.errors.NonFiniteError) as info, tr.debug.nans():
+        tr.jit(tr.grad(f))(f32(1))
+    assert info.value.op == "sqrt"
+    assert info.value.iterations
+    lines, first = inspect.getsourcelines(f)
+    text = str(info.value)
+    assert "sqrt made the first nan" in text
+    assert f"of scan at {__file__}:{first + 2}" in text  # the call
+    assert lines[1].strip() in text  # the equation
+
+
+def test_a_primitive_that_stays_one_of_jax_is_named() -> None:
+    def f(x):
+        return tnp.sum(jax.pure_callback(lambda x: np.full_like(x, np.nan), x_type, x))
+
+    x_type = jax.ShapeDtypeStruct((2,), f32)
+    said = "f: pure_callback of JAX made the first nan"
+    with pytest.raises(tr.errors.NonFiniteError, match=said) as info, tr.debug.nans():
+        tr.jit(f)(f32([1, 2]))
+    assert info.value.op == "foreign"
+    assert "jax.pure_callback(lambda" in str(info.value)

@@ -179,3 +179,35 @@ def test_nans_print_nothing_twice(capsys: pytest.CaptureFixture[str]) -> None:
             tr.jit(f)(f32([1, -1, 2]))
 
     assert shown(capsys, run) == ["1.0", "-1.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "args", "kwargs", "said"),
+    [
+        ("{} {y}", 1, {}, r"expected fields for 1 arguments and \[\] in '\{\} \{y\}', got \{y\}"),
+        ("{} {}", 1, {}, r"got \{1\}"),
+        ("{:.{digits}f}", 1, {}, r"got \{digits\}"),
+        ("{y}", 1, {"y": 2.0}, r"expected a field for each argument in '\{y\}', got none for \[0\]"),
+        ("{}", 1, {"y": 2.0}, r"got none for \['y'\]"),
+        ("{", 1, {}, "expected a format, got '{': Single"),
+        ("{} {0}", 1, {}, "cannot switch"),
+        (3, 1, {}, "expected a format first, got int"),
+    ],
+)
+@pytest.mark.parametrize("run", [lambda f: f, tr.jit, tr.grad], ids=["at once", "jit", "grad"])
+def test_fields_and_arguments_that_do_not_fit(run: Any, fmt: Any, args: int, kwargs: Any, said: str) -> None:
+    def f(x):
+        tr.debug.print(fmt, *[x] * args, **kwargs)
+        return x * x
+
+    with pytest.raises(tr.errors.ArgumentError, match=said) as info:
+        run(f)(2.0)
+    assert "test_print.py" in str(info.value)
+
+
+def test_fields_inside_fields_and_of_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x):
+        tr.debug.print("{:.{digits}f} {pair[0]} {{}}", x, digits=2, pair=[x, x])
+        return x
+
+    assert shown(capsys, lambda: tr.jit(f)(0.5)) == ["0.50 0.5 {}"]
