@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,18 +15,23 @@ import tracer as tr
 import tracer.numpy as tnp
 from ir.passes.pipeline import optimize
 from ir.passes.products.terms import Kind, Term, may_distribute
+from ir.types import f32
 
 N = 160
 RNG = np.random.default_rng(0)
 FAR = {"x": 1e6 + RNG.normal(size=N), "A": RNG.normal(size=(N, N)), "B": RNG.normal(size=(N, N))}
 FAR |= {"y": FAR["x"] + RNG.normal(size=N), "z": RNG.normal(size=N), "p": RNG.permutation(N).astype(np.int32)}
 FAR |= {"E": 1e6 * np.eye(N) + FAR["A"], "f": np.arange(N) % 3 > 0, "v": 1e3 * RNG.normal(size=N)}
-FAR |= {"K": 3e5 + FAR["A"]}
+FAR |= {"K": 3e5 + FAR["A"], "w": np.ones(N)}
 GIVEN: dict[str, Any] = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in FAR.items()}
 
 
 def _pairs(x: Any, y: Any) -> Any:
     return x[:, None] - y[None, :]
+
+
+def _columns(xp: Any, x: Any, y: Any) -> Any:
+    return xp.stack([x, y], 1)
 
 
 # What is lost where a sum is multiplied out.
@@ -42,6 +48,19 @@ PROGRAMS: dict[str, tuple[str, Callable[..., Any]]] = {
     "an array less its mean": ("Kz", lambda xp, K, z: (K - xp.mean(K, 0)) @ z),
     "an array less rows of flags": (
         "Kfz", lambda xp, K, f, z: (K - xp.outer(f.astype(K.dtype), K[1])) @ z,
+    ),
+    "an array less its mean in every row": (
+        "KwA", lambda xp, K, w, A: (K - xp.outer(w, xp.mean(K, 0))) @ A,
+    ),
+    "rows that may be chosen, less rows": ("xwA", lambda xp, x, w, A: (x[:, None] * w - x) @ A),
+    "features with a one beside them": (
+        "xwA",
+        lambda xp, x, w, A: (
+            _columns(xp, x, w) @ _columns(xp, w, w).T - _columns(xp, w, w) @ _columns(xp, x, w).T
+        ) @ A,
+    ),
+    "a few features, less rows": (
+        "xwA", lambda xp, x, w, A: (_columns(xp, x, w) @ _columns(xp, w, 0 * w).T - x) @ A,
     ),
     "an array less nearly itself": ("Ez", lambda xp, E, z: (E - 1e6 * xp.eye(N, dtype=E.dtype)) @ z),
     "an array less its diagonal": ("Ez", lambda xp, E, z: (E - xp.diag(xp.diagonal(E))) @ z),
@@ -109,19 +128,43 @@ def test_what_terms_may_be() -> None:
         Term(Kind.REPEATED, frozenset((1,))),
         Term(Kind.OUTER, frozenset((0, 1))),
     )
-    array, product = Term(Kind.ARRAY), Term(Kind.CONTRACTION)
+    one, other = (frozenset([ir.Value(ir.TensorType((), f32))]) for _ in range(2))
+    array, product = Term(Kind.ARRAY, sources=one), Term(Kind.CONTRACTION)
     for terms in ((identity, outer), (diagonal, number), (diagonal, rows)):
         assert may_distribute(terms) and (may_distribute(terms, bounded=True))
     for terms in (
         (diagonal, outer),
         (product, product),
         (array, product),
-        (array, outer),
+        (array, replace(outer, sources=other)),
+        (array, Term(Kind.SHALLOW, sources=other)),
         (identity, product),
     ):
         assert may_distribute(terms) and not may_distribute(terms, bounded=True)
-    for terms in ((rows, number), (outer, outer), (array, array), (diagonal, identity), (identity, array)):
+    for terms in (
+        (rows, number),
+        (outer, outer),
+        (rows, outer),
+        (array, array),
+        (array, outer),
+        (array, replace(outer, sources=one)),
+        (outer, Term(Kind.SHALLOW, sources=other)),
+        (diagonal, identity),
+        (identity, array),
+    ):
         assert not may_distribute(terms)
+
+
+def test_sums_that_are_read_elsewhere_too() -> None:
+    """They are not written anew, and neither are sums with them."""
+
+    def f(x: Any, B: Any) -> Any:
+        M = tnp.diag(x) + tnp.eye(N, dtype=x.dtype)
+        return M, (M + 3 * tnp.eye(N, dtype=x.dtype)) @ B
+
+    x, B = GIVEN["z"], GIVEN["B"]
+    for got, want in zip(tr.jit(f)(x, B), tr.jit(f, opt=0)(x, B), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-5)
 
 
 def test_bounds_hold() -> None:

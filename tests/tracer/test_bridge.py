@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax import lax
+from jax import export, lax
 
 import ir
 import tracer as tr
@@ -576,3 +576,11 @@ def test_a_linear_program_and_its_transpose_are_told_apart() -> None:
         return jnp.asarray(ours(x) + 10 * back)
 
     close(tr.jit(step)(X), m @ X + 10 * m.T @ X)
+
+
+def test_functions_that_compute_at_once_take_shapes_with_names() -> None:
+    """Where JAX traces around them; their sizes in bytes are expressions."""
+    shape = export.symbolic_shape("a, b")
+    exported = export.export(jax.jit(lambda x: tnp.sin(x) + 1))(jax.ShapeDtypeStruct(shape, jnp.float32))
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(exported.call(x), np.sin(x) + 1, rtol=1e-6)

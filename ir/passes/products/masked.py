@@ -36,7 +36,7 @@ class _Masked:
     """What is zero but where indices are equal.
 
     Attributes:
-      masks: where such a value is not.
+      masks: where such a value is not; of sums, of those that are written anew.
       sums: writes sums of two of these.
       kept: what sums have where they are not zero, once they are written.
     """
@@ -59,9 +59,9 @@ class _Masked:
     def _read(self, eqn: Eqn) -> None:
         (out,) = eqn.results
         masks = [self.masks.get(v) for v in eqn.operands]
-        if eqn.op in (add, sub) and masks[0] is not None and masks[0] is masks[1]:
-            self.masks[out] = masks[0]
-            if self._is_multiplied(out):
+        if eqn.op in (add, sub):
+            if masks[0] is not None and masks[0] is masks[1] and self._is_multiplied(out):
+                self.masks[out] = masks[0]
                 self.sums[out] = functools.partial(self._write, eqn)
         elif eqn.op is neg or self.reader.is_multiple(eqn):
             mask = self.masks.get(self.reader.multiplied(eqn))

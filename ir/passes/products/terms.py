@@ -6,10 +6,11 @@ With S = T1 + ... + Tk and unit roundoff u, products of the terms add up to S A 
 u (|T1| + ... + |Tk|) |A|; S as it stands gives u |S| |A|, and what was lost in computing S. So the terms must not be
 larger, by more than a small factor, than S itself and what was rounded on the way to it:
 
-- A contraction and an outer product were rounded: S has an error of u |T| for each of these.
-- What is read, repeated or a number is exact, and one such term is at most as large as S and all others. Two may
-  cancel to the last digit: x 1' - 1 x' is exact where all of x is near 10^6, and the products are not.
-- An outer product may be exact as well, where a factor has but powers of two; there is one at most.
+- A contraction was rounded: S has an error of u |T| for each.
+- What is read, repeated or a number is exact, and an outer product or a contraction of a few elements may be, where a
+  factor has but powers of two, as ones and masks. One such term is at most as large as S and all others. Two may cancel
+  to the last digit: x 1' - 1 x' is exact where all of x is near 10^6, and the products are not. Of an array and an
+  outer product that follow from different arguments it is taken that they do not, as in (A + x y') z.
 - Of one diagonal matrix, and a term that is the same along one of its axes, or rounded, elements off the diagonal show
   the size of that term, and so those on it the size of the diagonal: |T1| + |T2| <= 3 max |S| along that axis. Of an
   array of which nothing is known elements off the diagonal show nothing.
@@ -22,9 +23,10 @@ u |T| |A| |S|, do not excuse: there only what S bounds is allowed, as a multiple
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ir.core import Eqn, Function, Value
 from ir.diagonals import is_identity
@@ -37,6 +39,10 @@ from ir.rewriter import constant_number
 
 # Sums of more terms are not multiplied out.
 _TERMS = 6
+# What a term follows from is followed through so many values.
+_FOLLOWED = 200
+# Contractions of so many elements may be exact: features with a one beside them, homogeneous coordinates.
+_SHALLOW = 4
 
 
 class Kind(enum.Enum):
@@ -45,12 +51,15 @@ class Kind(enum.Enum):
     IDENTITY = enum.auto()  # or a multiple of it
     DIAGONAL = enum.auto()
     REPEATED = enum.auto()  # the same along an axis, or a number everywhere
-    OUTER = enum.auto()  # each element one product, rounded
-    CONTRACTION = enum.auto()  # each element a sum of products, rounded
+    OUTER = enum.auto()  # each element one product
+    SHALLOW = enum.auto()  # each element a sum of a few products
+    CONTRACTION = enum.auto()  # each element a sum of many products, rounded
     ARRAY = enum.auto()
 
 
 _DIAGONALS = (Kind.IDENTITY, Kind.DIAGONAL)
+# All that may be exact.
+_EXACT = (Kind.REPEATED, Kind.OUTER, Kind.SHALLOW, Kind.ARRAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +69,21 @@ class Term:
     Attributes:
       axes: of a diagonal matrix the two that have equal indices; of a repeated term those along which it changes; of
         an outer product the two that its factors have, if these have all others both.
+      sources: the arguments that it follows from, if they are known.
     """
 
     kind: Kind
     axes: frozenset[int] = frozenset()
+    sources: frozenset[Value] | None = None
 
     @property
     def is_light(self) -> bool:
         """Whether it is no work to multiply by."""
-        return self.kind not in (Kind.CONTRACTION, Kind.ARRAY)
+        return self.kind not in (Kind.SHALLOW, Kind.CONTRACTION, Kind.ARRAY)
 
     def moved(self, to: tuple[int, ...]) -> Term:
         """The same with axis d where `to[d]` is."""
-        return Term(self.kind, frozenset([to[d] for d in self.axes]))
+        return replace(self, axes=frozenset([to[d] for d in self.axes]))
 
 
 def may_distribute(terms: Iterable[Term], *, bounded: bool = False) -> bool:
@@ -84,8 +95,8 @@ def may_distribute(terms: Iterable[Term], *, bounded: bool = False) -> bool:
     terms = list(terms)
     count = Counter(t.kind for t in terms)
     diagonals = [t for t in terms if t.kind in _DIAGONALS]
-    exact = count[Kind.REPEATED] + count[Kind.ARRAY]
-    if exact > 1 or count[Kind.OUTER] > 1 or len(diagonals) > 1:
+    exact = [t for t in terms if t.kind in _EXACT]
+    if len(diagonals) > 1 or (len(exact) > 1 and not _are_independent(exact)):
         return False
     for diagonal in diagonals:
         if count[Kind.ARRAY] or any(t.kind is Kind.REPEATED and diagonal.axes <= t.axes for t in terms):
@@ -93,7 +104,19 @@ def may_distribute(terms: Iterable[Term], *, bounded: bool = False) -> bool:
     if not bounded:
         return True
     outer = [t for t in terms if t.kind is Kind.OUTER and diagonals and t.axes == diagonals[0].axes]
-    return len(terms) == 2 and bool(diagonals) and (exact == 1 or (bool(outer) and count[Kind.IDENTITY] == 1))
+    repeated = count[Kind.REPEATED] == 1
+    return len(terms) == 2 and bool(diagonals) and (repeated or (bool(outer) and count[Kind.IDENTITY] == 1))
+
+
+def _are_independent(exact: list[Term]) -> bool:
+    """Whether they are an array and a product of a few elements that follow from different arguments."""
+    kinds = {t.kind for t in exact}
+    if len(exact) != 2 or Kind.ARRAY not in kinds or kinds.isdisjoint((Kind.OUTER, Kind.SHALLOW)):
+        return False
+    one, other = [t.sources for t in exact]
+    if not one or not other:
+        return False  # constants may follow from each other
+    return one.isdisjoint(other)
 
 
 class Terms:
@@ -150,7 +173,23 @@ class Terms:
 
     def _term(self, value: Value) -> Term:
         value, axes = self.without(value)
-        return self._read(value).moved(axes)
+        term = self._read(value).moved(axes)
+        return replace(term, sources=self._sources(value)) if term.kind in _EXACT else term
+
+    def _sources(self, value: Value) -> frozenset[Value] | None:
+        """The arguments that a value follows from; None where that takes too many equations."""
+        found, seen, stack = set(), {value}, [value]
+        while stack:
+            v = stack.pop()
+            eqn = self.reader.definitions.get(v)
+            if eqn is None:
+                found.add(v)
+                continue
+            stack += [x for x in eqn.operands if x not in seen]
+            seen.update(eqn.operands)
+            if len(seen) > _FOLLOWED:
+                return None
+        return frozenset(found)
 
     def _read(self, value: Value) -> Term:
         """What is known of a value that is neither transposed nor a multiple."""
@@ -173,7 +212,7 @@ class Terms:
             return Term(Kind.OUTER, self._own(eqn))
         if eqn.op is dot_general and eqn.operands[0].type.size > 0:
             depth = [eqn.operands[0].type.shape[d] for d in eqn.attrs["lhs_contract"]]
-            return Term(Kind.CONTRACTION if max(depth, default=1) > 1 else Kind.ARRAY)
+            return Term(Kind.CONTRACTION if math.prod(depth) > _SHALLOW else Kind.SHALLOW)
         return Term(Kind.ARRAY)
 
     def _diagonal(self, eqn: Eqn) -> Term | None:
