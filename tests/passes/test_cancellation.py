@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -128,7 +129,7 @@ def test_what_terms_may_be() -> None:
         Term(Kind.REPEATED, frozenset((1,))),
         Term(Kind.OUTER, frozenset((0, 1))),
     )
-    one, other = (frozenset([ir.Value(ir.TensorType((), f32))]) for _ in range(2))
+    one, other = (functools.partial(frozenset, [ir.Value(ir.TensorType((), f32))]) for _ in range(2))
     array, product = Term(Kind.ARRAY, sources=one), Term(Kind.CONTRACTION)
     for terms in ((identity, outer), (diagonal, number), (diagonal, rows)):
         assert may_distribute(terms) and (may_distribute(terms, bounded=True))

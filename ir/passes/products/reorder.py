@@ -108,7 +108,7 @@ class _Products:
         self.opened: set[Value] = set()
         self.closed: set[Value] = set()
         self.reader = Reader(self.definitions, self._inner)
-        self.terms = Terms(function, self.reader)
+        self.terms = Terms(self.reader)
 
     def _inner(self, value: Value) -> bool:
         """Whether the equation of a value is read where the value is used; always if it is no work to compute again."""
@@ -247,7 +247,7 @@ class _Products:
 
         Such as an identity matrix and a number everywhere.
         """
-        terms = self.terms.of.get(self.terms.without(value)[0])
+        terms = self.terms.of(self.terms.without(value)[0])
         return terms is not None and all(t.is_light for t in terms)
 
     def applied_in_turn(self) -> dict[Value, Write]:

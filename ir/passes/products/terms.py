@@ -23,12 +23,13 @@ u |T| |A| |S|, do not excuse: there only what S bounds is allowed, as a multiple
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from ir.core import Eqn, Function, Value
+from ir.core import Eqn, Value
 from ir.diagonals import is_identity
 from ir.ops.contraction import dot_general
 from ir.ops.convert import convert
@@ -69,12 +70,12 @@ class Term:
     Attributes:
       axes: of a diagonal matrix the two that have equal indices; of a repeated term those along which it changes; of
         an outer product the two that its factors have, if these have all others both.
-      sources: the arguments that it follows from, if they are known.
+      sources: gives the arguments that it follows from, none where they are not known; asked of few terms only.
     """
 
     kind: Kind
     axes: frozenset[int] = frozenset()
-    sources: frozenset[Value] | None = None
+    sources: Callable[[], frozenset[Value]] = frozenset
 
     @property
     def is_light(self) -> bool:
@@ -83,7 +84,7 @@ class Term:
 
     def moved(self, to: tuple[int, ...]) -> Term:
         """The same with axis d where `to[d]` is."""
-        return replace(self, axes=frozenset([to[d] for d in self.axes]))
+        return Term(self.kind, frozenset([to[d] for d in self.axes]), self.sources) if self.axes else self
 
 
 def may_distribute(terms: Iterable[Term], *, bounded: bool = False) -> bool:
@@ -113,51 +114,61 @@ def _are_independent(exact: list[Term]) -> bool:
     kinds = {t.kind for t in exact}
     if len(exact) != 2 or Kind.ARRAY not in kinds or kinds.isdisjoint((Kind.OUTER, Kind.SHALLOW)):
         return False
-    one, other = [t.sources for t in exact]
-    if not one or not other:
+    one, other = exact
+    if not (sources := one.sources()) or not (others := other.sources()):
         return False  # constants may follow from each other
-    return one.isdisjoint(other)
+    return sources.isdisjoint(others)
 
 
 class Terms:
-    """The terms of the sums of a function.
+    """The terms of sums, each found when it is asked for."""
 
-    Attributes:
-      of: the terms that a sum has when all that may be is multiplied out; sums that may not be have none here.
-      inside: the sums that are terms of a sum, directly or not.
-    """
-
-    def __init__(self, function: Function, reader: Reader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self.of: dict[Value, tuple[Term, ...]] = {}
+        self.found: dict[Value, tuple[Term, ...] | None] = {}
+        # The sums that are terms of a sum, directly or not.
         self.inside: dict[Value, frozenset[Value]] = {}
-        for eqn in function.eqns:
-            if eqn.op in (add, sub) and eqn.results[0].type.dtype.is_inexact:
-                self._add(eqn)
 
-    def _add(self, eqn: Eqn) -> None:
+    def of(self, value: Value) -> tuple[Term, ...] | None:
+        """The terms that a sum has when all that may be is multiplied out; None where it may not be, or is no sum."""
+        stack = [value] if self._is_sum(value) else []
+        while stack:
+            if stack[-1] in self.found:
+                stack.pop()
+                continue
+            operands = [self.without(v)[0] for v in self.reader.definitions[stack[-1]].operands]
+            missing = [v for v in operands if v not in self.found and self._is_sum(v)]
+            if not missing:
+                self._add(stack[-1])
+            stack += missing
+        return self.found.get(value)
+
+    def _is_sum(self, value: Value) -> bool:
+        eqn = self.reader.definitions.get(value)
+        return eqn is not None and eqn.op in (add, sub) and value.type.dtype.is_inexact
+
+    def _add(self, value: Value) -> None:
+        """Of a sum, where those of its operands are found."""
         terms: list[Term] = []
         inside: set[Value] = set()
-        for v in eqn.operands:
+        for v in self.reader.definitions[value].operands:
             of, axes = self.without(v)
-            if of in self.of:
-                terms += [t.moved(axes) for t in self.of[of]]
+            if (found := self.found.get(of)) is not None:
+                terms += [t.moved(axes) for t in found]
                 inside |= {of, *self.inside[of]}
             else:
                 terms.append(self._term(v))
-        if len(terms) <= _TERMS and may_distribute(terms):
-            self.of[eqn.results[0]] = tuple(terms)
-            self.inside[eqn.results[0]] = frozenset(inside)
+        self.found[value] = tuple(terms) if len(terms) <= _TERMS and may_distribute(terms) else None
+        self.inside[value] = frozenset(inside)
 
     def may(self, value: Value, times: int, others: Iterable[Value]) -> bool:
         """Whether a sum may be multiplied out so many times in a product, beside others that are multiplied out."""
-        if value not in self.of:
+        terms = self.of(value)
+        if terms is None:
             return False
-        apart = [
-            self.of[v] for v in others if v is not value and v in self.of and value not in self.inside[v]
-        ]
-        bounded = times > 1 or not all(may_distribute(terms, bounded=True) for terms in apart)
-        return may_distribute(self.of[value], bounded=bounded)
+        apart = [of for v in others if v is not value and (of := self.of(v)) and value not in self.inside[v]]
+        bounded = times > 1 or not all(may_distribute(each, bounded=True) for each in apart)
+        return may_distribute(terms, bounded=bounded)
 
     def without(self, value: Value) -> tuple[Value, tuple[int, ...]]:
         """What a value is but for transposes and numbers, and the axis of the value that each axis of that is."""
@@ -174,10 +185,10 @@ class Terms:
     def _term(self, value: Value) -> Term:
         value, axes = self.without(value)
         term = self._read(value).moved(axes)
-        return replace(term, sources=self._sources(value)) if term.kind in _EXACT else term
+        return Term(term.kind, term.axes, functools.partial(self._sources, value))
 
-    def _sources(self, value: Value) -> frozenset[Value] | None:
-        """The arguments that a value follows from; None where that takes too many equations."""
+    def _sources(self, value: Value) -> frozenset[Value]:
+        """The arguments that a value follows from; none where that takes too many equations."""
         found, seen, stack = set(), {value}, [value]
         while stack:
             v = stack.pop()
@@ -188,7 +199,7 @@ class Terms:
             stack += [x for x in eqn.operands if x not in seen]
             seen.update(eqn.operands)
             if len(seen) > _FOLLOWED:
-                return None
+                return frozenset()
         return frozenset(found)
 
     def _read(self, value: Value) -> Term:
